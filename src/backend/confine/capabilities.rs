@@ -1,0 +1,21 @@
+//! Capabilities: none is left, in any set.
+
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+/// Drops every capability of the calling thread: bounding, ambient, inheritable, permitted and effective.
+///
+/// # Errors
+/// As prctl(2) and capset(2).
+pub fn drop_all() -> Result<(), Errno> {
+    for bit in 0..u64::BITS {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
+            // Beyond the last capability that this kernel knows.
+            Err(Errno::INVAL) => break,
+            other => other?,
+        }
+    }
+    rustix::thread::clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+}

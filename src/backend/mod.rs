@@ -1,0 +1,86 @@
+//! Room 5, *doing it*: takes a [`Plan`] and knows no policy, no discovery, no vendor.
+
+pub mod confine;
+pub mod native;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::plan::Plan;
+
+/// A step of the start that failed: what, where, why.
+#[derive(Debug)]
+pub struct StepError {
+    /// The step, in words.
+    pub step: Cow<'static, str>,
+    /// The path it was about.
+    pub path: Option<PathBuf>,
+    /// `errno`; 0 stands for "not what was planned".
+    pub errno: i32,
+}
+
+impl StepError {
+    /// A failed system call.
+    pub fn new(step: &'static str, path: Option<&Path>, error: impl Into<io::Error>) -> Self {
+        let errno = error.into().raw_os_error().unwrap_or(libc::EIO);
+        Self { step: step.into(), path: path.map(Path::to_owned), errno }
+    }
+
+    /// Something else is at the path than when the plan was made.
+    #[must_use]
+    pub fn changed(step: &'static str, path: &Path) -> Self {
+        Self { step: step.into(), path: Some(path.to_owned()), errno: 0 }
+    }
+
+    /// One thing to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let text = match (self.step.as_ref(), self.errno) {
+            (native::CREATE_NAMESPACES, libc::EPERM | libc::EACCES) => {
+                "user namespaces are forbidden here: ringfence doctor tells which setting does it"
+            }
+            (native::CREATE_NAMESPACES, libc::ENOSPC | libc::EUSERS) => {
+                "too many namespaces: sudo sysctl user.max_user_namespaces=15000, or leave the sandbox you are in"
+            }
+            (native::CREATE_NAMESPACES, libc::ENOSYS) => {
+                "clone3 is missing or filtered (an old kernel, or a container's seccomp profile)"
+            }
+            (native::MAP_IDS, libc::EPERM | libc::EACCES) => {
+                "user namespaces are restricted (Ubuntu: AppArmor): ringfence doctor tells how to lift it"
+            }
+            (_, 0) => "something changed it while the sandbox was starting: try again",
+            (_, libc::EMFILE) => "raise the limit: ulimit -n 65536",
+            (native::PLACEHOLDER, libc::ENOSPC | libc::EDQUOT) => "make room on the disk of the workspace",
+            (native::STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.step)?;
+        if let Some(path) = &self.path {
+            write!(f, " `{}`", path.display())?;
+        }
+        match self.errno {
+            0 => write!(f, ": it is not what it was when the plan was made"),
+            // mount(2) reports a full mount table as "no space left on device".
+            libc::ENOSPC if self.step.contains("mount") => write!(f, ": too many mounts (sysctl fs.mount-max)"),
+            errno => write!(f, ": {}", io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+impl std::error::Error for StepError {}
+
+/// Starts the command of a plan. `terminal` is what a private terminal starts with.
+///
+/// # Errors
+/// The step that failed. Nothing has run then, and nothing is left behind.
+pub fn spawn(plan: &Plan, terminal: Option<native::Terminal>) -> Result<native::Child, StepError> {
+    native::spawn(plan, terminal)
+}

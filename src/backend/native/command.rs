@@ -1,0 +1,169 @@
+//! The last steps in the process that becomes the command.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Resource, Rlimit};
+
+use super::Setup;
+use super::message::{Report, report};
+use super::stdio::Stream;
+use crate::backend::{StepError, confine};
+use crate::plan::Plan;
+use crate::sys::{self, signal::SignalSet};
+
+/// Becomes the command. Never returns.
+pub fn main(
+    plan: &Plan,
+    setup: &Setup,
+    streams: Option<[Option<OwnedFd>; 3]>,
+    terminal: Option<&OwnedFd>,
+    control: &OwnedFd,
+) -> ! {
+    let result = prepare(plan, setup, streams, terminal, control.as_fd()).and_then(|()| execute(plan));
+    let (told, code) = match result {
+        Err(Failure::Step(error)) => (Report::Failed(error), 125),
+        Err(Failure::Execute(error)) => {
+            let code = if error.errno == libc::ENOENT { 127 } else { 126 };
+            (Report::NotExecuted(error), code)
+        }
+    };
+    report(control.as_fd(), &told);
+    sys::process::exit_now(code)
+}
+
+enum Failure {
+    Step(StepError),
+    Execute(StepError),
+}
+
+fn prepare(
+    plan: &Plan,
+    setup: &Setup,
+    streams: Option<[Option<OwnedFd>; 3]>,
+    terminal: Option<&OwnedFd>,
+    control: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    let step = |name: &'static str| move |error: rustix::io::Errno| Failure::Step(StepError::new(name, None, error));
+    rustix::process::setpgid(None, None).map_err(step("start a process group"))?;
+    if let Some(terminal) = terminal {
+        let group: Pid = rustix::process::getpgrp();
+        rustix::termios::tcsetpgrp(terminal, group).map_err(step("become the terminal's foreground group"))?;
+    }
+    connect_streams(setup, streams, terminal).map_err(Failure::Step)?;
+    // Core dumps would write memory, secrets included, where the kernel's core_pattern says.
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(step("switch core dumps off"))?;
+    rustix::process::setrlimit(Resource::Nofile, setup.open_files.clone()).map_err(step("restore the file limit"))?;
+    if let Some(confinement) = &plan.confinement {
+        rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs"))?;
+        confine::landlock::restrict(&confinement.landlock).map_err(Failure::Step)?;
+        for fd in &plan.process.pass_fd {
+            sys::fd::keep_across_exec(*fd)
+                .map_err(|error| Failure::Step(StepError::new("pass a descriptor", None, error)))?;
+        }
+        let program = confine::seccomp::compile(&confinement.syscalls).map_err(|error| {
+            Failure::Step(StepError {
+                step: format!("compile the seccomp filter: {error}").into(),
+                path: None,
+                errno: libc::EINVAL,
+            })
+        })?;
+        restore_signals(&setup.signals);
+        sys::seccomp::load_filter(program.instructions())
+            .map_err(|error| Failure::Step(StepError::new("load the seccomp filter", None, error)))?;
+    } else {
+        restore_signals(&setup.signals);
+    }
+    // Only the control socket is left above the streams, and it closes on exec.
+    debug_assert!(control.as_raw_fd() > 2, "streams are connected");
+    Ok(())
+}
+
+/// As a shell would leave them: the caller's mask, and SIGPIPE ending a process (Rust's runtime ignores it).
+fn restore_signals(mask: &SignalSet) {
+    sys::signal::set_default(libc::SIGPIPE);
+    let _ours = mask.block_only();
+}
+
+fn connect_streams(
+    setup: &Setup,
+    streams: Option<[Option<OwnedFd>; 3]>,
+    terminal: Option<&OwnedFd>,
+) -> Result<(), StepError> {
+    let Some(streams) = streams else { return Ok(()) };
+    for ((number, opened), stream) in (0..).zip(&streams).zip(&setup.streams) {
+        let source = match stream {
+            Stream::Keep => continue,
+            Stream::Terminal => terminal.map(AsFd::as_fd),
+            Stream::Node(..) | Stream::ReadOnly { .. } => opened.as_ref().map(AsFd::as_fd),
+        };
+        let name = Path::new("standard stream");
+        let source = source.ok_or_else(|| StepError::changed("connect", name))?;
+        sys::fd::duplicate_onto(source, number).map_err(|error| StepError::new("connect", Some(name), error))?;
+    }
+    Ok(())
+}
+
+/// Finds the program as execvp(3) does, in the command's own PATH, and becomes it.
+fn execute(plan: &Plan) -> Result<Infallible, Failure> {
+    let environment: Vec<CString> = plan
+        .process
+        .env
+        .vars
+        .iter()
+        .filter_map(|(name, value)| {
+            let mut pair = name.clone().into_vec();
+            pair.push(b'=');
+            pair.extend_from_slice(value.as_bytes());
+            CString::new(pair).ok()
+        })
+        .collect();
+    let argv: Vec<CString> =
+        plan.process.command.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect();
+    let program = plan.process.command.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let path = plan.process.env.vars.get(OsStr::new("PATH"));
+    let mut worst = libc::ENOENT;
+    let mut tried = PathBuf::from(program);
+    for candidate in candidates(program, path.map(OsString::as_os_str)) {
+        let Ok(c_path) = CString::new(candidate.as_os_str().as_bytes()) else { continue };
+        let Err(error) = sys::process::execute(&c_path, &argv, &environment);
+        let mut errno = error.raw_os_error().unwrap_or(libc::ENOENT);
+        if errno == libc::ENOEXEC {
+            errno = run_as_script(c_path, &argv, &environment);
+        }
+        if !matches!(errno, libc::ENOENT | libc::ENOTDIR) {
+            worst = errno;
+            tried = candidate;
+            if errno != libc::EACCES {
+                break;
+            }
+        }
+    }
+    Err(Failure::Execute(StepError { step: "run".into(), path: Some(tried), errno: worst }))
+}
+
+/// A text file without `#!` is a shell script, to execvp(3) and to every shell.
+fn run_as_script(path: CString, argv: &[CString], environment: &[CString]) -> i32 {
+    let mut words = vec![c"sh".to_owned(), path];
+    words.extend(argv.iter().skip(1).cloned());
+    let Err(error) = sys::process::execute(c"/bin/sh", &words, environment);
+    error.raw_os_error().unwrap_or(libc::ENOENT)
+}
+
+fn candidates(program: &OsStr, path: Option<&OsStr>) -> Vec<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![program.into()];
+    }
+    if program.is_empty() {
+        return Vec::new();
+    }
+    let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
+    std::env::split_paths(path)
+        .map(|directory| if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory })
+        .map(|directory| directory.join(program))
+        .collect()
+}

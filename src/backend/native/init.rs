@@ -1,0 +1,198 @@
+//! The first process of the sandbox: makes the view, starts the command, reaps orphans, and ends everything with it.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{DumpableBehavior, Signal};
+use rustix::termios::OptionalActions;
+
+use super::command;
+use super::message::{Order, Report, next_order, report};
+use super::mounts;
+use super::stdio::{self, Stream};
+use super::{MAP_IDS, SETUP, Setup};
+use crate::backend::{StepError, confine};
+use crate::plan::{Confinement, Plan};
+use crate::request::Net;
+use crate::sys::{self, process::Forked, signal::SignalSet};
+
+/// Runs as init. Never returns: the sandbox ends when this process does.
+pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
+    if let Err(error) = live(plan, setup, control) {
+        report(control.as_fd(), &Report::Failed(error));
+        sys::process::exit_now(125);
+    }
+    sys::process::exit_now(0)
+}
+
+fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
+    close_others(&plan.process.pass_fd, control.as_raw_fd())?;
+    die_with_parent()?;
+    let ready = match &plan.confinement {
+        Some(confinement) => enter(confinement, setup, control)?,
+        None => Inside { streams: None, _held: Vec::new() },
+    };
+    let cwd = &plan.process.cwd;
+    rustix::process::chdir(cwd).map_err(|error| StepError::new("enter the working directory", Some(cwd), error))?;
+    let confined = plan.confinement.is_some();
+    if confined {
+        confine::capabilities::drop_all().map_err(|error| StepError::new("drop capabilities", None, error))?;
+        die_with_parent()?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .map_err(|error| StepError::new("make init unreadable", None, error))?;
+    } else {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| StepError::new("become a subreaper", None, error))?;
+    }
+    let terminal = if confined {
+        // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
+        rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
+        if setup.wants_terminal() { Some(open_terminal(setup, control.as_fd())?) } else { None }
+    } else {
+        None
+    };
+    let children = SignalSet::of(&[libc::SIGCHLD]);
+    let signals = children.descriptor().map_err(|error| StepError::new("watch children", None, error))?;
+    let child = fork_command()?;
+    let Some(command) = child else { command::main(plan, setup, ready.streams, terminal.as_ref(), control) };
+    drop(ready.streams);
+    drop(terminal);
+    release_streams();
+    serve(command, &signals, control);
+    Ok(())
+}
+
+/// What the sandbox keeps open.
+struct Inside {
+    streams: Option<[Option<OwnedFd>; 3]>,
+    /// Placeholders, locked as long as init lives.
+    _held: Vec<OwnedFd>,
+}
+
+/// Makes the view from inside the new namespaces.
+fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<Inside, StepError> {
+    let Confinement { uid, gid, net, mounts, landlock: _, syscalls: _ } = confinement;
+    map_ids(*uid, *gid)?;
+    if *net == Net::None {
+        sys::net::loopback_up().map_err(|error| StepError::new("bring up loopback", None, error))?;
+    }
+    let mut streams = [const { None }; 3];
+    for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
+        if let Stream::ReadOnly { path, id, dir, offset } = stream {
+            *slot = Some(stdio::open_read_only(path, *id, *dir, *offset)?);
+        }
+    }
+    let held = mounts::apply(mounts, &mut || match next_order(control.as_fd()) {
+        Some(Order::Go) => Ok(()),
+        _ => Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE }),
+    })?;
+    for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
+        if let Stream::Node(path, flags) = stream {
+            let opened = rustix::fs::open(*path, *flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty());
+            *slot = Some(opened.map_err(|error| StepError::new("open", Some(Path::new(path)), error))?);
+        }
+    }
+    Ok(Inside { streams: Some(streams), _held: held })
+}
+
+/// Maps the caller's ids to themselves (user_namespaces(7)). Supplementary groups stay in force, unmapped.
+fn map_ids(uid: u32, gid: u32) -> Result<(), StepError> {
+    let write = |path: &str, text: String| {
+        let fail = |error: rustix::io::Errno| StepError::new(MAP_IDS, Some(Path::new(path)), error);
+        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+        rustix::io::write(&file, text.as_bytes()).map(drop).map_err(fail)
+    };
+    write("/proc/self/uid_map", format!("{uid} {uid} 1\n"))?;
+    write("/proc/self/setgroups", "deny\n".to_owned())?;
+    write("/proc/self/gid_map", format!("{gid} {gid} 1\n"))
+}
+
+/// Closes every descriptor but the standard streams, the control socket and what is to be passed on.
+fn close_others(pass: &[i32], control: i32) -> Result<(), StepError> {
+    let mut keep: Vec<u32> = pass.iter().chain([&control]).filter_map(|fd| u32::try_from(*fd).ok()).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for kept in keep.into_iter().chain([u32::MAX]) {
+        if kept > first {
+            sys::fd::close_range(first, kept.saturating_sub(1))
+                .map_err(|error| StepError::new("close descriptors", None, error))?;
+        }
+        first = kept.saturating_add(1).max(first);
+    }
+    Ok(())
+}
+
+/// KILL when the supervisor dies. Set again after capabilities are dropped: a change of credentials clears it.
+fn die_with_parent() -> Result<(), StepError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| StepError::new("tie init to the supervisor", None, error))
+}
+
+/// A private terminal: the master goes to the supervisor, the slave becomes the controlling terminal of this session.
+fn open_terminal(setup: &Setup, control: BorrowedFd<'_>) -> Result<OwnedFd, StepError> {
+    let fail =
+        |error: rustix::io::Errno| StepError::new("open a private terminal", Some(Path::new("/dev/ptmx")), error);
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::open("/dev/ptmx", flags, Mode::empty()).map_err(fail)?;
+    rustix::pty::unlockpt(&master).map_err(fail)?;
+    let slave_flags =
+        rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, slave_flags).map_err(fail)?;
+    if let Some(terminal) = &setup.terminal {
+        rustix::termios::tcsetattr(&slave, OptionalActions::Now, &terminal.termios).map_err(fail)?;
+        rustix::termios::tcsetwinsize(&slave, terminal.size).map_err(fail)?;
+    }
+    rustix::process::ioctl_tiocsctty(&slave).map_err(fail)?;
+    report(control, &Report::Terminal(master));
+    Ok(slave)
+}
+
+/// Forks the command: `None` in the child.
+fn fork_command() -> Result<Option<i32>, StepError> {
+    match sys::process::fork_into(0).map_err(|error| StepError::new("fork the command", None, error))? {
+        Forked::Child => Ok(None),
+        Forked::Parent(pid, _) => Ok(Some(pid.as_raw_nonzero().get())),
+    }
+}
+
+/// Init holds no stream of the caller: a pipe must close when the command closes it.
+fn release_streams() {
+    // Cannot fail: the range is valid and the call was used before.
+    drop(sys::fd::close_range(0, 2));
+}
+
+/// Until the command ends: reap, pass signals on, tell about stops.
+fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) {
+    loop {
+        let mut watched = [PollFd::new(signals, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        if poll(&mut watched, None).is_err() {
+            continue;
+        }
+        let [children, orders] = watched.map(|one| !one.revents().is_empty());
+        if children {
+            while sys::signal::next(signals).is_some() {}
+            while let Some((pid, status)) = sys::process::reap() {
+                if pid != command {
+                    continue;
+                }
+                if libc::WIFSTOPPED(status) {
+                    report(control.as_fd(), &Report::Stopped(libc::WSTOPSIG(status)));
+                } else {
+                    report(control.as_fd(), &Report::Ended(status));
+                    return;
+                }
+            }
+        }
+        if orders {
+            match next_order(control.as_fd()) {
+                // The group may be gone while the command itself is not yet reaped.
+                Some(Order::Signal(signal)) => drop(sys::signal::send(command, true, signal)),
+                Some(Order::Go) => {}
+                // The supervisor is gone.
+                None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What supervisor and init say to each other: one datagram of a SOCK_SEQPACKET pair each.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+
+use crate::backend::StepError;
+use crate::sys;
+
+/// From init, or the command before exec, to the supervisor.
+#[derive(Debug)]
+pub enum Report {
+    /// The private terminal's master; the descriptor comes with it.
+    Terminal(OwnedFd),
+    /// A step failed.
+    Failed(StepError),
+    /// The command's program could not be started.
+    NotExecuted(StepError),
+    /// The command was stopped by a signal (job control).
+    Stopped(i32),
+    /// The command ended, with its raw wait status.
+    Ended(i32),
+}
+
+/// From the supervisor to init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The placeholders are there: go on.
+    Go,
+    /// Send this signal to the command's process group.
+    Signal(i32),
+}
+
+const LARGEST: usize = 64 + libc::PATH_MAX as usize;
+
+fn tagged(tag: u8, number: i32, text: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend_from_slice(&number.to_ne_bytes());
+    bytes.extend_from_slice(text);
+    bytes
+}
+
+fn failure(tag: u8, error: &StepError) -> Vec<u8> {
+    let mut text = error.step.as_bytes().to_vec();
+    if let Some(path) = &error.path {
+        text.push(0);
+        text.extend_from_slice(path.as_os_str().as_bytes());
+    }
+    text.truncate(LARGEST - 8);
+    tagged(tag, error.errno, &text)
+}
+
+/// Sends a report. A supervisor that is gone has ended this sandbox anyway, so an error is not told.
+pub fn report(socket: BorrowedFd<'_>, report: &Report) {
+    let (bytes, fd) = match report {
+        Report::Terminal(fd) => (tagged(b'T', 0, b""), Some(fd)),
+        Report::Failed(error) => (failure(b'F', error), None),
+        Report::NotExecuted(error) => (failure(b'X', error), None),
+        Report::Stopped(signal) => (tagged(b'S', *signal, b""), None),
+        Report::Ended(status) => (tagged(b'E', *status, b""), None),
+    };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
+    if !fds.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    sys::ignore(rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL));
+}
+
+/// Receives a report; `None` when init is gone or nothing is there to read.
+#[must_use]
+pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
+    let mut buffer = vec![0_u8; LARGEST];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags).ok()?;
+    let bytes = buffer.get(..received.bytes)?;
+    let (tag, rest) = bytes.split_first()?;
+    let (number, text) = rest.split_first_chunk::<4>()?;
+    let number = i32::from_ne_bytes(*number);
+    match tag {
+        b'T' => {
+            let fd = ancillary.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+                _ => None,
+            });
+            fd.map(Report::Terminal)
+        }
+        b'F' => Some(Report::Failed(step_error(number, text))),
+        b'X' => Some(Report::NotExecuted(step_error(number, text))),
+        b'S' => Some(Report::Stopped(number)),
+        b'E' => Some(Report::Ended(number)),
+        _ => None,
+    }
+}
+
+fn step_error(errno: i32, text: &[u8]) -> StepError {
+    let mut parts = text.splitn(2, |byte| *byte == 0);
+    let step = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let path = parts.next().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+    StepError { step: Cow::Owned(step), path, errno }
+}
+
+/// Sends an order. An init that is gone is noticed elsewhere, so an error is not told.
+pub fn order(socket: BorrowedFd<'_>, order: Order) {
+    let bytes = match order {
+        Order::Go => tagged(b'G', 0, b""),
+        Order::Signal(signal) => tagged(b'K', signal, b""),
+    };
+    sys::ignore(rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL));
+}
+
+/// Waits for an order; `None` when the supervisor is gone.
+#[must_use]
+pub fn next_order(socket: BorrowedFd<'_>) -> Option<Order> {
+    let mut buffer = [0_u8; 8];
+    let (_, length) = rustix::net::recv(socket, &mut buffer, RecvFlags::empty()).ok()?;
+    let (tag, rest) = buffer.get(..length)?.split_first()?;
+    let number = i32::from_ne_bytes(*rest.first_chunk::<4>()?);
+    match tag {
+        b'G' => Some(Order::Go),
+        b'K' => Some(Order::Signal(number)),
+        _ => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! What the command gets as descriptors 0, 1 and 2.
+//!
+//! A descriptor of a host mount is a way out: `/proc/self/fd/0` re-opens a file for writing past the read-only view, and
+//! a directory can be walked from. So each stream is looked at, and what is not safe as it is is replaced or refused.
+
+use std::io::{Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, SeekFrom as Position};
+use rustix::mount::OpenTreeFlags;
+use rustix::net::AddressFamily;
+
+use super::STDIO;
+use crate::backend::StepError;
+use crate::host::paths::{FileId, Kind, fd_path, id_of, kind_of};
+use crate::plan::Plan;
+use crate::request::Net;
+use crate::sys;
+
+/// What one stream becomes.
+#[derive(Debug)]
+pub enum Stream {
+    /// What it is: a pipe, a unix socket, a file that is written to under the Landlock wall.
+    Keep,
+    /// The private terminal.
+    Terminal,
+    /// The sandbox's own device node of this path.
+    Node(&'static str, OFlags),
+    /// A file or directory read through a read-only mount of nothing but itself, at the same offset.
+    ReadOnly {
+        /// Where it is on the host.
+        path: PathBuf,
+        /// What it is.
+        id: FileId,
+        /// Whether it is a directory.
+        dir: bool,
+        /// File offset in bytes.
+        offset: u64,
+    },
+}
+
+/// Decides about the three streams.
+///
+/// # Errors
+/// A stream that cannot be made safe: it is named, with the way around.
+pub fn classify(plan: &Plan) -> Result<[Stream; 3], StepError> {
+    let Some(confinement) = &plan.confinement else {
+        return Ok([Stream::Keep, Stream::Keep, Stream::Keep]);
+    };
+    let wall = confinement.landlock.abi > 0;
+    let net = confinement.net;
+    let granted: Vec<_> = confinement
+        .mounts
+        .ops
+        .iter()
+        .filter_map(|op| match op.what {
+            crate::plan::mounts::Mount::Device { major, minor } => Some((major, minor)),
+            _ => None,
+        })
+        .collect();
+    Ok([one(0, wall, net, &granted)?, one(1, wall, net, &granted)?, one(2, wall, net, &granted)?])
+}
+
+fn one(number: i32, wall: bool, net: Net, granted: &[(u32, u32)]) -> Result<Stream, StepError> {
+    let Some(fd) = sys::fd::borrow_if_open(number) else {
+        return Ok(Stream::Node("/dev/null", if number == 0 { OFlags::RDONLY } else { OFlags::WRONLY }));
+    };
+    let name = Path::new(["standard input", "standard output", "standard error"][usize::try_from(number).unwrap_or(0)]);
+    let refuse = |errno| StepError { step: STDIO.into(), path: Some(name.to_owned()), errno };
+    let stat = rustix::fs::fstat(fd).map_err(|errno| StepError::new(STDIO, Some(name), errno))?;
+    let flags = rustix::fs::fcntl_getfl(fd).map_err(|errno| StepError::new(STDIO, Some(name), errno))?;
+    if flags.contains(OFlags::PATH) {
+        return Err(refuse(libc::EBADF));
+    }
+    let reads_only = flags & OFlags::RWMODE == OFlags::RDONLY;
+    match kind_of(&stat) {
+        Kind::Fifo => Ok(Stream::Keep),
+        Kind::Char { .. } if rustix::termios::isatty(fd) => Ok(Stream::Terminal),
+        Kind::Char { major, minor } => match node(major, minor) {
+            Some(path) => Ok(Stream::Node(path, flags & (OFlags::RWMODE | OFlags::APPEND))),
+            None if granted.contains(&(major, minor)) => Ok(Stream::Keep),
+            None => Err(refuse(libc::EPERM)),
+        },
+        Kind::Socket if net == Net::Host || is_unix(fd) => Ok(Stream::Keep),
+        // An internet socket of the host could be connected elsewhere from inside.
+        Kind::Socket => Err(refuse(libc::EPERM)),
+        Kind::Block => Err(refuse(libc::EPERM)),
+        // Deleted, as the files of here-documents are, or never named (memfd): nobody else finds it by its name.
+        Kind::File if stat.st_nlink == 0 => Ok(Stream::Keep),
+        Kind::File if !reads_only && wall => Ok(Stream::Keep),
+        Kind::File if !reads_only => Err(refuse(libc::EPERM)),
+        kind => {
+            read_only(fd, kind == Kind::Dir, id_of(&stat)).map_err(|errno| StepError::new(STDIO, Some(name), errno))
+        }
+    }
+}
+
+fn read_only(fd: BorrowedFd<'_>, dir: bool, id: FileId) -> Result<Stream, rustix::io::Errno> {
+    let path = fd_path(fd)?;
+    let offset = if dir { 0 } else { rustix::fs::seek(fd, Position::Current(0))? };
+    Ok(Stream::ReadOnly { path, id, dir, offset })
+}
+
+/// Harmless memory devices, by number.
+fn node(major: u32, minor: u32) -> Option<&'static str> {
+    crate::policy::tables::BASE_DEVICES
+        .iter()
+        .find(|(path, known, known_minor)| (major, minor) == (*known, *known_minor) && *path != "/dev/tty")
+        .map(|(path, ..)| *path)
+}
+
+fn is_unix(fd: BorrowedFd<'_>) -> bool {
+    rustix::net::sockopt::socket_domain(fd).is_ok_and(|family| family == AddressFamily::UNIX)
+}
+
+/// Opens a [`Stream::ReadOnly`] through a detached read-only mount of just that file. Runs in the new mount namespace,
+/// before anything is mounted over the path.
+///
+/// # Errors
+/// When the path leads elsewhere by now, or cannot be mounted.
+pub fn open_read_only(path: &Path, id: FileId, dir: bool, offset: u64) -> Result<OwnedFd, StepError> {
+    let fail = |error: rustix::io::Errno| StepError::new(STDIO, Some(path), error);
+    let found = rustix::fs::openat2(
+        rustix::fs::CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
+    .map_err(fail)?;
+    if id_of(&rustix::fs::fstat(&found).map_err(fail)?) != id {
+        return Err(StepError::changed(STDIO, path));
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = rustix::mount::open_tree(&found, "", flags).map_err(fail)?;
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    sys::mount::set_attributes(tree.as_fd(), false, attributes)
+        .map_err(|error| StepError::new(STDIO, Some(path), error))?;
+    let magic = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&tree));
+    let kind = if dir { OFlags::DIRECTORY } else { OFlags::NOCTTY };
+    let opened = rustix::fs::open(magic, OFlags::RDONLY | OFlags::CLOEXEC | kind, Mode::empty()).map_err(fail)?;
+    if offset > 0 {
+        let mut file = std::fs::File::from(opened);
+        file.seek(SeekFrom::Start(offset)).map_err(|error| StepError::new(STDIO, Some(path), error))?;
+        return Ok(file.into());
+    }
+    Ok(opened)
+}

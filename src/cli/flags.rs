@@ -1,0 +1,201 @@
+//! Flags → [`Request`], exhaustive.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::report::Problem;
+use crate::policy::Policy;
+use crate::request::load::{self, absolute, duration, variable};
+use crate::request::{Allow, Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
+
+/// The options that `run`, `plan` and `why` share.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// What may be written: nothing, the workspace (the working directory), or everything.
+    #[arg(long, short, value_enum, value_name = "MODE")]
+    sandbox: Option<Mode>,
+    /// Read a TOML file with the same words as these options.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Make a path readable that would be hidden.
+    #[arg(long, value_name = "PATH", help_heading = "Files")]
+    read: Vec<PathBuf>,
+    /// Make a path writable.
+    #[arg(long, value_name = "PATH", help_heading = "Files")]
+    write: Vec<PathBuf>,
+    /// Let existing files below a path be changed, none be made or removed.
+    #[arg(long, value_name = "PATH", help_heading = "Files")]
+    modify: Vec<PathBuf>,
+    /// Hide a path; with * ? [ ] {a,b} or **, everything that matches now.
+    #[arg(long, value_name = "PATH|GLOB", help_heading = "Files")]
+    deny: Vec<PathBuf>,
+    /// What may be written below .git.
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Files")]
+    git: Option<Git>,
+    /// A private /tmp, or the host's.
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Files")]
+    tmp: Option<Tmp>,
+    /// Give no /proc.
+    #[arg(long, help_heading = "Files")]
+    no_proc: bool,
+    /// GPUs: auto (what works), off, all, or indices as nvidia-smi shows them, such as 0,2.
+    #[arg(long, value_name = "WHICH", help_heading = "Devices and network")]
+    gpu: Option<String>,
+    /// Grant a device node.
+    #[arg(long, value_name = "PATH", help_heading = "Devices and network")]
+    device: Vec<PathBuf>,
+    /// The network: none, or the host's.
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Devices and network")]
+    net: Option<Net>,
+    /// Let the command connect to a unix socket of the host.
+    #[arg(long, value_name = "SOCKET", help_heading = "Devices and network")]
+    unix: Vec<PathBuf>,
+    /// Set a variable, or let one through that looks like a secret.
+    #[arg(long, value_name = "K[=V]", help_heading = "Process")]
+    env: Vec<OsString>,
+    /// Start with an empty environment.
+    #[arg(long, help_heading = "Process")]
+    env_clear: bool,
+    /// Start in this directory, and take it as the workspace.
+    #[arg(long, value_name = "DIR", help_heading = "Process")]
+    cd: Option<PathBuf>,
+    /// Send TERM after this time (90s, 5m, 2h), and KILL two seconds later.
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Process")]
+    timeout: Option<Duration>,
+    /// Leave a descriptor above 2 open in the command: whatever it is can be used.
+    #[arg(long, value_name = "N", help_heading = "Process")]
+    pass_fd: Vec<i32>,
+    /// Let a family of system calls through.
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Process")]
+    allow: Vec<Allow>,
+    /// What enforces the plan.
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Process")]
+    backend: Option<Backend>,
+    /// The command and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Where relative paths of flags belong, and where configuration lies.
+struct Caller {
+    cwd: PathBuf,
+    home: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The question of `ringfence why`: `PATH` asks about reading, `--write PATH` without another path about writing.
+    pub fn take_question(&mut self) -> Option<(PathBuf, bool)> {
+        match self.command.pop() {
+            Some(path) => Some((path.into(), false)),
+            None => self.write.pop().map(|path| (path, true)),
+        }
+    }
+
+    /// User file, then `--config`, then flags, checked.
+    ///
+    /// # Errors
+    /// Every problem with them, worded for people.
+    pub fn policy(self) -> Result<Policy, Vec<Problem>> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let cwd = current_directory(self.cd.as_deref())?;
+        let caller = Caller { cwd, home };
+        let mut request = match caller.user_file() {
+            Some(file) => load::file(&file, caller.home.as_deref()).map_err(|error| vec![error.into()])?,
+            None => Request::default(),
+        };
+        if let Some(file) = &self.config {
+            let said = load::file(file, caller.home.as_deref()).map_err(|error| vec![error.into()])?;
+            request = request.overlaid_by(said);
+        }
+        let request = request.overlaid_by(self.request(&caller));
+        Policy::new(request, &caller.cwd).map_err(|errors| errors.into_iter().map(Problem::from).collect())
+    }
+
+    fn request(self, caller: &Caller) -> Request {
+        let Self {
+            sandbox,
+            config: _,
+            read,
+            write,
+            modify,
+            deny,
+            git,
+            tmp,
+            no_proc,
+            gpu,
+            device,
+            net,
+            unix,
+            env,
+            env_clear,
+            cd,
+            timeout,
+            pass_fd,
+            allow,
+            backend,
+            command,
+        } = self;
+        Request {
+            sandbox: said(sandbox, "--sandbox"),
+            read: caller.paths(read, "--read"),
+            write: caller.paths(write, "--write"),
+            modify: caller.paths(modify, "--modify"),
+            deny: caller.paths(deny, "--deny"),
+            device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
+            unix: caller.paths(unix, "--unix"),
+            gpu: said(gpu, "--gpu"),
+            net: said(net, "--net"),
+            git: said(git, "--git"),
+            tmp: said(tmp, "--tmp"),
+            backend: said(backend, "--backend"),
+            env: env.into_iter().map(|text| Said::new(variable(text), Origin::Flag("--env"))).collect(),
+            env_clear: said(env_clear.then_some(true), "--env-clear"),
+            proc: said(no_proc.then_some(false), "--no-proc"),
+            timeout: said(timeout, "--timeout"),
+            allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
+            pass_fd,
+            cd: cd.map(|path| absolute(&path, &caller.cwd, None)),
+            command,
+        }
+    }
+}
+
+fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {
+    value.map(|value| Said::new(value, Origin::Flag(flag)))
+}
+
+impl Caller {
+    /// Flags are relative to the working directory; the shell has expanded `~` already.
+    fn paths(&self, paths: Vec<PathBuf>, flag: &'static str) -> Vec<Said<PathBuf>> {
+        paths.into_iter().map(|path| Said::new(absolute(&path, &self.cwd, None), Origin::Flag(flag))).collect()
+    }
+
+    /// `$XDG_CONFIG_HOME/ringfence/config.toml`, if it exists. A file in the workspace is never read unasked: the
+    /// command could have written it.
+    fn user_file(&self) -> Option<PathBuf> {
+        let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = base.or_else(|| self.home.as_ref().map(|home| home.join(".config")))?;
+        let file = base.join("ringfence/config.toml");
+        match std::fs::symlink_metadata(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => None,
+            // Unreadable is told when it is read: a policy must not vanish silently.
+            _ => Some(file),
+        }
+    }
+}
+
+/// The working directory. A deleted one has no path: then `--cd` must name another.
+fn current_directory(cd: Option<&Path>) -> Result<PathBuf, Vec<Problem>> {
+    match std::env::current_dir() {
+        Ok(cwd) => Ok(cwd),
+        Err(_) if cd.is_some_and(Path::is_absolute) => Ok(PathBuf::from("/")),
+        Err(error) => Err(vec![Problem {
+            what: format!("the working directory: {error}"),
+            hint: Some("it was deleted or cannot be reached: name another one with --cd DIR".to_owned()),
+        }]),
+    }
+}

@@ -1,0 +1,73 @@
+//! `ringfence plan` and `ringfence why`: what would be done, without doing it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::flags::Flags;
+use super::report::{Problem, print, problems};
+use super::run::prepare;
+use crate::host::paths::{PathFact, Root};
+use crate::plan::{show, why};
+use crate::policy::paths::{Access, normal};
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Prints the plan; the result is the exit code.
+pub fn plan(args: PlanArgs) -> i32 {
+    match prepare(args.flags) {
+        Ok((_, plan)) if args.json => print(&format!("{:#}\n", show::json(&plan))),
+        Ok((_, plan)) => print(&show::text(&plan)),
+        Err(found) => return problems(&found),
+    }
+    0
+}
+
+/// Options of `why`.
+#[derive(Debug, Args)]
+#[command(override_usage = "ringfence why [OPTIONS] PATH\n       ringfence why [OPTIONS] --write PATH")]
+pub struct WhyArgs {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Answers for one path; the result is the exit code: 0 yes, 1 no.
+pub fn why(mut args: WhyArgs) -> i32 {
+    let Some((path, writing)) = args.flags.take_question() else {
+        let hint = Some("ringfence why PATH, or ringfence why --write PATH".to_owned());
+        return problems(&[Problem { what: "no path was given".to_owned(), hint }]).min(2);
+    };
+    let (_, plan) = match prepare(args.flags) {
+        Ok(prepared) => prepared,
+        Err(found) => return problems(&found),
+    };
+    let path = canonical(&path);
+    let answer = why::why(&plan, &path);
+    let yes = if writing { answer.access.writes() } else { answer.access >= Access::Read };
+    let why::Answer { access, at, line, because } = answer;
+    let verdict = if yes { "yes" } else { "no" };
+    print(&format!(
+        "{verdict}: {}\n  access: {access}\n  decided at: {} ({line})\n  because: {because}\n",
+        path.display(),
+        at.display()
+    ));
+    i32::from(!yes)
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let normal = normal(&absolute);
+    match Root::open(Path::new("/")).map(|root| root.look(&normal)) {
+        Ok(PathFact::Present(present)) => present.path,
+        Ok(PathFact::Missing { parent, name }) => parent.join(name),
+        _ => normal,
+    }
+}

@@ -1,0 +1,50 @@
+//! Room 7, *the door*: the only room that prints or exits.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "this is the room for it")]
+
+mod doctor;
+mod flags;
+mod gpus;
+mod inspect;
+mod report;
+mod run;
+
+use clap::{Parser, Subcommand};
+
+/// Run a command that is not trusted: the machine read-only, the workspace writable, the network off, host secrets and
+/// sockets out of reach, and the GPU working.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command in the sandbox.
+    Run(flags::Flags),
+    /// Print what would be applied, every line with the reason and who asked for it.
+    Plan(inspect::PlanArgs),
+    /// Tell whether a path may be read or written inside, and which rule says so.
+    Why(inspect::WhyArgs),
+    /// List the GPUs: usable or not, and why not.
+    Gpus(gpus::GpusArgs),
+    /// Check what this machine offers: ok, degraded or missing, with the command that cures it.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Runs the command line of this process and exits. For other programs that want to be `ringfence` when they are
+/// called so.
+///
+/// Exit codes of `run`: the command's own; 128 + n when signal n killed it; 127 when its program was not found, 126 when
+/// it cannot be executed; 124 when `--timeout` ended it; 125 when ringfence itself failed; 2 for a bad command line.
+pub fn main() -> ! {
+    let code = match Cli::parse().command {
+        Command::Run(flags) => run::run(flags),
+        Command::Plan(args) => inspect::plan(args),
+        Command::Why(args) => inspect::why(args),
+        Command::Gpus(args) => gpus::gpus(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+    };
+    std::process::exit(code)
+}

@@ -1,0 +1,64 @@
+//! `ringfence run`.
+
+use std::path::Path;
+
+use super::flags::Flags;
+use super::report::{Problem, problems};
+use crate::plan::Plan;
+use crate::policy::Policy;
+use crate::policy::check::PolicyError;
+use crate::supervise::outcome::{Ending, Outcome};
+use crate::{host, plan, supervise};
+
+/// Policy, facts and plan: what `run` and `plan` share, every line of it.
+///
+/// # Errors
+/// Every problem found.
+pub fn prepare(flags: Flags) -> Result<(Policy, Plan), Vec<Problem>> {
+    let policy = flags.policy()?;
+    let environment = std::env::vars_os().collect();
+    let facts = host::probe(Path::new("/"), &policy, environment)
+        .map_err(|error| vec![Problem { what: format!("look at this machine: {error}"), hint: None }])?;
+    let plan =
+        plan::build(&policy, &facts).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
+    Ok((policy, plan))
+}
+
+/// Runs the command; the result is the exit code.
+pub fn run(flags: Flags) -> i32 {
+    let (policy, plan) = match prepare(flags) {
+        Ok(prepared) => prepared,
+        Err(found) => return problems(&found),
+    };
+    if policy.command.is_empty() {
+        return problems(&[PolicyError::NoCommand.into()]).min(2);
+    }
+    match supervise::run(&plan) {
+        Ok(outcome) => {
+            tell(&outcome, &plan);
+            outcome.code()
+        }
+        Err(error) => problems(&[error.into()]),
+    }
+}
+
+/// Says what the exit code alone does not.
+fn tell(outcome: &Outcome, plan: &Plan) {
+    if outcome.timed_out {
+        let after = plan.process.timeout.unwrap_or_default();
+        problems(&[Problem { what: format!("the command was ended after {after:?} (--timeout)"), hint: None }]);
+        return;
+    }
+    let Ending::NotExecuted(error) = &outcome.ending else { return };
+    let program =
+        plan.process.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+    let hidden = error.path.as_deref().is_some_and(|path| path.is_absolute() && path.exists());
+    let (what, hint) = match error.errno {
+        libc::ENOENT if hidden => {
+            (format!("`{program}` is not there inside the sandbox"), Some(format!("ringfence why {program}")))
+        }
+        libc::ENOENT => (format!("`{program}` was not found"), Some("check the spelling and PATH".to_owned())),
+        _ => (error.to_string(), None),
+    };
+    problems(&[Problem { what, hint }]);
+}

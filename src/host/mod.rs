@@ -1,0 +1,219 @@
+//! Room 3, *what this machine has*: reads below a given root and never decides.
+//!
+//! Production passes `/`; tests pass a fixture directory. Everything found is a value in [`Facts`].
+
+pub mod gpu;
+pub mod kernel;
+pub mod paths;
+pub mod repo;
+pub mod sockets;
+pub mod users;
+pub mod walk;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::policy::paths::{Access, Rule};
+use crate::policy::{Policy, check, tables};
+use crate::request::{Git, Said};
+use paths::{Kind, PathFact, Present, Root};
+
+/// What the plan needs to know about the machine.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The caller.
+    pub caller: Caller,
+    /// The caller's environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The working directory.
+    pub workspace: PathFact,
+    /// Each rule of the policy and what is at its path.
+    pub rules: Vec<(Rule, PathFact)>,
+    /// Credential stores that exist.
+    pub secrets: Vec<(Rule, Present)>,
+    /// What the deny globs match.
+    pub globbed: Vec<walk::Match>,
+    /// Protected names below writable directories.
+    pub protected: Vec<Protected>,
+    /// Repositories of the writable directories and nested ones of the workspace.
+    pub repos: Vec<repo::Repo>,
+    /// In `git = "commit"`: the entries of git directories that run code.
+    pub git_code: Vec<Protected>,
+    /// Whether the search for nested repositories reached its bound.
+    pub nested_bounded: bool,
+    /// Devices asked for by path.
+    pub devices: Vec<(Said<PathBuf>, PathFact)>,
+    /// Sockets asked for by path.
+    pub unix: Vec<(Said<PathBuf>, PathFact)>,
+    /// Host sockets outside private directories.
+    pub sockets: Vec<Present>,
+    /// Entries of `/run` that stay, top-level links, system directories: baseline paths that exist.
+    pub baseline: Vec<Present>,
+    /// What a GPU process reads besides its libraries, where the root is narrowed.
+    pub gpu_reads: Vec<Present>,
+    /// Entries of procfs that exist, from [`tables::PROC_OF_ROOT`].
+    pub proc_entries: Vec<(&'static str, bool)>,
+    /// The GPUs and their nodes.
+    pub gpus: gpu::Gpus,
+    /// Highest Landlock ABI of the kernel, 0 without Landlock.
+    pub landlock_abi: u32,
+}
+
+/// Who runs ringfence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// User, group and supplementary groups.
+    pub ids: gpu::CallerIds,
+    /// Home directories: `$HOME` and the one of the user database, where they differ.
+    pub homes: Vec<PathBuf>,
+}
+
+/// An entry that stays read-only below a writable directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protected {
+    /// The writable directory, canonical.
+    pub below: PathBuf,
+    /// The entry, relative to it.
+    pub name: PathBuf,
+    /// What is there.
+    pub fact: PathFact,
+    /// The placeholder that blocks it when it is missing; `None`: it is not blocked.
+    pub block: Option<tables::Shape>,
+    /// Why it is protected.
+    pub why: String,
+}
+
+/// Looks at everything that `policy` names, and at the GPUs if any are wished for.
+///
+/// # Errors
+/// Only when `root` itself cannot be opened.
+pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> std::io::Result<Facts> {
+    let root = &Root::open(path)?;
+    let home = env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| value.as_os_str());
+    let caller = users::caller(root, home);
+    let confines = policy.confines();
+    let rules: Vec<_> = policy.rules.iter().map(|rule| (rule.clone(), root.look(&rule.path))).collect();
+    let workspace = root.look(&policy.workspace);
+    let protecting = Protecting::of(root, policy, &rules, &workspace);
+    let if_confined = |list: Vec<Present>| if confines { list } else { Vec::new() };
+    let existing = |paths: &mut dyn Iterator<Item = &'static str>| {
+        paths.filter_map(|path| root.look_if_present(Path::new(path))).collect::<Vec<_>>()
+    };
+    let mut baseline = existing(&mut tables::RUN_KEPT.iter().map(|(path, _)| *path));
+    baseline.extend(existing(&mut tables::ROOT_LINKS.iter().copied()));
+    let gpu_wished = policy.gpu.value != crate::policy::gpu::GpuWish::Off;
+    let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
+    baseline.extend(existing(&mut gpus.libraries.iter().map(|row| row.path)));
+    let in_proc = |(path, _): &&(&str, bool)| root.look_at_entry(Path::new(path)).is_some();
+    Ok(Facts {
+        secrets: if confines { secrets(root, &caller.homes) } else { Vec::new() },
+        globbed: walk::expand(root, &policy.globs),
+        protected: protecting.protected,
+        repos: protecting.repos,
+        git_code: protecting.git_code,
+        nested_bounded: protecting.nested_bounded,
+        devices: policy.devices.iter().map(|said| (said.clone(), look_at_node(root, &said.value))).collect(),
+        unix: policy.unix.iter().map(|said| (said.clone(), root.look(&said.value))).collect(),
+        sockets: if_confined(sockets::bound(root, &[Path::new("/run"), Path::new("/tmp")])),
+        baseline: if_confined(baseline),
+        gpu_reads: existing(&mut tables::GPU_READS.iter().map(|(path, _)| *path)),
+        proc_entries: tables::PROC_OF_ROOT.iter().filter(in_proc).copied().collect(),
+        gpus,
+        landlock_abi: kernel::landlock_abi(),
+        caller,
+        env,
+        workspace,
+        rules,
+    })
+}
+
+/// A device node itself: a link in `/dev` is not followed, so that what is bound is what was named.
+fn look_at_node(root: &Root, path: &Path) -> PathFact {
+    match root.look_at_entry(path) {
+        Some((id, kind)) => PathFact::Present(Present { path: path.to_owned(), id, kind, link: None }),
+        None => root.look(path),
+    }
+}
+
+fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
+    check::secret_rules(homes)
+        .into_iter()
+        .filter_map(|rule| root.look_if_present(&rule.path).map(|present| (rule, present)))
+        .collect()
+}
+
+#[derive(Default)]
+struct Protecting {
+    protected: Vec<Protected>,
+    repos: Vec<repo::Repo>,
+    git_code: Vec<Protected>,
+    nested_bounded: bool,
+}
+
+impl Protecting {
+    fn of(root: &Root, policy: &Policy, rules: &[(Rule, PathFact)], workspace: &PathFact) -> Self {
+        let mut found = Self::default();
+        if !policy.confines() {
+            return found;
+        }
+        let workspace = match workspace {
+            PathFact::Present(present) => present.path.as_path(),
+            _ => Path::new(""),
+        };
+        let mut directories: Vec<&Path> = rules.iter().filter_map(|(rule, fact)| writable(rule, fact)).collect();
+        directories.sort();
+        directories.dedup();
+        for directory in &directories {
+            found.names(root, directory, *directory != Path::new("/"));
+        }
+        if directories.contains(&workspace) {
+            let (nested, bounded) = repo::nested(root, workspace);
+            found.nested_bounded = bounded;
+            for directory in nested {
+                found.names(root, &directory, false);
+            }
+        }
+        if policy.git.value == Git::Commit {
+            found.interior(root, workspace);
+        }
+        found
+    }
+
+    fn names(&mut self, root: &Root, directory: &Path, block_missing: bool) {
+        for (name, why) in tables::PROTECTED_NAMES {
+            let fact = root.look_at_child(directory, Path::new(name));
+            if *name == ".git" {
+                self.repos.extend(repo::read(root, directory, &fact));
+            }
+            self.protected.push(Protected {
+                below: directory.to_owned(),
+                name: name.into(),
+                fact,
+                block: block_missing.then_some(tables::Shape::Dir),
+                why: format!("{name}: {why}"),
+            });
+        }
+    }
+
+    fn interior(&mut self, root: &Root, tree: &Path) {
+        let Some(repo) = self.repos.iter().find(|repo| repo.tree == tree) else { return };
+        for directory in [&repo.git_dir, &repo.common_dir].into_iter().flatten() {
+            for (name, shape, why) in tables::GIT_CODE {
+                self.git_code.push(Protected {
+                    below: directory.path.clone(),
+                    name: name.into(),
+                    fact: root.look_at_child(&directory.path, Path::new(name)),
+                    block: *shape,
+                    why: format!("{name}: {why}"),
+                });
+            }
+        }
+    }
+}
+
+/// The directory that a rule makes writable, where names in it are to be protected.
+fn writable<'a>(rule: &Rule, fact: &'a PathFact) -> Option<&'a Path> {
+    let PathFact::Present(Present { path, kind: Kind::Dir, .. }) = fact else { return None };
+    let special = ["/dev", "/proc", "/sys"].iter().any(|dir| path.starts_with(dir));
+    (rule.access >= Access::Modify && !special).then_some(path)
+}

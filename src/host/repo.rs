@@ -1,0 +1,179 @@
+//! Git repositories in and around a directory: where hooks and configuration really lie.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
+
+use super::paths::{Kind, PathFact, Present, Root};
+use crate::policy::paths::normal;
+
+/// How many directories the search for nested repositories reads at most, breadth first: a bound on the start time.
+/// What lies beyond it is not protected, and the plan says so.
+pub const NESTED_DIRECTORIES: usize = 1024;
+
+/// Largest configuration or pointer file that is read, in bytes.
+const FILE_LIMIT: usize = 64 * 1024;
+
+/// A git directory that belongs to a working tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repo {
+    /// The working tree: the directory that holds `.git`.
+    pub tree: PathBuf,
+    /// The git directory itself: `.git`, or what a `.git` file or link points to.
+    pub git_dir: Option<Present>,
+    /// Where objects, refs and config are, when that is elsewhere (linked worktrees).
+    pub common_dir: Option<Present>,
+    /// Whether a git directory outside the working tree points back to it, as `git worktree add` leaves it.
+    pub points_back: bool,
+    /// Files and directories that the repository's configuration takes code or more configuration from.
+    pub configured: Vec<(PathFact, &'static str)>,
+}
+
+/// Reads the repository whose working tree is `tree`, if there is one. `dot_git` is what was found at `tree/.git`.
+#[must_use]
+pub fn read(root: &Root, tree: &Path, dot_git: &PathFact) -> Option<Repo> {
+    let PathFact::Present(entry) = dot_git else { return None };
+    let git_dir = match entry.kind {
+        Kind::Dir => Some(entry.clone()),
+        Kind::File => pointer(root, &entry.path, "gitdir:")
+            .and_then(|target| root.look_if_present(&below(entry.path.parent().unwrap_or(tree), &target))),
+        _ => None,
+    };
+    let common_dir = git_dir.as_ref().and_then(|dir| {
+        let target = pointer(root, &dir.path.join("commondir"), "")?;
+        root.look_if_present(&below(&dir.path, &target))
+    });
+    let points_back = git_dir.as_ref().is_some_and(|dir| {
+        let back = pointer(root, &dir.path.join("gitdir"), "").map(|target| below(&dir.path, &target));
+        entry.kind == Kind::Dir || back == Some(tree.join(".git"))
+    });
+    let config = common_dir.as_ref().or(git_dir.as_ref()).map(|dir| dir.path.join("config"));
+    let configured = config.map(|file| configured(root, tree, &file)).unwrap_or_default();
+    Some(Repo { tree: tree.to_owned(), git_dir, common_dir, points_back, configured })
+}
+
+fn below(base: &Path, target: &Path) -> PathBuf {
+    normal(&base.join(target))
+}
+
+/// The path in a one-line pointer file such as `.git` (`gitdir: X`) or `commondir` (`X`).
+fn pointer(root: &Root, file: &Path, label: &str) -> Option<PathBuf> {
+    let text = read_small(root, file)?;
+    let line = text.split(|byte| *byte == b'\n').next()?;
+    let target = line.strip_prefix(label.as_bytes())?.trim_ascii();
+    (!target.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(target)))
+}
+
+fn read_small(root: &Root, file: &Path) -> Option<Vec<u8>> {
+    use std::io::Read;
+    // O_NONBLOCK: a named pipe in the place of the file must not stop the start.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = rustix::fs::open(root.real(file), flags, Mode::empty()).ok()?;
+    if !FileType::from_raw_mode(rustix::fs::fstat(&fd).ok()?.st_mode).is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    std::fs::File::from(fd).take(FILE_LIMIT as u64).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+/// Paths that a git configuration file takes code or configuration from, where they can be inside a workspace.
+///
+/// A small reader for `section`, `key = value`: what it does not understand it leaves to the protection of the
+/// configuration file itself.
+fn configured(root: &Root, tree: &Path, file: &Path) -> Vec<(PathFact, &'static str)> {
+    let Some(text) = read_small(root, file) else { return Vec::new() };
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in String::from_utf8_lossy(&text).lines() {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.split([' ', ']', '.']).next().unwrap_or_default().to_ascii_lowercase();
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let value = value.trim().trim_matches('"');
+        let (base, why) = match (section.as_str(), key.trim().to_ascii_lowercase().as_str()) {
+            ("core", "hookspath") => (tree, "core.hooksPath: git runs the programs in it"),
+            ("core", "fsmonitor") => (tree, "core.fsmonitor: git runs it"),
+            ("core", "attributesfile") => (tree, "core.attributesFile: it selects filter programs"),
+            ("include" | "includeif", "path") => {
+                (file.parent().unwrap_or(tree), "include.path: git reads configuration from it")
+            }
+            _ => continue,
+        };
+        if !value.is_empty() && !value.starts_with('~') {
+            found.push((root.look(&below(base, Path::new(value))), why));
+        }
+    }
+    found
+}
+
+/// Directories below `tree` that hold a `.git` of their own, breadth first, and whether the bound ended the search.
+#[must_use]
+pub fn nested(root: &Root, tree: &Path) -> (Vec<PathBuf>, bool) {
+    let mut queue = VecDeque::from([tree.to_owned()]);
+    let mut found = Vec::new();
+    let mut read = 0;
+    while let Some(directory) = queue.pop_front() {
+        if read == NESTED_DIRECTORIES {
+            return (found, true);
+        }
+        read += 1;
+        let Some(fd) = open_on_same_device(&root.real(tree), &directory, tree) else { continue };
+        let mut is_repo = false;
+        each_entry(&fd, |name, kind| {
+            if name == b".git" {
+                is_repo = true;
+            } else if kind == FileType::Directory {
+                queue.push_back(directory.join(OsStr::from_bytes(name)));
+            }
+        });
+        if is_repo && directory != tree {
+            found.push(directory);
+        }
+    }
+    (found, false)
+}
+
+/// Opens a directory below `tree` without following links or entering another mount.
+fn open_on_same_device(real_tree: &Path, directory: &Path, tree: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let relative = directory.strip_prefix(tree).ok()?;
+    if relative.as_os_str().is_empty() {
+        return rustix::fs::open(real_tree, flags, Mode::empty()).ok();
+    }
+    let base = rustix::fs::open(real_tree, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    rustix::fs::openat2(&base, relative, flags, Mode::empty(), resolve).ok()
+}
+
+/// Calls `visit` with name and type of each entry but `.` and `..`; entries of unknown type are looked at.
+pub(super) fn each_entry(directory: &OwnedFd, mut visit: impl FnMut(&[u8], FileType)) {
+    let mut buffer = Vec::with_capacity(32 * 1024);
+    let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                rustix::fs::statat(directory, entry.file_name(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                    .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
+            }
+            known => known,
+        };
+        visit(name, kind);
+    }
+}
+
+/// Opens a directory for reading below the root, `None` when it cannot be read.
+pub(super) fn open_directory(path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()
+}

@@ -1,0 +1,92 @@
+//! Expands deny globs: one walk for all globs of the same base.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::paths::{Present, Root};
+use super::repo::{each_entry, open_directory};
+use crate::policy::paths::Glob;
+
+/// A path that a glob matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// Which glob, as an index into the policy's list.
+    pub glob: usize,
+    /// What matched; a link that matched is followed, since its target is what is to be hidden.
+    pub present: Present,
+}
+
+/// Finds what the globs match now. Directories that match are not searched further, links are not followed.
+#[must_use]
+pub fn expand(root: &Root, globs: &[Glob]) -> Vec<Match> {
+    let mut bases: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+    for (index, glob) in globs.iter().enumerate() {
+        bases.entry(&glob.base).or_default().push(index);
+    }
+    let mut found = Vec::new();
+    for (base, indices) in bases {
+        let Some(set) = compile(globs, &indices) else { continue };
+        let mut search = Search { root, set, indices, found: &mut found };
+        if let Some(fd) = open_directory(&root.real(base)) {
+            search.directory(&fd, &mut base.as_os_str().as_bytes().to_vec());
+        }
+    }
+    found
+}
+
+fn compile(globs: &[Glob], indices: &[usize]) -> Option<GlobSet> {
+    let mut builder = GlobSetBuilder::new();
+    for index in indices {
+        // Compiled once before, when the policy was checked.
+        let glob = GlobBuilder::new(&globs.get(*index)?.pattern).literal_separator(true).backslash_escape(true).build();
+        builder.add(glob.ok()?);
+    }
+    builder.build().ok()
+}
+
+struct Search<'a> {
+    root: &'a Root,
+    set: GlobSet,
+    indices: Vec<usize>,
+    found: &'a mut Vec<Match>,
+}
+
+impl Search<'_> {
+    /// Searches an open directory; `path` is its path and is restored before returning.
+    fn directory(&mut self, fd: &OwnedFd, path: &mut Vec<u8>) {
+        let mut below = Vec::new();
+        let length = path.len();
+        each_entry(fd, |name, kind| {
+            path.push(b'/');
+            path.extend_from_slice(name);
+            let hit = self.set.matches(OsStr::from_bytes(path)).first().copied();
+            match hit {
+                Some(hit) => self.keep(hit, OsStr::from_bytes(path)),
+                None if kind == FileType::Directory => below.push(name.to_vec()),
+                None => {}
+            }
+            path.truncate(length);
+        });
+        for name in below {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let Ok(child) = rustix::fs::openat(fd, OsStr::from_bytes(&name), flags, Mode::empty()) else { continue };
+            path.push(b'/');
+            path.extend_from_slice(&name);
+            self.directory(&child, path);
+            path.truncate(length);
+        }
+    }
+
+    fn keep(&mut self, hit: usize, path: &OsStr) {
+        let (Some(glob), Some(present)) = (self.indices.get(hit), self.root.look_if_present(Path::new(path))) else {
+            return;
+        };
+        self.found.push(Match { glob: *glob, present });
+    }
+}

@@ -1,0 +1,5 @@
+//! The `ringfence` binary.
+
+fn main() {
+    ringfence::run_main()
+}

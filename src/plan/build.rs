@@ -1,0 +1,254 @@
+//! (Policy, Facts) → Plan: calls the planners and collects all errors at once.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Facts;
+use crate::host::paths::PathFact;
+use crate::policy::Policy;
+use crate::request::{Allow, Net, Origin, Tmp};
+
+use super::env::EnvPlan;
+use super::gpu::{self, GpuError, GpuPlan};
+use super::mounts::MountPlan;
+use super::{Confinement, Plan, ProcessPlan, landlock, syscalls, view};
+
+/// Why there can be no plan.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PlanError {
+    /// The working directory does not exist or cannot be reached.
+    #[error("working directory `{}`: {why}", path.display())]
+    Workspace {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The workspace is so wide that protecting the rest would be a joke.
+    #[error("the workspace would be `{}`, {what}", path.display())]
+    WideWorkspace {
+        /// The directory.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The command would start in a directory that the policy hides.
+    #[error("working directory `{}` is hidden by {by}", path.display())]
+    HiddenWorkspace {
+        /// The directory.
+        path: PathBuf,
+        /// Who hides it.
+        by: Origin,
+    },
+    /// A path that is to be writable does not exist.
+    #[error("`{}` does not exist, but {by} wants to write it", path.display())]
+    MissingWritable {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// A path that is to be granted cannot be reached.
+    #[error("`{}` cannot be reached ({by}): {}", path.display(), std::io::Error::from_raw_os_error(*errno))]
+    Unreachable {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+        /// Why.
+        errno: i32,
+    },
+    /// `/dev`, or a directory of device nodes in it, was asked for as a whole.
+    #[error("`{}` cannot be granted as a whole ({by})", path.display())]
+    DeviceDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// What was asked for as a device is none.
+    #[error("`{}` is {found}, not a character device ({by})", path.display())]
+    NotADevice {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// Who asked.
+        by: Origin,
+    },
+    /// What was asked for as a socket is none.
+    #[error("`{}` is no unix socket ({by})", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// `modify` cannot be enforced here.
+    #[error("`{}` cannot be limited to modify ({by}): {why}", path.display())]
+    Modify {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+        /// What stands in the way.
+        why: &'static str,
+    },
+    /// A rule below `/proc` that names a process.
+    #[error("`{}` belongs to a process of the host, which the sandbox does not show ({by})", path.display())]
+    ProcessPath {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// A GPU that was asked for cannot be used.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+impl PlanError {
+    /// One thing to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Workspace { .. } => "name another one with --cd DIR".to_owned(),
+            Self::WideWorkspace { path, .. } => {
+                format!(
+                    "use a project directory (--cd DIR), --sandbox read-only, or --write {} on purpose",
+                    path.display()
+                )
+            }
+            Self::HiddenWorkspace { .. } => "name a visible one with --cd DIR, or grant it with --read DIR".to_owned(),
+            Self::MissingWritable { path, .. } => format!("mkdir -p {}", path.display()),
+            Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
+            Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
+            Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
+            Self::Modify { .. } => "say read or write for it instead".to_owned(),
+            Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,
+            Self::Gpu(error) => return error.hint(),
+        })
+    }
+}
+
+/// Makes the plan for a policy on a machine.
+///
+/// # Errors
+/// Every reason why it cannot be carried out.
+pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
+    let mut errors = Vec::new();
+    let mut notes = Vec::new();
+    let cwd = match &facts.workspace {
+        PathFact::Present(present) => present.path.clone(),
+        _ => {
+            errors.push(PlanError::Workspace { path: policy.workspace.clone(), why: why_unusable(&facts.workspace) });
+            return Err(errors);
+        }
+    };
+    let mut env = EnvPlan::new(&policy.env, &facts.env);
+    let confinement = if policy.confines() {
+        let gpu = grant_gpus(policy, facts, &mut errors, &mut notes);
+        let confinement = confine(policy, facts, &gpu, &cwd, &mut errors, &mut notes);
+        adjust_env(&mut env, policy, facts, &gpu, &confinement);
+        Some(confinement)
+    } else {
+        None
+    };
+    if env.vars.contains_key(std::ffi::OsStr::new("PWD")) {
+        env.vars.insert("PWD".into(), cwd.clone().into());
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let process = ProcessPlan {
+        command: policy.command.clone(),
+        cwd,
+        env,
+        timeout: policy.timeout.as_ref().map(|said| said.value),
+        pass_fd: policy.pass_fd.clone(),
+    };
+    Ok(Plan { process, confinement, notes })
+}
+
+fn why_unusable(fact: &PathFact) -> &'static str {
+    match fact {
+        PathFact::Present(_) => "exists",
+        PathFact::Missing { .. } | PathFact::Dangling { .. } => "it does not exist",
+        PathFact::Unreachable { .. } => "it cannot be reached",
+    }
+}
+
+fn grant_gpus(policy: &Policy, facts: &Facts, errors: &mut Vec<PlanError>, notes: &mut Vec<String>) -> GpuPlan {
+    match gpu::grants(&policy.gpu, false, &facts.gpus) {
+        Ok(plan) => {
+            notes.extend(plan.notes.iter().cloned());
+            plan
+        }
+        Err(found) => {
+            errors.extend(found.into_iter().map(PlanError::Gpu));
+            GpuPlan::default()
+        }
+    }
+}
+
+fn confine(
+    policy: &Policy,
+    facts: &Facts,
+    gpu: &GpuPlan,
+    cwd: &Path,
+    errors: &mut Vec<PlanError>,
+    notes: &mut Vec<String>,
+) -> Confinement {
+    let view = view::build(policy, facts, gpu, errors, notes);
+    if let Some((_, node)) = view.tree.governing(cwd).filter(|_| !view.tree.is_visible(cwd)) {
+        // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
+        errors.push(PlanError::HiddenWorkspace { path: cwd.to_owned(), by: node.because.clone() });
+    }
+    let wall = landlock::plan(facts.landlock_abi, policy.net.value, &view.tree, &view.ops, policy.proc.value);
+    if wall.abi == 0 {
+        notes.push(
+            "this kernel has no Landlock wall (ABI 3, Linux 6.2): a regular file as standard output is refused, pipe it"
+                .to_owned(),
+        );
+    }
+    let ptrace = policy.allow.iter().any(|said| said.value == Allow::Ptrace);
+    Confinement {
+        uid: facts.caller.ids.uid,
+        gid: facts.caller.ids.gid,
+        net: policy.net.value,
+        mounts: MountPlan { root: view.tree.root(), ops: view.ops },
+        landlock: wall,
+        syscalls: syscalls::plan(ptrace),
+    }
+}
+
+fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, confinement: &Confinement) {
+    env.set("RINGFENCE", "1", Origin::Baseline("programs can tell that they are sandboxed"));
+    for (said, fact) in &facts.unix {
+        let named = |name: &str| facts.env.iter().any(|(known, value)| known == name && Path::new(value) == said.value);
+        if matches!(fact, PathFact::Present(_)) && named("SSH_AUTH_SOCK") {
+            env.restore("SSH_AUTH_SOCK", &facts.env);
+        }
+    }
+    let writable = |path: &Path| confinement.mounts.ops.iter().any(|op| op.grants_writing(path));
+    let tmpdir = env.vars.get(std::ffi::OsStr::new("TMPDIR")).map(PathBuf::from);
+    if policy.tmp.value == Tmp::Private && tmpdir.is_some_and(|dir| !writable(&dir)) {
+        env.set("TMPDIR", "/tmp", Origin::Baseline("TMPDIR cannot be written inside"));
+    }
+    if policy.net.value == Net::None {
+        env.drop(std::ffi::OsStr::new("DISPLAY"), Origin::Baseline("the display's socket is hidden"));
+        env.drop(std::ffi::OsStr::new("WAYLAND_DISPLAY"), Origin::Baseline("the display's socket is hidden"));
+    }
+    if gpu.devices.is_empty() {
+        return;
+    }
+    for change in gpu::env_changes(&facts.env, gpu.subset) {
+        env.drop(&change.name, Origin::Gpu(change.note));
+    }
+    let home_writable = facts.caller.homes.iter().any(|home| writable(home));
+    if !home_writable {
+        let has = |name: &str| env.vars.contains_key(std::ffi::OsStr::new(name));
+        for (name, value) in gpu::jit_cache_env(&has) {
+            env.set(name, value, Origin::Gpu("compiled kernels are cached here, the home is read-only".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The Landlock wall: what may be changed, said a second time by inode, so that a descriptor of a host mount that came
+//! in as standard input cannot be re-opened for more than the mounts allow.
+
+use std::path::{Path, PathBuf};
+
+use crate::policy::paths::Access;
+use crate::request::{Net, Origin};
+
+use super::mounts::{Mount, MountOp, Tree, View};
+
+/// The first ABI whose rules cover everything the wall needs: `refer` (2) and `truncate` (3).
+pub const WALL_ABI: u32 = 3;
+
+/// The first ABI that can forbid abstract sockets outside the sandbox.
+const SCOPE_ABI: u32 = 6;
+
+/// The wall, or the reason why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandlockPlan {
+    /// Highest ABI of the kernel that was planned for; 0 without a wall.
+    pub abi: u32,
+    /// Rules by path inside the sandbox.
+    pub rules: Vec<LandlockRule>,
+    /// Abstract sockets outside the sandbox cannot be connected to.
+    pub scope_abstract: bool,
+}
+
+/// What may be done beneath a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandlockRule {
+    /// A path inside the sandbox.
+    pub path: PathBuf,
+    /// What.
+    pub allow: Beneath,
+    /// Who asked.
+    pub because: Origin,
+}
+
+/// A set of Landlock rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beneath {
+    /// Read and execute.
+    Read,
+    /// Read, and write and truncate existing files.
+    Modify,
+    /// Everything but device ioctls.
+    Write,
+    /// Read, write and ioctl of device nodes.
+    Devices,
+}
+
+/// The wall for a view.
+#[must_use]
+pub fn plan(abi: u32, net: Net, tree: &Tree, ops: &[MountOp], proc: bool) -> LandlockPlan {
+    if abi < WALL_ABI {
+        return LandlockPlan { abi: 0, rules: Vec::new(), scope_abstract: false };
+    }
+    let baseline = |path: &str, allow, why| LandlockRule { path: path.into(), allow, because: Origin::Baseline(why) };
+    let mut rules = vec![
+        baseline("/", Beneath::Read, "what the mounts show can be read"),
+        baseline("/dev", Beneath::Devices, "the nodes in the private /dev"),
+    ];
+    if proc {
+        rules.push(baseline("/proc", Beneath::Modify, "programs name their threads, CUDA's start fails without it"));
+    }
+    for (path, node) in tree.iter() {
+        let allow = match node.view {
+            View::Host(Access::Write) => Beneath::Write,
+            View::Host(Access::Modify) => Beneath::Modify,
+            View::Private(_) => Beneath::Write,
+            View::Host(Access::None | Access::Read) => continue,
+        };
+        rules.push(LandlockRule { path: path.to_owned(), allow, because: node.because.clone() });
+    }
+    for MountOp { target, what, because } in ops {
+        if matches!(what, Mount::Tmpfs { .. }) && target.starts_with("/dev") && target != Path::new("/dev") {
+            rules.push(LandlockRule { path: target.clone(), allow: Beneath::Write, because: because.clone() });
+        }
+    }
+    LandlockPlan { abi, rules, scope_abstract: net == Net::Host && abi >= SCOPE_ABI }
+}

@@ -1,0 +1,85 @@
+//! Room 4, *what we will do*: a pure function of policy and facts. The same input gives the same bytes.
+//!
+//! `ringfence plan` prints a [`Plan`], `ringfence run` carries it out, and nothing happens that is not in it.
+
+pub mod build;
+pub mod env;
+pub mod gpu;
+pub mod landlock;
+pub mod mounts;
+mod protect;
+pub mod show;
+mod special;
+pub mod syscalls;
+mod view;
+pub mod why;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::host::paths::FileId;
+use crate::request::{Net, Origin};
+use landlock::LandlockPlan;
+use mounts::MountPlan;
+use syscalls::SyscallPlan;
+
+pub use build::build;
+
+/// Everything that will be done to run one command.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The command itself.
+    pub process: ProcessPlan,
+    /// What confines it; `None` in full-access.
+    pub confinement: Option<Confinement>,
+    /// Remarks for the reader: what a promise does not cover, what was adjusted and why.
+    pub notes: Vec<String>,
+}
+
+/// How the command is started.
+#[derive(Debug, Clone)]
+pub struct ProcessPlan {
+    /// The command and its arguments; never empty.
+    pub command: Vec<OsString>,
+    /// Where it starts.
+    pub cwd: PathBuf,
+    /// Its environment, complete, and what was taken out of the caller's.
+    pub env: env::EnvPlan,
+    /// When TERM is sent, and KILL after the grace period.
+    pub timeout: Option<Duration>,
+    /// Descriptors above 2 that stay open.
+    pub pass_fd: Vec<i32>,
+}
+
+/// What stands between the command and the machine.
+#[derive(Debug, Clone)]
+pub struct Confinement {
+    /// The caller's ids, mapped to themselves.
+    pub uid: u32,
+    /// See [`Confinement::uid`].
+    pub gid: u32,
+    /// Which network.
+    pub net: Net,
+    /// The file system view.
+    pub mounts: MountPlan,
+    /// The Landlock wall under the mounts.
+    pub landlock: LandlockPlan,
+    /// The system call filter.
+    pub syscalls: SyscallPlan,
+}
+
+/// A device node that the command may open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceGrant {
+    /// Its path, on the host and inside.
+    pub path: PathBuf,
+    /// Its number, compared again before it is bound.
+    pub major: u32,
+    /// See [`DeviceGrant::major`].
+    pub minor: u32,
+    /// Device and inode of the node's directory entry, where it was looked up on a real machine.
+    pub id: Option<FileId>,
+    /// Who asked.
+    pub because: Origin,
+}

@@ -1,0 +1,353 @@
+//! The file system view: which tree is writable, which is hidden, as an ordered list of mount operations.
+//!
+//! Input is a set of [`Node`]s, one for each path with a rule; output is what the backend does, in order.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::host::paths::{FileId, Kind};
+use crate::policy::paths::Access;
+use crate::policy::tables::Shape;
+use crate::request::Origin;
+
+/// The file system view of the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPlan {
+    /// What the root is.
+    pub root: RootView,
+    /// What is mounted on it, parents first.
+    pub ops: Vec<MountOp>,
+}
+
+/// What `/` is before anything is mounted on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootView {
+    /// The host's root, recursively read-only.
+    HostReadOnly,
+    /// The host's root, writable.
+    HostWritable,
+    /// An empty tmpfs: only what the operations put there can be seen.
+    Empty,
+}
+
+/// One step on the way to the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountOp {
+    /// Where, as an absolute path inside.
+    pub target: PathBuf,
+    /// What.
+    pub what: Mount,
+    /// Who asked.
+    pub because: Origin,
+}
+
+impl MountOp {
+    /// Whether this operation makes `path` writable.
+    #[must_use]
+    pub fn grants_writing(&self, path: &Path) -> bool {
+        let writable = matches!(self.what, Mount::Bind { writable: true, .. } | Mount::Tmpfs { .. });
+        writable && path.starts_with(&self.target)
+    }
+}
+
+/// What is put at a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// The same path of the host.
+    Bind {
+        /// Identity of what was planned; anything else there is an error.
+        id: Option<FileId>,
+        /// Whether it is a directory.
+        dir: bool,
+        /// Whether it can be written.
+        writable: bool,
+        /// Whether the mount point has to be made first, because the parent is an empty tmpfs.
+        make: bool,
+    },
+    /// A device node of the host.
+    Device {
+        /// Its number, compared again.
+        major: u32,
+        /// See `major`.
+        minor: u32,
+    },
+    /// A symbolic link bound onto itself, so that it can be followed but not replaced.
+    Pin {
+        /// The link's identity.
+        id: FileId,
+    },
+    /// An empty directory or file that cannot be entered or read, over something of the host.
+    Mask {
+        /// Identity of what is hidden; `None` for procfs.
+        id: Option<FileId>,
+        /// Whether it is a directory.
+        dir: bool,
+    },
+    /// An empty directory that can be passed through to what is bound below it, over something of the host.
+    Veil {
+        /// Identity of what is hidden.
+        id: Option<FileId>,
+    },
+    /// A missing entry of a writable directory: made as an empty placeholder on the host while the command runs,
+    /// marked, and removed afterwards by whichever process of ours is left.
+    Block {
+        /// What kind of placeholder.
+        shape: Shape,
+    },
+    /// A tmpfs that ends with the command.
+    Tmpfs {
+        /// Permission bits.
+        mode: u32,
+        /// Whether the mount point has to be made first.
+        make: bool,
+    },
+    /// A directory made in an empty tmpfs.
+    Dir,
+    /// A symbolic link made in an empty tmpfs.
+    Link {
+        /// Where it leads.
+        to: OsString,
+    },
+    /// A terminal file system of its own.
+    Devpts,
+    /// A procfs of the command's own PID namespace.
+    Proc,
+    /// A part of the view bound onto itself, read-only.
+    ReadOnly,
+    /// A tmpfs of ours made read-only, now that all that belongs in it is there.
+    Seal,
+}
+
+/// What a path is to be, before it is known what must be mounted for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// The host's content.
+    Host(Access),
+    /// A tmpfs with these permission bits.
+    Private(u32),
+}
+
+/// One path of the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it is to be.
+    pub view: View,
+    /// Identity on the host.
+    pub id: Option<FileId>,
+    /// Kind on the host.
+    pub kind: Kind,
+    /// Who asked.
+    pub because: Origin,
+}
+
+/// What remains visible of a node after its ancestors: decides what must be mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    ReadOnly,
+    Writable,
+    Hidden,
+    Private,
+}
+
+impl Node {
+    fn ground(&self) -> Ground {
+        match self.view {
+            View::Host(Access::None) => Ground::Hidden,
+            View::Host(Access::Read) => Ground::ReadOnly,
+            View::Host(Access::Modify | Access::Write) => Ground::Writable,
+            View::Private(_) => Ground::Private,
+        }
+    }
+}
+
+/// The tree of nodes, keyed by path: parents come before children.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    nodes: BTreeMap<PathBuf, Node>,
+}
+
+impl Tree {
+    /// Adds a node. At the same path an explicit node replaces a baseline one, otherwise the more restrictive one wins.
+    pub fn insert(&mut self, path: PathBuf, node: Node) {
+        let Some(old) = self.nodes.get(&path) else {
+            self.nodes.insert(path, node);
+            return;
+        };
+        let replaces = match (&old.view, &node.view) {
+            (View::Private(_), View::Host(_)) => node.because.is_explicit(),
+            (View::Host(_), View::Private(_)) => !old.because.is_explicit(),
+            (View::Private(_), View::Private(_)) => false,
+            (View::Host(old), View::Host(new)) => new < old,
+        };
+        if replaces {
+            self.nodes.insert(path, node);
+        }
+    }
+
+    /// Takes a node out.
+    pub fn remove(&mut self, path: &Path) {
+        self.nodes.remove(path);
+    }
+
+    /// The node at exactly this path.
+    #[must_use]
+    pub fn at(&self, path: &Path) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// The nodes, parents first.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Node)> {
+        self.nodes.iter().map(|(path, node)| (path.as_path(), node))
+    }
+
+    /// The node at or above `path`.
+    #[must_use]
+    pub fn governing(&self, path: &Path) -> Option<(&Path, &Node)> {
+        path.ancestors()
+            .find_map(|ancestor| self.nodes.get_key_value(ancestor))
+            .map(|(path, node)| (path.as_path(), node))
+    }
+
+    /// Whether the content of `path` on the host can be written inside.
+    #[must_use]
+    pub fn is_writable(&self, path: &Path) -> bool {
+        self.governing(path).is_some_and(|(_, node)| node.ground() == Ground::Writable)
+    }
+
+    /// Whether the host's `path` can be seen inside.
+    #[must_use]
+    pub fn is_visible(&self, path: &Path) -> bool {
+        self.governing(path).is_some_and(|(_, node)| matches!(node.ground(), Ground::Writable | Ground::ReadOnly))
+    }
+
+    /// What the root is.
+    #[must_use]
+    pub fn root(&self) -> RootView {
+        match self.nodes.get(Path::new("/")).map(Node::ground) {
+            Some(Ground::ReadOnly) => RootView::HostReadOnly,
+            Some(Ground::Writable) => RootView::HostWritable,
+            Some(Ground::Hidden | Ground::Private) | None => RootView::Empty,
+        }
+    }
+
+    /// The operations for all nodes, parents first.
+    #[must_use]
+    pub fn operations(&self) -> Vec<MountOp> {
+        let opened = self.opened_below_hidden();
+        let mut stack: Vec<(&Path, Ground)> = Vec::new();
+        let mut ops = Vec::new();
+        for (path, node) in self.iter() {
+            while stack.last().is_some_and(|(above, _)| !path.starts_with(above)) {
+                stack.pop();
+            }
+            let around = stack.last().map_or(Ground::Hidden, |(_, ground)| *ground);
+            if path != Path::new("/") {
+                ops.extend(operation(path, node, around, opened.contains(&path)));
+            }
+            stack.push((path, node.ground()));
+        }
+        let veils: Vec<_> = ops.iter().filter(|op| matches!(op.what, Mount::Veil { .. })).cloned().collect();
+        ops.extend(veils.into_iter().map(|op| MountOp { what: Mount::Seal, ..op }));
+        ops
+    }
+
+    /// Hidden directories with something visible below: they must let the command pass through.
+    fn opened_below_hidden(&self) -> std::collections::BTreeSet<&Path> {
+        let mut opened = std::collections::BTreeSet::new();
+        for (path, _) in self.iter().filter(|(_, node)| node.ground() != Ground::Hidden) {
+            for ancestor in path.ancestors().skip(1) {
+                // Everything further up was marked together with this one.
+                if self.nodes.contains_key(ancestor) && !opened.insert(ancestor) {
+                    break;
+                }
+            }
+        }
+        opened
+    }
+}
+
+/// What must be mounted so that `path` becomes what `node` says on the ground around it.
+fn operation(path: &Path, node: &Node, around: Ground, opened: bool) -> Option<MountOp> {
+    let dir = node.kind == Kind::Dir;
+    let in_tmpfs = matches!(around, Ground::Hidden | Ground::Private);
+    let what = match (node.ground(), around) {
+        (Ground::Hidden, Ground::Hidden | Ground::Private)
+        | (Ground::ReadOnly, Ground::ReadOnly)
+        | (Ground::Writable, Ground::Writable) => return None,
+        (Ground::Hidden, _) if opened && dir => Mount::Veil { id: node.id },
+        (Ground::Hidden, _) => Mount::Mask { id: node.id, dir },
+        (Ground::ReadOnly, _) => Mount::Bind { id: node.id, dir, writable: false, make: in_tmpfs },
+        (Ground::Writable, _) => Mount::Bind { id: node.id, dir, writable: true, make: in_tmpfs },
+        (Ground::Private, _) => match node.view {
+            View::Private(mode) => Mount::Tmpfs { mode, make: in_tmpfs },
+            View::Host(_) => return None,
+        },
+    };
+    Some(MountOp { target: path.to_owned(), what, because: node.because.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ops(rules: &[(&str, View)]) -> String {
+        let mut tree = Tree::default();
+        for (path, view) in rules {
+            let node = Node { view: view.clone(), id: None, kind: Kind::Dir, because: Origin::Flag("--test") };
+            tree.insert(path.into(), node);
+        }
+        let mut text = format!("{:?}\n", tree.root());
+        for op in tree.operations() {
+            text += &format!("{} {:?}\n", op.target.display(), op.what);
+        }
+        text
+    }
+
+    #[test]
+    fn carve_outs_nest_to_any_depth_in_both_directions() {
+        use Access::{None as Nothing, Read, Write};
+        let host = View::Host;
+        expect_test::expect![[r"
+            HostReadOnly
+            /repo Bind { id: None, dir: true, writable: true, make: false }
+            /repo/a Veil { id: None }
+            /repo/a/b Bind { id: None, dir: true, writable: true, make: true }
+            /repo/a/b/c Mask { id: None, dir: true }
+            /repo/a/r Bind { id: None, dir: true, writable: false, make: true }
+            /repo/b Mask { id: None, dir: true }
+            /repo/a Seal
+        "]]
+        .assert_eq(&ops(&[
+            ("/", host(Read)),
+            ("/repo", host(Write)),
+            ("/repo/a", host(Nothing)),
+            ("/repo/a/b", host(Write)),
+            ("/repo/a/b/c", host(Nothing)),
+            ("/repo/a/b/c/d", host(Nothing)),
+            ("/repo/a/r", host(Read)),
+            ("/repo/b", host(Nothing)),
+            ("/repo/w", host(Write)),
+            ("/usr", host(Read)),
+        ]));
+    }
+
+    #[test]
+    fn a_hidden_root_and_a_private_tmp_show_only_what_is_bound_into_them() {
+        use Access::{None as Nothing, Read, Write};
+        expect_test::expect![[r"
+            Empty
+            /tmp Tmpfs { mode: 1023, make: true }
+            /tmp/w Bind { id: None, dir: true, writable: true, make: true }
+            /usr Bind { id: None, dir: true, writable: false, make: true }
+        "]]
+        .assert_eq(&ops(&[
+            ("/", View::Host(Nothing)),
+            ("/usr", View::Host(Read)),
+            ("/usr/lib", View::Host(Read)),
+            ("/tmp", View::Private(0o1777)),
+            ("/tmp/w", View::Host(Write)),
+            ("/tmp/x", View::Host(Nothing)),
+        ]));
+    }
+}

@@ -1,0 +1,182 @@
+//! The plan as stable text, for people and snapshots, and as JSON.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::landlock::Beneath;
+use super::mounts::{Mount, MountOp, RootView};
+use super::{Confinement, Plan};
+use crate::policy::tables::Shape;
+
+/// One line of the plan.
+struct Line {
+    what: String,
+    target: String,
+    because: String,
+}
+
+impl Line {
+    fn new(what: impl Into<String>, target: impl Into<String>, because: impl ToString) -> Self {
+        Self { what: what.into(), target: target.into(), because: because.to_string() }
+    }
+}
+
+/// Every line with its reason: what `ringfence plan` prints.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    for (title, lines) in sections(plan) {
+        if lines.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "{title}");
+        let width = lines.iter().map(|line| line.what.len() + line.target.len()).max().unwrap_or(0).min(72);
+        for Line { what, target, because } in lines {
+            let left = if target.is_empty() { what } else { format!("{what} {target}") };
+            let width = width + 1;
+            let _ = writeln!(out, "  {left:<width$}  because {because}");
+        }
+    }
+    for note in &plan.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    out
+}
+
+/// The same as JSON: `{command, cwd, sections: {TITLE: [{what, target, because}]}, notes}`. Paths that are not UTF-8 are
+/// written with replacement characters.
+#[must_use]
+pub fn json(plan: &Plan) -> Value {
+    let sections: serde_json::Map<String, Value> = sections(plan)
+        .into_iter()
+        .map(|(title, lines)| {
+            let lines = lines
+                .into_iter()
+                .map(|line| json!({"what": line.what, "target": line.target, "because": line.because}))
+                .collect();
+            (title.to_owned(), Value::Array(lines))
+        })
+        .collect();
+    let command: Vec<_> = plan.process.command.iter().map(|word| word.to_string_lossy()).collect();
+    json!({
+        "command": command,
+        "cwd": plan.process.cwd.to_string_lossy(),
+        "sections": sections,
+        "notes": plan.notes,
+    })
+}
+
+fn sections(plan: &Plan) -> Vec<(&'static str, Vec<Line>)> {
+    let mut sections = vec![("process", process(plan))];
+    match &plan.confinement {
+        Some(confinement) => {
+            sections.push(("files", files(confinement)));
+            sections.push(("landlock", wall(confinement)));
+            sections.push(("system calls", system_calls(confinement)));
+        }
+        None => sections.push(("confinement", vec![Line::new("nothing is restricted", "", "sandbox full-access")])),
+    }
+    sections.push(("environment", environment(plan)));
+    sections
+}
+
+fn process(plan: &Plan) -> Vec<Line> {
+    let mut lines = vec![Line::new("start in", show(&plan.process.cwd), "the working directory")];
+    if let Some(timeout) = plan.process.timeout {
+        lines.push(Line::new("end after", format!("{timeout:?}"), "--timeout"));
+    }
+    for fd in &plan.process.pass_fd {
+        lines.push(Line::new("keep descriptor", fd.to_string(), "--pass-fd"));
+    }
+    if let Some(confinement) = &plan.confinement {
+        let ids = format!("user, pid, mount, ipc, uts, cgroup; uid {} gid {}", confinement.uid, confinement.gid);
+        lines.push(Line::new("new namespaces", ids, "every sandbox has its own"));
+        let net = match confinement.net {
+            crate::request::Net::None => ("network", "loopback only, in a namespace of its own"),
+            crate::request::Net::Host => ("network", "the host's"),
+        };
+        lines.push(Line::new(net.0, net.1, "net"));
+        lines.push(Line::new("no capabilities, no_new_privs, no core files", "", "every sandbox"));
+    }
+    lines
+}
+
+fn files(confinement: &Confinement) -> Vec<Line> {
+    let root = match confinement.mounts.root {
+        RootView::HostReadOnly => "read-only",
+        RootView::HostWritable => "writable",
+        RootView::Empty => "empty",
+    };
+    let mut lines = vec![Line::new(root, "/", "everything below it, unless a line says otherwise")];
+    lines.extend(confinement.mounts.ops.iter().map(file));
+    lines
+}
+
+fn file(op: &MountOp) -> Line {
+    let what = match &op.what {
+        Mount::Bind { writable: true, .. } => "writable".to_owned(),
+        Mount::Bind { writable: false, .. } => "read-only".to_owned(),
+        Mount::Device { major, minor } => format!("device {major}:{minor}"),
+        Mount::Pin { .. } => "pinned link".to_owned(),
+        Mount::Mask { .. } => "hidden".to_owned(),
+        Mount::Veil { .. } => "hidden but for what is below".to_owned(),
+        Mount::Block { shape: Shape::Dir } => "blocked, missing".to_owned(),
+        Mount::Block { .. } => "blocked, missing file".to_owned(),
+        Mount::Tmpfs { .. } => "private tmpfs".to_owned(),
+        Mount::Dir => "empty directory".to_owned(),
+        Mount::Link { to } => format!("link to {}", Path::new(to).display()),
+        Mount::Devpts => "private terminals".to_owned(),
+        Mount::Proc => "fresh procfs".to_owned(),
+        Mount::ReadOnly => "read-only".to_owned(),
+        Mount::Seal => "sealed read-only".to_owned(),
+    };
+    Line::new(what, show(&op.target), &op.because)
+}
+
+fn wall(confinement: &Confinement) -> Vec<Line> {
+    let plan = &confinement.landlock;
+    let rights = |allow| match allow {
+        Beneath::Read => "read",
+        Beneath::Modify => "modify",
+        Beneath::Write => "write",
+        Beneath::Devices => "devices",
+    };
+    let mut lines: Vec<_> =
+        plan.rules.iter().map(|rule| Line::new(rights(rule.allow), show(&rule.path), &rule.because)).collect();
+    if plan.scope_abstract {
+        lines.push(Line::new("no abstract sockets of the host", "", "the network is the host's"));
+    }
+    if !lines.is_empty() {
+        lines.insert(0, Line::new(format!("ABI {}", plan.abi), "", "the highest of this kernel"));
+    }
+    lines
+}
+
+fn system_calls(confinement: &Confinement) -> Vec<Line> {
+    confinement
+        .syscalls
+        .to_string()
+        .lines()
+        .map(|line| match line.split_once(" because ") {
+            Some((what, why)) => Line::new(what.trim_end(), "", why.trim()),
+            None => Line::new(line, "", "the system call table"),
+        })
+        .collect()
+}
+
+fn environment(plan: &Plan) -> Vec<Line> {
+    let env = &plan.process.env;
+    let dropped = env.dropped.iter().map(|(name, by)| Line::new("dropped", name.to_string_lossy(), by));
+    let set = env.set.iter().map(|(name, by)| {
+        let value = env.vars.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+        Line::new("set", format!("{}={value}", name.to_string_lossy()), by)
+    });
+    dropped.chain(set).collect()
+}
+
+/// A path on one line: a newline in a name must not look like another line of the plan.
+fn show(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}

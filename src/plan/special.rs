@@ -1,0 +1,67 @@
+//! `/dev` and `/proc`: made anew for every sandbox.
+
+use std::path::Path;
+
+use crate::host::Facts;
+use crate::policy::{Policy, tables};
+use crate::request::Origin;
+
+use super::DeviceGrant;
+use super::mounts::{Mount, MountOp, RootView};
+
+/// A private `/dev`: base nodes, granted nodes, a terminal file system, shared memory. `asked` are operations that rules
+/// asked for below it.
+pub(super) fn dev(root: RootView, devices: &[DeviceGrant], asked: Vec<MountOp>) -> Vec<MountOp> {
+    let base = || Origin::Baseline("every program expects it");
+    let op = |target: &str, what| MountOp { target: target.into(), what, because: base() };
+    let mut ops = vec![op("/dev", Mount::Tmpfs { mode: 0o755, make: root == RootView::Empty })];
+    for (path, major, minor) in tables::BASE_DEVICES {
+        ops.push(op(path, Mount::Device { major: *major, minor: *minor }));
+    }
+    for (link, to) in tables::DEV_LINKS {
+        ops.push(op(link, Mount::Link { to: to.into() }));
+    }
+    ops.push(op("/dev/pts", Mount::Devpts));
+    if !asked.iter().any(|op| op.target == Path::new("/dev/shm")) {
+        ops.push(op("/dev/shm", Mount::Tmpfs { mode: 0o1777, make: true }));
+    }
+    for device in devices {
+        let what = Mount::Device { major: device.major, minor: device.minor };
+        ops.push(MountOp { target: device.path.clone(), what, because: device.because.clone() });
+    }
+    ops.extend(asked.into_iter().map(made));
+    ops.push(op("/dev", Mount::Seal));
+    ops
+}
+
+/// Below a fresh `/dev` every mount point has to be made.
+fn made(mut op: MountOp) -> MountOp {
+    if let Mount::Bind { make, .. } = &mut op.what {
+        *make = true;
+    }
+    op
+}
+
+/// A procfs of the command's own PID namespace, with masks where uid 0 would be let through.
+pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, asked: Vec<MountOp>) -> Vec<MountOp> {
+    let hidden = asked.iter().any(|op| op.target == Path::new("/proc"));
+    if hidden || !policy.proc.value {
+        let because = asked.into_iter().next().map_or_else(|| policy.proc.by.clone(), |op| op.because);
+        let what = match root {
+            RootView::Empty => Mount::Dir,
+            RootView::HostReadOnly | RootView::HostWritable => Mount::Mask { id: None, dir: true },
+        };
+        return vec![MountOp { target: "/proc".into(), what, because }];
+    }
+    let because = Origin::Baseline("a process view of the sandbox's own");
+    let mut ops = vec![MountOp { target: "/proc".into(), what: Mount::Proc, because }];
+    if facts.caller.ids.uid == 0 {
+        let because = Origin::Baseline("uid 0 may write it without any capability");
+        for (path, dir) in &facts.proc_entries {
+            let what = if *dir { Mount::ReadOnly } else { Mount::Mask { id: None, dir: false } };
+            ops.push(MountOp { target: path.into(), what, because: because.clone() });
+        }
+    }
+    ops.extend(asked);
+    ops
+}

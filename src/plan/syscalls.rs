@@ -1,0 +1,210 @@
+//! Which system calls are refused, as one table of rows. Everything that no row names is allowed.
+//!
+//! A deny list and not an allow list: GPU drivers, language runtimes and test suites use nearly every call there is,
+//! and namespaces, mounts and Landlock carry the sandbox. The table takes away what would dig below those, what reaches
+//! kernel code that a command does not need, and what leaves set-ID files behind for later.
+//!
+//! Left alone on purpose, with the programs that need it:
+//! - `ioctl`: every GPU program, thousands of times a second; so it must not even have an argument tested.
+//! - `mmap`, `mprotect`, `memfd_create`: just-in-time compilers, ROCm's loader (writable and executable), libcuda.
+//! - `mbind`, `set_mempolicy`, `sched_setaffinity`: libnuma in libcuda, NCCL, ROCm.
+//! - `sendmsg`, `connect`, `getsockopt`, `shutdown` and their kin: Python asyncio, Node, tmux, all local servers.
+//! - `pidfd_open`, `pidfd_send_signal`, `seccomp`, `landlock_*`: process supervisors and sandboxes inside this one.
+//! - `adjtimex`, `clock_adjtime`: `ntp_gettime` reads with them. What they set lies in memory where no filter sees it,
+//!   and the kernel asks for `CAP_SYS_TIME`.
+//! - `mkdir`: the kernel drops set-ID bits there by itself.
+//! - raw IP sockets: the kernel asks for `CAP_NET_RAW`.
+
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+/// What the caller gets instead of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The call fails with `EPERM`: it exists, and it is refused.
+    Eperm,
+    /// The call fails with `ENOSYS`, as on a kernel without it, so that the program takes its older way.
+    Enosys,
+    /// The call fails with `EAFNOSUPPORT`, as on a kernel built without that address family.
+    Eafnosupport,
+}
+
+impl Action {
+    /// The error number that the call fails with; never zero, far below 4096.
+    #[must_use]
+    pub const fn errno(self) -> u16 {
+        match self {
+            Self::Eperm => 1,
+            Self::Enosys => 38,
+            Self::Eafnosupport => 97,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eperm => "EPERM",
+            Self::Enosys => "ENOSYS",
+            Self::Eafnosupport => "EAFNOSUPPORT",
+        })
+    }
+}
+
+/// Which wish of the caller takes a row out of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lift {
+    /// None: the row always stands.
+    Never,
+    /// `--allow ptrace`.
+    Ptrace,
+}
+
+/// How a [`Test`] compares its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// At least one bit of the mask is set.
+    AnySet,
+    /// The bits under the mask equal this value.
+    Is(u32),
+    /// The bits under the mask differ from this value.
+    IsNot(u32),
+}
+
+/// A question about one argument of a call.
+///
+/// Only the low 32 bits are looked at. All arguments that the table asks about are `int`, `mode_t` or flags of which
+/// the kernel itself takes the low word, so a filter that compared all 64 bits could be passed with garbage above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Test {
+    /// Which argument, counted from 0; at most 5.
+    pub arg: u8,
+    /// The bits that count.
+    pub mask: u32,
+    /// What they are compared with.
+    pub compare: Compare,
+}
+
+impl Test {
+    /// Whether the test is true of these arguments.
+    #[must_use]
+    pub fn holds(&self, args: &[u64; 6]) -> bool {
+        let Some(arg) = args.get(usize::from(self.arg)) else { return false };
+        let word = arg & u64::from(self.mask);
+        match self.compare {
+            Compare::AnySet => word != 0,
+            Compare::Is(value) => word == u64::from(value),
+            Compare::IsNot(value) => word != u64::from(value),
+        }
+    }
+}
+
+/// One row of the deny list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Name of the call, as in the manual.
+    pub call: &'static str,
+    /// Its number on this architecture, or the first one of a range.
+    pub first: u32,
+    /// The last number of the range; equal to `first` but for numbers that belong to another ABI.
+    pub last: u32,
+    /// All of these must hold for the row to apply; none means always.
+    pub tests: &'static [Test],
+    /// The tests in words; empty without tests.
+    pub when: &'static str,
+    /// What happens instead of the call.
+    pub action: Action,
+    /// What takes the row out.
+    pub lift: Lift,
+    /// What the row stops.
+    pub why: &'static str,
+}
+
+impl Row {
+    /// Whether the row refuses this call.
+    #[must_use]
+    pub fn applies(&self, number: u32, args: &[u64; 6]) -> bool {
+        (self.first..=self.last).contains(&number) && self.tests.iter().all(|test| test.holds(args))
+    }
+
+    /// Whether two rows can be told in one line.
+    fn tells_the_same(&self, other: &Self) -> bool {
+        (self.action, self.when, self.why, self.lift) == (other.action, other.when, other.why, other.lift)
+    }
+
+    fn write_name(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.call)?;
+        if self.first == self.last { Ok(()) } else { write!(f, " ({:#x}..={:#x})", self.first, self.last) }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_group(f, &[self])
+    }
+}
+
+/// The rows that hold for one sandbox.
+///
+/// Its `Display` is stable text, one line for each group of rows with the same reason, without a final newline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyscallPlan {
+    /// The rows in the order of the table. Of several rows for one call the first that applies counts.
+    pub rows: Vec<&'static Row>,
+    /// The rows that the caller had taken out.
+    pub lifted: Vec<&'static Row>,
+}
+
+/// Plans the system call filter; `ptrace_allowed` lifts the rows about other processes' memory and descriptors.
+#[must_use]
+pub fn plan(ptrace_allowed: bool) -> SyscallPlan {
+    let (lifted, rows) = table::ROWS.iter().partition(|row| ptrace_allowed && row.lift == Lift::Ptrace);
+    SyscallPlan { rows, lifted }
+}
+
+impl SyscallPlan {
+    /// The row that refuses this call of the native architecture, or `None` if it is allowed.
+    #[must_use]
+    pub fn refusal(&self, number: u32, args: &[u64; 6]) -> Option<&'static Row> {
+        self.rows.iter().copied().find(|row| row.applies(number, args))
+    }
+}
+
+impl fmt::Display for SyscallPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let native = std::env::consts::ARCH;
+        write!(f, "kill on any call that is not {native}, because its number would mean another call")?;
+        for group in self.rows.chunk_by(|a, b| a.tells_the_same(b)) {
+            f.write_str("\n")?;
+            write_group(f, group)?;
+        }
+        for group in self.lifted.chunk_by(|a, b| a.tells_the_same(b)) {
+            f.write_str("\nallow ")?;
+            write_names(f, group)?;
+            f.write_str(" because --allow ptrace")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_group(f: &mut fmt::Formatter<'_>, group: &[&Row]) -> fmt::Result {
+    let Some(row) = group.first() else { return Ok(()) };
+    write!(f, "deny {} ", row.action)?;
+    write_names(f, group)?;
+    if !row.when.is_empty() {
+        write!(f, " when {}", row.when)?;
+    }
+    write!(f, " because {}", row.why)
+}
+
+fn write_names(f: &mut fmt::Formatter<'_>, group: &[&Row]) -> fmt::Result {
+    for (index, row) in group.iter().enumerate() {
+        f.write_str(if index == 0 { "" } else { ", " })?;
+        row.write_name(f)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! The deny list itself. A row gets its name and its number from one identifier, so they cannot differ.
+
+use super::{Action, Compare, Lift, Row, Test};
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!(
+    "the system call table is checked for x86_64 and aarch64 only; for another architecture, go through every row: \
+     numbers, which argument of clone holds the flags, and whether there is a second ABI with numbers of its own"
+);
+
+/// Call numbers: those of libc, and the few that it lacks on one of our targets.
+mod numbers {
+    #![allow(non_upper_case_globals, reason = "named as libc names them")]
+    pub(super) use libc::*;
+
+    // Since Linux 5.1 new calls have the same number on every architecture.
+    pub(super) const SYS_fchmodat2: c_long = 452;
+    pub(super) const SYS_open_tree_attr: c_long = 467;
+
+    // musl's headers for aarch64 lack it.
+    #[cfg(target_arch = "aarch64")]
+    pub(super) const SYS_kexec_file_load: c_long = 294;
+
+    // The x32 ABI of x86_64 marks its numbers with bit 30; 512 to 547 are its own calls, without the mark.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const SYS_x32: c_long = 1 << 30;
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const X32_LAST: c_long = 0xffff_ffff;
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const SYS_x32_unmarked: c_long = 512;
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const X32_UNMARKED_LAST: c_long = 547;
+}
+
+const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
+
+/// Flags that make the kernel read the mode argument of `open`. `O_TMPFILE` contains `O_DIRECTORY`, which does not.
+const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
+
+/// No valid exit signal has the bit of `CLONE_NEWTIME`, which shares its byte with the signal number.
+const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWTIME)
+    .cast_unsigned();
+
+const fn any_set(arg: u8, mask: u32) -> Test {
+    test(arg, mask, Compare::AnySet)
+}
+
+const fn is(arg: u8, value: i32) -> Test {
+    test(arg, u32::MAX, Compare::Is(value.cast_unsigned()))
+}
+
+const fn is_not(arg: u8, value: i32) -> Test {
+    test(arg, u32::MAX, Compare::IsNot(value.cast_unsigned()))
+}
+
+/// Character and block devices: their types differ in one bit, and no other type agrees with them in the rest.
+const fn device(arg: u8) -> Test {
+    test(arg, libc::S_IFMT & !(libc::S_IFCHR ^ libc::S_IFBLK), Compare::Is(libc::S_IFCHR & libc::S_IFBLK))
+}
+
+/// The assertion runs while the table is compiled.
+const fn test(arg: u8, mask: u32, compare: Compare) -> Test {
+    assert!(arg < 6, "a system call has six arguments");
+    Test { arg, mask, compare }
+}
+
+/// A call number as the filter sees it; the assertion runs while the table is compiled.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the line above rules both out")]
+const fn number(number: libc::c_long) -> u32 {
+    assert!(number >= 0 && number <= u32::MAX as libc::c_long, "not a system call number");
+    number as u32
+}
+
+/// The end of a range of one or two numbers.
+const fn last(range: &[libc::c_long]) -> u32 {
+    number(range[range.len() - 1])
+}
+
+/// The name of a call from the name of its constant.
+const fn name(constant: &'static str) -> &'static str {
+    constant.split_at("SYS_".len()).1
+}
+
+/// For rows without tests.
+const ALWAYS: &str = "";
+
+macro_rules! rows {
+    ($(
+        $action:ident unless $lift:ident:
+        { $( $(#[$cfg:meta])* $sys:ident $(..= $last:ident)? $([ $($test:expr),+ ])? ),+ $(,)? }
+        when $when:tt because $why:literal;
+    )+) => {
+        &[$($(
+            $(#[$cfg])*
+            Row {
+                call: name(stringify!($sys)),
+                first: number(numbers::$sys),
+                last: last(&[numbers::$sys $(, numbers::$last)?]),
+                tests: &[$($($test),+)?],
+                when: $when,
+                action: Action::$action,
+                lift: Lift::$lift,
+                why: $why,
+            },
+        )+)+]
+    };
+}
+
+/// Every row. Of several rows for one call the first that applies counts.
+pub(super) static ROWS: &[Row] = rows! {
+    Eperm unless Ptrace: { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd }
+        when ALWAYS
+        because "one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace";
+
+    // Kernel code that commands do not need.
+    Eperm unless Never: { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register }
+        when ALWAYS because "its requests do calls that no filter sees";
+    Eperm unless Never: { SYS_bpf, SYS_perf_event_open }
+        when ALWAYS because "programs and probes inside the kernel, a long record of escalations";
+    Eperm unless Never: { SYS_userfaultfd }
+        when ALWAYS because "stopping the kernel in the middle of a copy makes its races winnable";
+    Eperm unless Never: { SYS_keyctl, SYS_add_key, SYS_request_key }
+        when ALWAYS because "keyrings belong to the user, not to the sandbox: keys of the host would be in reach";
+
+    // What would take the sandbox apart from inside.
+    Eperm unless Never: {
+        SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_move_mount, SYS_open_tree, SYS_open_tree_attr,
+        SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_mount_setattr,
+    } when ALWAYS because "the file view is built once, before the command starts";
+    Eperm unless Never: { SYS_unshare, SYS_setns }
+        when ALWAYS because "a new user namespace gives full capabilities over the kernel code behind them";
+    Eperm unless Never: { SYS_clone [any_set(0, NEW_NAMESPACES)] }
+        when "flags ask for a new namespace"
+        because "a new user namespace gives full capabilities over the kernel code behind them";
+    Enosys unless Never: { SYS_clone3 }
+        when ALWAYS because "its flags lie in memory where no filter sees them; libc falls back to clone";
+    Eperm unless Never: { SYS_open_by_handle_at }
+        when ALWAYS because "a file handle opens files that no path of the sandbox leads to";
+    Eperm unless Never: { SYS_fanotify_init, SYS_fanotify_mark }
+        when ALWAYS because "it watches and holds up what other processes open, on whole file systems";
+
+    // What is about the machine, not about the command.
+    Eperm unless Never: { SYS_kexec_load, SYS_kexec_file_load, SYS_init_module, SYS_finit_module, SYS_delete_module }
+        when ALWAYS because "it changes which kernel code runs";
+    Eperm unless Never: {
+        SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct, SYS_quotactl, SYS_quotactl_fd, SYS_vhangup,
+        SYS_settimeofday, SYS_clock_settime,
+    } when ALWAYS because "it administers the machine";
+    Eperm unless Never: { SYS_syslog }
+        when ALWAYS because "the kernel log tells of other processes and of kernel addresses";
+    Eperm unless Never: { #[cfg(target_arch = "x86_64")] SYS_iopl, #[cfg(target_arch = "x86_64")] SYS_ioperm }
+        when ALWAYS because "it reaches hardware ports";
+    Eperm unless Never: { #[cfg(target_arch = "x86_64")] SYS_uselib, SYS_nfsservctl, SYS_lookup_dcookie }
+        when ALWAYS because "no program of today uses it, and old kernels still carry the code";
+
+    // Set-ID bits and device nodes: harmless inside, where no_new_privs holds; a trap for whoever meets the file later.
+    Eperm unless Never: {
+        #[cfg(target_arch = "x86_64")] SYS_chmod [any_set(1, SET_ID)],
+        SYS_fchmod [any_set(1, SET_ID)],
+        SYS_fchmodat [any_set(2, SET_ID)],
+        SYS_fchmodat2 [any_set(2, SET_ID)],
+        #[cfg(target_arch = "x86_64")] SYS_creat [any_set(1, SET_ID)],
+        #[cfg(target_arch = "x86_64")] SYS_mknod [any_set(1, SET_ID)],
+        SYS_mknodat [any_set(2, SET_ID)],
+    } when "mode has set-user-ID or set-group-ID" because "the file would lend its owner's rights outside the sandbox";
+    Eperm unless Never: {
+        #[cfg(target_arch = "x86_64")] SYS_open [any_set(1, CREATES), any_set(2, SET_ID)],
+        SYS_openat [any_set(2, CREATES), any_set(3, SET_ID)],
+    } when "flags create a file and mode has set-user-ID or set-group-ID"
+        because "the file would lend its owner's rights outside the sandbox";
+    Enosys unless Never: { SYS_openat2 }
+        when ALWAYS because "its flags and mode lie in memory where no filter sees them; programs fall back to openat";
+    Eperm unless Never: {
+        #[cfg(target_arch = "x86_64")] SYS_mknod [device(1)],
+        SYS_mknodat [device(2)],
+    } when "mode asks for a device node" because "the node would reach a device that was not granted";
+
+    // Sockets: getifaddrs (NCCL, MPI, UCX, Node) needs AF_NETLINK with NETLINK_ROUTE; all need UNIX and IP.
+    Eperm unless Never: { SYS_socket [is(0, libc::AF_NETLINK), is_not(2, libc::NETLINK_ROUTE)] }
+        when "domain is AF_NETLINK and protocol is not NETLINK_ROUTE"
+        because "audit, netfilter, generic netlink and device events are the machine's; getifaddrs needs ROUTE only";
+    Eperm unless Never: { SYS_socket [is(0, libc::AF_VSOCK)] }
+        when "domain is AF_VSOCK"
+        because "it reaches the hypervisor or the virtual machines, past every network namespace";
+    Eperm unless Never: { SYS_socket [is(0, libc::AF_PACKET)] }
+        when "domain is AF_PACKET"
+        because "it reads and forges the frames of all programs";
+    Eafnosupport unless Never: {
+        SYS_socket [
+            is_not(0, libc::AF_UNIX), is_not(0, libc::AF_INET), is_not(0, libc::AF_INET6), is_not(0, libc::AF_NETLINK)
+        ]
+    } when "domain is not AF_UNIX, AF_INET, AF_INET6 or AF_NETLINK"
+        because "rare families are kernel code that commands do not need; programs take it as a kernel without them";
+    Eafnosupport unless Never: { SYS_socketpair [is_not(0, libc::AF_UNIX)] }
+        when "domain is not AF_UNIX"
+        because "rare families are kernel code that commands do not need; programs take it as a kernel without them";
+
+    // A second ABI on the same machine.
+    Enosys unless Never: {
+        #[cfg(target_arch = "x86_64")] SYS_x32 ..= X32_LAST,
+        #[cfg(target_arch = "x86_64")] SYS_x32_unmarked ..= X32_UNMARKED_LAST,
+    }
+        when ALWAYS because "x32 numbers reach the same calls past every other row; ENOSYS is what most kernels answer";
+};

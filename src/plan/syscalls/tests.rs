@@ -1,0 +1,148 @@
+use super::{Action, Compare, Row, plan, table};
+use expect_test::expect;
+
+#[test]
+fn the_error_numbers_are_those_of_libc() {
+    let ours = [Action::Eperm, Action::Enosys, Action::Eafnosupport].map(|action| i32::from(action.errno()));
+    assert_eq!(ours, [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT]);
+}
+
+#[test]
+fn a_row_says_when_exactly_if_it_tests_arguments_and_always_why() {
+    for row in table::ROWS {
+        assert_eq!(row.when.is_empty(), row.tests.is_empty(), "{row}");
+        assert!(!row.why.is_empty() && !row.call.is_empty() && row.first <= row.last, "{row}");
+    }
+}
+
+#[test]
+fn masked_values_lie_below_their_masks() {
+    // Else a test could never, or always, be true.
+    for row in table::ROWS {
+        for test in row.tests {
+            match test.compare {
+                Compare::AnySet => assert_ne!(test.mask, 0, "{row}"),
+                Compare::Is(value) | Compare::IsNot(value) => assert_eq!(value & !test.mask, 0, "{row}"),
+            }
+        }
+    }
+}
+
+fn refusal(call: libc::c_long, args: [u64; 6]) -> Option<(&'static str, Action)> {
+    let row: Option<&Row> = plan(false).refusal(u32::try_from(call).unwrap(), &args);
+    row.map(|row| (row.call, row.action))
+}
+
+#[test]
+fn of_all_file_types_exactly_the_devices_are_refused() {
+    for kind in 0..16_u32 {
+        let mode = u64::from(kind << 12 | 0o644);
+        let device = [libc::S_IFCHR, libc::S_IFBLK].contains(&(kind << 12));
+        assert_eq!(refusal(libc::SYS_mknodat, [0, 0, mode, 0, 0, 0]).is_some(), device, "{mode:o}");
+    }
+}
+
+#[test]
+fn the_mode_of_open_counts_only_when_a_file_is_made() {
+    let open = |flags: i32, mode| refusal(libc::SYS_openat, [0, 0, u64::from(flags.cast_unsigned()), mode, 0, 0]);
+    assert_eq!(open(libc::O_CREAT | libc::O_WRONLY, 0o4755), Some(("openat", Action::Eperm)));
+    assert_eq!(open(libc::O_TMPFILE | libc::O_RDWR, 0o2755), Some(("openat", Action::Eperm)));
+    assert_eq!(open(libc::O_CREAT | libc::O_WRONLY, 0o1755), None);
+    assert_eq!(open(libc::O_RDONLY, 0o6755), None);
+    assert_eq!(open(libc::O_RDONLY | libc::O_DIRECTORY, 0o6755), None);
+}
+
+#[test]
+fn garbage_above_the_low_word_changes_nothing() {
+    let garbage = 0xdead_beef_u64 << 32;
+    for high in [0, garbage] {
+        assert!(refusal(libc::SYS_fchmod, [0, high | 0o4755, 0, 0, 0, 0]).is_some());
+        assert!(refusal(libc::SYS_fchmod, [0, high | 0o0755, 0, 0, 0, 0]).is_none());
+        assert!(refusal(libc::SYS_clone, [high | 0x1000_0000, 0, 0, 0, 0, 0]).is_some());
+        assert!(refusal(libc::SYS_socket, [high | u64::from(libc::AF_VSOCK.cast_unsigned()), 1, 0, 0, 0, 0]).is_some());
+        assert!(
+            refusal(libc::SYS_socket, [high | u64::from(libc::AF_NETLINK.cast_unsigned()), 3, high, 0, 0, 0]).is_none()
+        );
+    }
+}
+
+#[test]
+fn threads_and_forks_are_not_namespaces() {
+    // glibc's pthread_create, then fork with the exit signal in the low byte.
+    assert_eq!(refusal(libc::SYS_clone, [0x003d_0f00, 0, 0, 0, 0, 0]), None);
+    assert_eq!(refusal(libc::SYS_clone, [0x0120_0011, 0, 0, 0, 0, 0]), None);
+}
+
+#[test]
+fn what_gpu_programs_need_has_no_row() {
+    let needed = [
+        libc::SYS_ioctl,
+        libc::SYS_mmap,
+        libc::SYS_mprotect,
+        libc::SYS_memfd_create,
+        libc::SYS_mbind,
+        libc::SYS_get_mempolicy,
+        libc::SYS_set_mempolicy,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sendmsg,
+        libc::SYS_sendto,
+        libc::SYS_recvmsg,
+        libc::SYS_connect,
+        libc::SYS_bind,
+        libc::SYS_getsockopt,
+        libc::SYS_setsockopt,
+        libc::SYS_shutdown,
+        libc::SYS_pidfd_open,
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_seccomp,
+        libc::SYS_landlock_restrict_self,
+        libc::SYS_personality,
+    ];
+    for call in needed {
+        let call = u32::try_from(call).unwrap();
+        assert!(table::ROWS.iter().all(|row| !(row.first..=row.last).contains(&call)), "{call}");
+    }
+}
+
+#[test]
+fn ptrace_lifts_its_five_rows_and_no_other() {
+    let (strict, lifted) = (plan(false), plan(true));
+    assert_eq!(strict.rows.len(), lifted.rows.len() + 5);
+    assert!(strict.lifted.is_empty());
+    let text = lifted.to_string();
+    let last = text.lines().last().unwrap();
+    assert_eq!(last, "allow ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd because --allow ptrace");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_table_as_it_is_printed() {
+    expect![[r#"
+        kill on any call that is not x86_64, because its number would mean another call
+        deny EPERM ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd because one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace
+        deny EPERM io_uring_setup, io_uring_enter, io_uring_register because its requests do calls that no filter sees
+        deny EPERM bpf, perf_event_open because programs and probes inside the kernel, a long record of escalations
+        deny EPERM userfaultfd because stopping the kernel in the middle of a copy makes its races winnable
+        deny EPERM keyctl, add_key, request_key because keyrings belong to the user, not to the sandbox: keys of the host would be in reach
+        deny EPERM mount, umount2, pivot_root, chroot, move_mount, open_tree, open_tree_attr, fsopen, fsconfig, fsmount, fspick, mount_setattr because the file view is built once, before the command starts
+        deny EPERM unshare, setns because a new user namespace gives full capabilities over the kernel code behind them
+        deny EPERM clone when flags ask for a new namespace because a new user namespace gives full capabilities over the kernel code behind them
+        deny ENOSYS clone3 because its flags lie in memory where no filter sees them; libc falls back to clone
+        deny EPERM open_by_handle_at because a file handle opens files that no path of the sandbox leads to
+        deny EPERM fanotify_init, fanotify_mark because it watches and holds up what other processes open, on whole file systems
+        deny EPERM kexec_load, kexec_file_load, init_module, finit_module, delete_module because it changes which kernel code runs
+        deny EPERM reboot, swapon, swapoff, acct, quotactl, quotactl_fd, vhangup, settimeofday, clock_settime because it administers the machine
+        deny EPERM syslog because the kernel log tells of other processes and of kernel addresses
+        deny EPERM iopl, ioperm because it reaches hardware ports
+        deny EPERM uselib, nfsservctl, lookup_dcookie because no program of today uses it, and old kernels still carry the code
+        deny EPERM chmod, fchmod, fchmodat, fchmodat2, creat, mknod, mknodat when mode has set-user-ID or set-group-ID because the file would lend its owner's rights outside the sandbox
+        deny EPERM open, openat when flags create a file and mode has set-user-ID or set-group-ID because the file would lend its owner's rights outside the sandbox
+        deny ENOSYS openat2 because its flags and mode lie in memory where no filter sees them; programs fall back to openat
+        deny EPERM mknod, mknodat when mode asks for a device node because the node would reach a device that was not granted
+        deny EPERM socket when domain is AF_NETLINK and protocol is not NETLINK_ROUTE because audit, netfilter, generic netlink and device events are the machine's; getifaddrs needs ROUTE only
+        deny EPERM socket when domain is AF_VSOCK because it reaches the hypervisor or the virtual machines, past every network namespace
+        deny EPERM socket when domain is AF_PACKET because it reads and forges the frames of all programs
+        deny EAFNOSUPPORT socket when domain is not AF_UNIX, AF_INET, AF_INET6 or AF_NETLINK because rare families are kernel code that commands do not need; programs take it as a kernel without them
+        deny EAFNOSUPPORT socketpair when domain is not AF_UNIX because rare families are kernel code that commands do not need; programs take it as a kernel without them
+        deny ENOSYS x32 (0x40000000..=0xffffffff), x32_unmarked (0x200..=0x223) because x32 numbers reach the same calls past every other row; ENOSYS is what most kernels answer"#]].assert_eq(&plan(false).to_string());
+}

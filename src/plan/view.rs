@@ -1,0 +1,376 @@
+//! From rules and facts to the file system view: the tree of nodes and the operations around it.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Facts;
+use crate::host::paths::{Kind, PathFact, Present};
+use crate::policy::Policy;
+use crate::policy::paths::{Access, Rule};
+use crate::policy::tables::{self, Shape};
+use crate::request::{Mode, Origin, Tmp};
+
+use super::build::PlanError;
+use super::gpu::GpuPlan;
+use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
+use super::{DeviceGrant, protect};
+
+/// The tree, and the operations that make it.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub tree: Tree,
+    pub ops: Vec<MountOp>,
+}
+
+/// What is being built, and what was found wrong on the way.
+pub(super) struct Builder<'a> {
+    pub policy: &'a Policy,
+    pub facts: &'a Facts,
+    pub tree: Tree,
+    /// Missing entries to block, once it is known that they lie in a writable directory.
+    pub blocks: Vec<MountOp>,
+    /// Links to pin, as `blocks`.
+    pub pins: Vec<MountOp>,
+    pub devices: Vec<DeviceGrant>,
+    pub errors: &'a mut Vec<PlanError>,
+    pub notes: &'a mut Vec<String>,
+}
+
+pub(super) fn build(
+    policy: &Policy,
+    facts: &Facts,
+    gpu: &GpuPlan,
+    errors: &mut Vec<PlanError>,
+    notes: &mut Vec<String>,
+) -> Built {
+    let mut builder = Builder {
+        policy,
+        facts,
+        tree: Tree::default(),
+        blocks: Vec::new(),
+        pins: Vec::new(),
+        devices: gpu.devices.clone(),
+        errors,
+        notes,
+    };
+    builder.private_directories();
+    for (rule, fact) in &facts.rules {
+        builder.rule(rule, fact);
+    }
+    builder.globs();
+    builder.secrets();
+    builder.sockets();
+    builder.baseline(gpu);
+    builder.named_devices();
+    builder.refuse_wide_workspace();
+    protect::names(&mut builder);
+    protect::git_commit(&mut builder);
+    builder.check_modify();
+    builder.finish()
+}
+
+impl Builder<'_> {
+    fn private_directories(&mut self) {
+        self.private("/run", 0o755, "sockets of the host's services");
+        if self.policy.tmp.value == Tmp::Private {
+            self.private("/tmp", 0o1777, "files and sockets of other programs");
+        } else {
+            let rule = Rule { path: "/tmp".into(), access: Access::Write, because: self.policy.tmp.by.clone() };
+            self.node(&rule, "/tmp".into(), None, Kind::Dir);
+        }
+    }
+
+    fn private(&mut self, path: &str, mode: u32, hides: &'static str) {
+        let because = Origin::Baseline(hides);
+        let node = Node { view: View::Private(mode), id: None, kind: Kind::Dir, because };
+        self.tree.insert(path.into(), node);
+    }
+
+    fn node(&mut self, rule: &Rule, path: PathBuf, id: Option<crate::host::paths::FileId>, kind: Kind) {
+        let node = Node { view: View::Host(rule.access), id, kind, because: rule.because.clone() };
+        self.tree.insert(path, node);
+    }
+
+    /// Adds a rule at an existing path.
+    pub fn present(&mut self, rule: &Rule, present: &Present) {
+        let path = present.path.clone();
+        if path.starts_with("/dev") {
+            return self.rule_in_dev(rule, present);
+        }
+        if path.starts_with("/proc") {
+            return self.rule_in_proc(rule, present);
+        }
+        match present.kind {
+            Kind::Char { .. } if rule.access >= Access::Read => self.device(rule, present),
+            Kind::Block if rule.access >= Access::Read => {
+                self.errors.push(PlanError::NotADevice { path, found: "a block device", by: rule.because.clone() })
+            }
+            kind => self.node(rule, path, Some(present.id), kind),
+        }
+    }
+
+    fn rule(&mut self, rule: &Rule, fact: &PathFact) {
+        match fact {
+            PathFact::Present(present) => self.present(rule, present),
+            PathFact::Unreachable { errno } if rule.access != Access::None => self
+                .errors
+                .push(PlanError::Unreachable { path: rule.path.clone(), by: rule.because.clone(), errno: *errno }),
+            PathFact::Unreachable { .. } => {}
+            PathFact::Missing { .. } | PathFact::Dangling { .. } if rule.access.writes() => {
+                self.errors.push(PlanError::MissingWritable { path: rule.path.clone(), by: rule.because.clone() })
+            }
+            PathFact::Missing { parent, name } => {
+                self.block(parent.join(name), Shape::Dir, rule.because.clone());
+            }
+            PathFact::Dangling { link, id } => {
+                let what = Mount::Mask { id: Some(*id), dir: false };
+                self.pins.push(MountOp { target: link.clone(), what, because: rule.because.clone() });
+            }
+        }
+    }
+
+    /// Plans to block a missing entry, if it turns out to be writable.
+    pub fn block(&mut self, target: PathBuf, shape: Shape, because: Origin) {
+        self.blocks.push(MountOp { target, what: Mount::Block { shape }, because });
+    }
+
+    fn rule_in_dev(&mut self, rule: &Rule, present: &Present) {
+        let whole = present.path == Path::new("/dev");
+        match present.kind {
+            Kind::Char { .. } if rule.access >= Access::Read => self.device(rule, present),
+            Kind::Dir if rule.access >= Access::Read && (whole || has_nodes(&present.path)) => {
+                self.errors.push(PlanError::DeviceDirectory { path: present.path.clone(), by: rule.because.clone() });
+            }
+            // What is not granted is absent from the private /dev already.
+            _ if rule.access == Access::None => {
+                self.devices.retain(|device| !device.path.starts_with(&present.path));
+            }
+            Kind::Block => self.errors.push(PlanError::NotADevice {
+                path: present.path.clone(),
+                found: "a block device",
+                by: rule.because.clone(),
+            }),
+            kind => self.node(rule, present.path.clone(), Some(present.id), kind),
+        }
+    }
+
+    fn rule_in_proc(&mut self, rule: &Rule, present: &Present) {
+        let second = present.path.components().nth(2).map(|part| part.as_os_str().to_string_lossy().into_owned());
+        match second {
+            Some(name) if name.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.errors.push(PlanError::ProcessPath { path: present.path.clone(), by: rule.because.clone() });
+            }
+            // The inode of the fresh procfs is another one: nothing to compare with.
+            _ if rule.access == Access::None => self.node(rule, present.path.clone(), None, present.kind),
+            _ => {}
+        }
+    }
+
+    fn device(&mut self, rule: &Rule, present: &Present) {
+        let Kind::Char { major, minor } = present.kind else { return };
+        if tables::BASE_DEVICES.iter().any(|(path, ..)| present.path == Path::new(path)) {
+            return;
+        }
+        self.devices.push(DeviceGrant {
+            path: present.path.clone(),
+            major,
+            minor,
+            id: Some(present.id),
+            because: rule.because.clone(),
+        });
+    }
+
+    fn named_devices(&mut self) {
+        for (said, fact) in &self.facts.devices {
+            let rule = Rule { path: said.value.clone(), access: Access::Write, because: said.by.clone() };
+            match fact {
+                PathFact::Present(present) if matches!(present.kind, Kind::Char { .. }) => self.device(&rule, present),
+                other => self.errors.push(PlanError::NotADevice {
+                    path: said.value.clone(),
+                    found: describe(other),
+                    by: said.by.clone(),
+                }),
+            }
+        }
+        let denied: Vec<_> = self.facts.rules.iter().filter(|(rule, _)| rule.access == Access::None).collect();
+        self.devices.retain(|device| !denied.iter().any(|(rule, _)| device.path == rule.path));
+        self.devices.sort_by(|a, b| a.path.cmp(&b.path));
+        self.devices.dedup_by(|a, b| a.path == b.path);
+    }
+
+    fn globs(&mut self) {
+        for found in &self.facts.globbed {
+            let Some(glob) = self.policy.globs.get(found.glob) else { continue };
+            let because = Origin::Glob(glob.written.clone(), Box::new(glob.because.clone()));
+            let rule = Rule { path: found.present.path.clone(), access: Access::None, because };
+            self.present(&rule, &found.present);
+        }
+        if !self.policy.globs.is_empty() {
+            self.notes.push("deny globs hide what matches at the start; files made later are not hidden".to_owned());
+        }
+    }
+
+    fn secrets(&mut self) {
+        for (rule, present) in &self.facts.secrets {
+            if !self.is_named(&rule.path, Access::Read) && !self.is_named(&present.path, Access::Read) {
+                self.present(rule, present);
+            }
+        }
+    }
+
+    /// Whether the user has a rule of at least this level for exactly this path.
+    pub fn is_named(&self, path: &Path, access: Access) -> bool {
+        self.facts.rules.iter().any(|(rule, fact)| {
+            let canonical = matches!(fact, PathFact::Present(present) if present.path == path);
+            rule.because.is_explicit() && rule.access >= access && (rule.path == path || canonical)
+        })
+    }
+
+    fn sockets(&mut self) {
+        for (said, fact) in &self.facts.unix {
+            match fact {
+                PathFact::Present(present) if present.kind == Kind::Socket => {
+                    let rule = Rule { path: present.path.clone(), access: Access::Read, because: said.by.clone() };
+                    self.node(&rule, present.path.clone(), Some(present.id), present.kind);
+                    if present
+                        .path
+                        .file_name()
+                        .is_some_and(|name| tables::ENGINE_SOCKETS.iter().any(|known| name == *known))
+                    {
+                        self.notes.push(format!("{} gives the command root on this machine", present.path.display()));
+                    }
+                }
+                _ => self.errors.push(PlanError::NotASocket { path: said.value.clone(), by: said.by.clone() }),
+            }
+        }
+        for socket in &self.facts.sockets {
+            let granted = self.tree.iter().any(|(path, node)| path == socket.path && node.kind == Kind::Socket);
+            if !granted {
+                let because = Origin::Baseline("a socket of the host");
+                let rule = Rule { path: socket.path.clone(), access: Access::None, because };
+                self.node(&rule, socket.path.clone(), Some(socket.id), socket.kind);
+            }
+        }
+        if self.facts.landlock_abi < 9 {
+            self.notes.push(
+                "host sockets that are bound after the start, outside /run and /tmp, can be connected to: \
+                 this kernel cannot forbid it (Landlock ABI 9)"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn baseline(&mut self, gpu: &GpuPlan) {
+        let reads = gpu.read_paths.iter().map(|(path, because)| (path.as_path(), because.clone()));
+        let kept = tables::RUN_KEPT.iter().map(|(path, why)| (Path::new(*path), Origin::Baseline(why)));
+        let narrowed = self.tree.root() == RootView::Empty;
+        for (path, because) in reads.chain(kept) {
+            let present = self.facts.baseline.iter().find(|present| present.path == path).cloned();
+            let denied = self.facts.rules.iter().any(|(rule, _)| rule.access == Access::None && rule.path == path);
+            if let Some(present) = present.filter(|_| !denied) {
+                self.present(&Rule { path: path.to_owned(), access: Access::Read, because }, &present);
+            }
+        }
+        if narrowed && !gpu.devices.is_empty() {
+            for present in &self.facts.gpu_reads {
+                let because = Origin::Gpu("driver libraries and topology stay visible".to_owned());
+                self.present(&Rule { path: present.path.clone(), access: Access::Read, because }, present);
+            }
+        }
+    }
+
+    /// A writable home or root makes every other protection pointless: shells and desktops run code from there.
+    fn refuse_wide_workspace(&mut self) {
+        let (Mode::WorkspaceWrite, PathFact::Present(workspace)) = (self.policy.mode, &self.facts.workspace) else {
+            return;
+        };
+        let path = &workspace.path;
+        let what = if path == Path::new("/") {
+            "the whole machine"
+        } else if self.facts.caller.homes.iter().any(|home| home.starts_with(path)) {
+            "your home directory or above it"
+        } else {
+            return;
+        };
+        if !self.is_named(path, Access::Read) {
+            self.errors.push(PlanError::WideWorkspace { path: path.clone(), what });
+        }
+    }
+
+    fn check_modify(&mut self) {
+        let nodes: Vec<_> = self.tree.iter().filter(|(_, node)| node.view == View::Host(Access::Modify)).collect();
+        for (path, node) in nodes {
+            let parent = path.parent().and_then(|parent| self.tree.governing(parent));
+            let below_write = path
+                .ancestors()
+                .skip(1)
+                .filter_map(|above| self.tree.at(above))
+                .any(|above| matches!(above.view, View::Host(Access::Write) | View::Private(_)));
+            let why = if self.facts.landlock_abi < super::landlock::WALL_ABI {
+                "it needs Landlock ABI 3 (Linux 6.2)"
+            } else if below_write && parent.is_some() {
+                "it lies below a writable directory, and Landlock rules only add rights"
+            } else {
+                continue;
+            };
+            self.errors.push(PlanError::Modify { path: path.to_owned(), by: node.because.clone(), why });
+        }
+    }
+
+    fn finish(self) -> Built {
+        let mut ops = Vec::new();
+        if self.tree.root() == RootView::Empty {
+            ops.extend(root_links(self.facts, &self.tree));
+        }
+        let in_dev = |op: &MountOp| op.target.starts_with("/dev");
+        let in_proc = |op: &MountOp| op.target.starts_with("/proc");
+        let (dev, rest): (Vec<_>, Vec<_>) = self.tree.operations().into_iter().partition(in_dev);
+        let (proc, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(in_proc);
+        ops.extend(rest);
+        ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
+        ops.extend(super::special::dev(self.tree.root(), &self.devices, dev));
+        ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), proc));
+        if self.tree.root() == RootView::Empty {
+            let because = Origin::Baseline("nothing can be made in the narrowed root");
+            ops.push(MountOp { target: "/".into(), what: Mount::Seal, because });
+        }
+        Built { ops, tree: self.tree }
+    }
+}
+
+/// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.
+fn has_nodes(path: &Path) -> bool {
+    !["/dev/shm", "/dev/mqueue", "/dev/hugepages"].iter().any(|plain| path.starts_with(plain))
+}
+
+fn describe(fact: &PathFact) -> &'static str {
+    match fact {
+        PathFact::Present(present) => match present.kind {
+            Kind::Dir => "a directory",
+            Kind::File => "a regular file",
+            Kind::Symlink => "a symbolic link",
+            Kind::Block => "a block device",
+            Kind::Socket => "a socket",
+            Kind::Fifo => "a named pipe",
+            Kind::Char { .. } => "a character device",
+        },
+        PathFact::Missing { .. } => "missing",
+        PathFact::Dangling { .. } => "a link that leads nowhere",
+        PathFact::Unreachable { .. } => "not reachable",
+    }
+}
+
+/// On a narrowed root: the links in `/` whose targets can be seen.
+fn root_links(facts: &Facts, tree: &Tree) -> Vec<MountOp> {
+    let because = Origin::Baseline("programs and the dynamic loader are named through it");
+    facts
+        .baseline
+        .iter()
+        .filter(|present| tree.is_visible(&present.path))
+        .filter_map(|present| present.link.as_ref().map(|(link, _)| (link, present)))
+        .map(|(link, present)| MountOp {
+            target: link.clone(),
+            what: Mount::Link { to: present.path.clone().into() },
+            because: because.clone(),
+        })
+        .collect()
+}

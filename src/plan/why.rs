@@ -1,0 +1,71 @@
+//! "May it read or write this path, and which line says so?"
+
+use std::path::{Path, PathBuf};
+
+use super::Plan;
+use super::landlock::Beneath;
+use super::mounts::{Mount, MountOp, RootView};
+use crate::policy::paths::Access;
+
+/// The answer for one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What may be done.
+    pub access: Access,
+    /// Where the deciding line is.
+    pub at: PathBuf,
+    /// What the line says.
+    pub line: String,
+    /// Who asked for it.
+    pub because: String,
+}
+
+/// What the plan allows for `path`, which is canonical.
+///
+/// The mounts decide, the last one at or above the path; `modify` is told apart from `write` by the Landlock rules.
+#[must_use]
+pub fn why(plan: &Plan, path: &Path) -> Answer {
+    let Some(confinement) = &plan.confinement else {
+        let because = "sandbox full-access".to_owned();
+        return Answer { access: Access::Write, at: "/".into(), line: "nothing is restricted".to_owned(), because };
+    };
+    let deepest = |op: &&MountOp| path.starts_with(&op.target) && !matches!(op.what, Mount::Seal);
+    let winner = confinement.mounts.ops.iter().filter(deepest).max_by_key(|op| op.target.components().count());
+    let Some(op) = winner else {
+        let (access, line) = match confinement.mounts.root {
+            RootView::HostReadOnly => (Access::Read, "the root is read-only"),
+            RootView::HostWritable => (Access::Write, "the root is writable"),
+            RootView::Empty => (Access::None, "the root is empty"),
+        };
+        return Answer { access, at: "/".into(), line: line.to_owned(), because: "no other rule covers it".to_owned() };
+    };
+    let (access, line) = meaning(op, path);
+    let modify = confinement.landlock.rules.iter().filter(|rule| path.starts_with(&rule.path));
+    let modify =
+        modify.max_by_key(|rule| rule.path.components().count()).is_some_and(|rule| rule.allow == Beneath::Modify);
+    let access = if access == Access::Write && modify && !path.starts_with("/proc") { Access::Modify } else { access };
+    Answer { access, at: op.target.clone(), line: line.to_owned(), because: op.because.to_string() }
+}
+
+fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
+    let here = op.target == path;
+    match &op.what {
+        Mount::Bind { writable: true, .. } => (Access::Write, "bound writable"),
+        Mount::Bind { writable: false, .. } | Mount::ReadOnly | Mount::Pin { .. } => (Access::Read, "bound read-only"),
+        Mount::Device { .. } => (Access::Modify, "a granted device"),
+        Mount::Mask { .. } => (Access::None, "hidden"),
+        Mount::Veil { .. } if here => (Access::None, "hidden, but can be passed through"),
+        Mount::Veil { .. } => (Access::None, "hidden"),
+        Mount::Block { .. } => (Access::Read, "missing, and blocked from being made"),
+        Mount::Tmpfs { mode, .. } if mode & 0o002 != 0 => {
+            (Access::Write, "a private tmpfs: the host's content is not there, and what is written is gone at the end")
+        }
+        Mount::Tmpfs { .. } if path.starts_with("/dev") => {
+            (Access::Read, "a private /dev: only what is listed is there")
+        }
+        Mount::Tmpfs { .. } => (Access::Write, "a private tmpfs: the host's content is not there"),
+        Mount::Devpts => (Access::Modify, "private terminals"),
+        Mount::Proc => (Access::Modify, "a fresh procfs of the sandbox's own processes"),
+        Mount::Dir | Mount::Link { .. } | Mount::Seal => (Access::Read, "made for the sandbox"),
+    }
+}

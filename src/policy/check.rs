@@ -1,0 +1,295 @@
+//! Request → Policy: defaults, normal paths, contradictions. The only door into [`Policy`].
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::env::EnvPolicy;
+use super::gpu::{GpuSyntax, GpuWish};
+use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
+use super::{Policy, tables};
+use crate::request::{Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
+
+/// Why a request cannot become a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// No command was given.
+    #[error("no command was given")]
+    NoCommand,
+    /// An argument of the command holds a NUL byte.
+    #[error("argument {0} of the command holds a NUL byte")]
+    NulInCommand(usize),
+    /// A path is not absolute where nothing says what it is relative to.
+    #[error("{what} `{}` is not absolute ({by})", path.display())]
+    NotAbsolute {
+        /// Which option.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// Who said it.
+        by: Origin,
+    },
+    /// A path holds a NUL byte.
+    #[error("path {path:?} holds a NUL byte ({by})")]
+    NulInPath {
+        /// The path.
+        path: PathBuf,
+        /// Who said it.
+        by: Origin,
+    },
+    /// A glob where only a plain path is understood, or one that is too wide.
+    #[error("glob `{glob}` ({by}) {why}")]
+    Glob {
+        /// As written.
+        glob: String,
+        /// Who said it.
+        by: Origin,
+        /// What is wrong.
+        why: String,
+    },
+    /// `--gpu` is none of the known forms.
+    #[error("{source} ({by})")]
+    Gpu {
+        /// What is wrong.
+        source: GpuSyntax,
+        /// Who said it.
+        by: Origin,
+    },
+    /// Full access was asked for together with a restriction.
+    #[error("full-access restricts nothing, but {by} asks for a restriction")]
+    FullAccessRestricted {
+        /// The restriction's origin.
+        by: Origin,
+    },
+    /// `--pass-fd` names a standard stream or a negative number.
+    #[error("--pass-fd {0} is not a descriptor above 2")]
+    PassFd(i32),
+    /// A device is not below `/dev`.
+    #[error("device `{}` is not below /dev ({by})", path.display())]
+    DeviceElsewhere {
+        /// The path.
+        path: PathBuf,
+        /// Who said it.
+        by: Origin,
+    },
+    /// A variable name is empty or holds `=` or NUL.
+    #[error("`{name}` is not a variable name ({by})")]
+    EnvName {
+        /// The name.
+        name: String,
+        /// Who said it.
+        by: Origin,
+    },
+}
+
+impl PolicyError {
+    /// One thing to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoCommand => "ringfence run -- COMMAND [ARGUMENT]...".to_owned(),
+            Self::NotAbsolute { .. } => "write the whole path, from / on".to_owned(),
+            Self::FullAccessRestricted { .. } => {
+                "use --sandbox workspace-write with --write PATH for what must be writable".to_owned()
+            }
+            Self::DeviceElsewhere { .. } => "name the node as it is in /dev".to_owned(),
+            Self::Glob { .. } => "name a directory in front of the first `*`, for example `./**/*.env`".to_owned(),
+            Self::NulInCommand(_)
+            | Self::NulInPath { .. }
+            | Self::Gpu { .. }
+            | Self::PassFd(_)
+            | Self::EnvName { .. } => return None,
+        })
+    }
+}
+
+impl Policy {
+    /// Checks a request, all of it: every contradiction is reported, not only the first.
+    ///
+    /// `cwd` is the absolute path of the caller's working directory, the workspace unless `--cd` names another.
+    ///
+    /// # Errors
+    /// Every [`PolicyError`] found.
+    pub fn new(request: Request, cwd: &Path) -> Result<Self, Vec<PolicyError>> {
+        let mut errors = Vec::new();
+        let mode = request.sandbox.clone().unwrap_or(said(Mode::WorkspaceWrite));
+        refuse_restricted_full_access(&request, mode.value, &mut errors);
+        let workspace = normal(&request.cd.clone().unwrap_or_else(|| cwd.to_owned()));
+        let mut rules = preset_rules(mode.value, &workspace);
+        let mut globs = Vec::new();
+        path_rules(&request, &workspace, &mut rules, &mut globs, &mut errors);
+        let gpu = gpu_wish(&request, mode.value, &mut errors);
+        check_devices(&request.device, &mut errors);
+        check_env(&request.env, &mut errors);
+        errors.extend(request.pass_fd.iter().filter(|fd| **fd <= 2).map(|fd| PolicyError::PassFd(*fd)));
+        if let Some(at) = request.command.iter().position(|word| word.as_bytes().contains(&0)) {
+            errors.push(PolicyError::NulInCommand(at));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let confined = mode.value != Mode::FullAccess;
+        Ok(Self {
+            mode: mode.value,
+            workspace,
+            rules,
+            globs,
+            devices: request.device,
+            unix: request.unix,
+            gpu,
+            net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
+            git: request.git.unwrap_or(said(Git::Protect)),
+            tmp: request.tmp.unwrap_or(said(if confined { Tmp::Private } else { Tmp::Host })),
+            proc: request.proc.unwrap_or(said(true)),
+            backend: request.backend.unwrap_or(said(Backend::Auto)),
+            env: EnvPolicy {
+                clear: request.env_clear.is_some_and(|said| said.value),
+                said: request.env,
+                filter: confined,
+            },
+            timeout: request.timeout,
+            allow: request.allow,
+            pass_fd: request.pass_fd,
+            command: request.command,
+        })
+    }
+}
+
+fn said<T>(value: T) -> Said<T> {
+    Said::new(value, Origin::Preset("default"))
+}
+
+fn preset_rules(mode: Mode, workspace: &Path) -> Vec<Rule> {
+    let because = Origin::Preset(mode.name());
+    let rule = |path: &Path, access| Rule { path: path.to_owned(), access, because: because.clone() };
+    match mode {
+        Mode::ReadOnly => vec![rule(Path::new("/"), Access::Read)],
+        Mode::WorkspaceWrite => vec![rule(Path::new("/"), Access::Read), rule(workspace, Access::Write)],
+        Mode::FullAccess => vec![rule(Path::new("/"), Access::Write)],
+    }
+}
+
+fn refuse_restricted_full_access(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) {
+    if mode != Mode::FullAccess {
+        return;
+    }
+    let narrowed = [&request.read, &request.modify, &request.deny];
+    let paths = narrowed.into_iter().flatten().map(|said| &said.by);
+    let net = request.net.iter().filter(|net| net.value == Net::None).map(|net| &net.by);
+    let tmp = request.tmp.iter().filter(|tmp| tmp.value == Tmp::Private).map(|tmp| &tmp.by);
+    errors.extend(paths.chain(net).chain(tmp).map(|by| PolicyError::FullAccessRestricted { by: by.clone() }));
+}
+
+fn path_rules(
+    request: &Request,
+    workspace: &Path,
+    rules: &mut Vec<Rule>,
+    globs: &mut Vec<Glob>,
+    errors: &mut Vec<PolicyError>,
+) {
+    let plain = [(&request.read, Access::Read), (&request.modify, Access::Modify), (&request.write, Access::Write)];
+    for (list, access) in plain {
+        for path in list {
+            match absolute("path", path) {
+                Ok(normal) => rules.push(Rule { path: normal, access, because: path.by.clone() }),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    for path in &request.deny {
+        if !has_metacharacters(path.value.as_os_str()) {
+            match absolute("path", path) {
+                Ok(normal) => rules.push(Rule { path: normal, access: Access::None, because: path.by.clone() }),
+                Err(error) => errors.push(error),
+            }
+            continue;
+        }
+        match glob(path, workspace) {
+            Ok(glob) => globs.push(glob),
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+fn absolute(what: &'static str, path: &Said<PathBuf>) -> Result<PathBuf, PolicyError> {
+    if path.value.as_os_str().as_bytes().contains(&0) {
+        return Err(PolicyError::NulInPath { path: path.value.clone(), by: path.by.clone() });
+    }
+    if path.value.is_absolute() {
+        Ok(normal(&path.value))
+    } else {
+        Err(PolicyError::NotAbsolute { what, path: path.value.clone(), by: path.by.clone() })
+    }
+}
+
+/// Splits a deny glob into the directory to walk and the pattern, both absolute.
+fn glob(said: &Said<PathBuf>, workspace: &Path) -> Result<Glob, PolicyError> {
+    let refuse = |why: &str| PolicyError::Glob {
+        glob: said.value.display().to_string(),
+        by: said.by.clone(),
+        why: why.to_owned(),
+    };
+    let Some(written) = said.value.to_str() else {
+        return Err(refuse("is not UTF-8"));
+    };
+    // A path on disk may hold the metacharacters; only what follows the first one is a pattern.
+    let whole = if said.value.is_absolute() { said.value.clone() } else { workspace.join(written) };
+    let mut base = PathBuf::new();
+    for part in whole.components() {
+        if has_metacharacters(part.as_os_str()) {
+            break;
+        }
+        base.push(part);
+    }
+    let base = normal(&base);
+    if base == Path::new("/") {
+        return Err(refuse("would have to be searched for on the whole machine"));
+    }
+    let Some(pattern) = whole.to_str() else {
+        return Err(refuse("starts in a directory whose name is not UTF-8"));
+    };
+    super::globs::compile(pattern).map_err(|why| refuse(&why))?;
+    Ok(Glob { pattern: pattern.to_owned(), base, written: written.to_owned(), because: said.by.clone() })
+}
+
+fn gpu_wish(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) -> Said<GpuWish> {
+    let default = if mode == Mode::WorkspaceWrite { GpuWish::Auto } else { GpuWish::Off };
+    let Some(text) = &request.gpu else {
+        return Said::new(default, Origin::Preset(mode.name()));
+    };
+    match text.value.parse() {
+        Ok(wish) => Said::new(wish, text.by.clone()),
+        Err(source) => {
+            errors.push(PolicyError::Gpu { source, by: text.by.clone() });
+            Said::new(GpuWish::Off, text.by.clone())
+        }
+    }
+}
+
+fn check_devices(devices: &[Said<PathBuf>], errors: &mut Vec<PolicyError>) {
+    for device in devices {
+        match absolute("device", device) {
+            Ok(path) if path.starts_with("/dev") && path != Path::new("/dev") => {}
+            Ok(path) => errors.push(PolicyError::DeviceElsewhere { path, by: device.by.clone() }),
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+fn check_env(said: &[Said<(OsString, Option<OsString>)>], errors: &mut Vec<PolicyError>) {
+    let bad = |name: &OsStr| name.is_empty() || name.as_bytes().iter().any(|byte| matches!(byte, b'=' | 0));
+    for variable in said.iter().filter(|variable| bad(&variable.value.0)) {
+        let name = variable.value.0.to_string_lossy().into_owned();
+        errors.push(PolicyError::EnvName { name, by: variable.by.clone() });
+    }
+}
+
+/// The credential stores that this caller has, as rules.
+#[must_use]
+pub fn secret_rules(homes: &[PathBuf]) -> Vec<Rule> {
+    let rule = |path: PathBuf, what| Rule { path, access: Access::None, because: Origin::Secret(what) };
+    let of_home =
+        homes.iter().flat_map(|home| tables::HOME_SECRETS.iter().map(|(name, what)| (home.join(name), *what)));
+    let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
+    of_home.chain(of_system).map(|(path, what)| rule(path, what)).collect()
+}

@@ -1,0 +1,150 @@
+//! Access levels and the rule that wins: the most specific one, at equal depth the more restrictive one.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::request::Origin;
+
+/// What may be done with a file or a tree, from nothing to everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Not even its content can be seen.
+    #[serde(alias = "deny")]
+    None,
+    /// Read and execute.
+    Read,
+    /// Write existing files; create and delete nothing.
+    Modify,
+    /// Everything.
+    Write,
+}
+
+impl Access {
+    /// Whether files can be changed.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self >= Self::Modify
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Modify => "modify",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// One path, what may be done below it, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Absolute and lexically normal; a directory's rule covers all below it.
+    pub path: PathBuf,
+    /// The level.
+    pub access: Access,
+    /// Who said it.
+    pub because: Origin,
+}
+
+/// A deny glob: what it matches when the sandbox starts is hidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob {
+    /// Absolute pattern as it is matched.
+    pub pattern: String,
+    /// The longest directory prefix without a metacharacter: where the walk starts.
+    pub base: PathBuf,
+    /// The pattern as it was written.
+    pub written: String,
+    /// Who said it.
+    pub because: Origin,
+}
+
+/// The rule that decides about `path`: the deepest one at or above it, at equal depth the most restrictive.
+#[must_use]
+pub fn winner<'a>(rules: impl IntoIterator<Item = &'a Rule>, path: &Path) -> Option<&'a Rule> {
+    rules
+        .into_iter()
+        .filter(|rule| path.starts_with(&rule.path))
+        .max_by_key(|rule| (rule.path.components().count(), std::cmp::Reverse(rule.access)))
+}
+
+/// Removes `.`, `..` and doubled slashes from an absolute path without looking at the file system.
+///
+/// `..` is taken lexically on purpose: what it means on disk is found out by the host room, which resolves the result.
+#[must_use]
+pub fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    out
+}
+
+/// Whether a deny argument is a glob and not a plain path.
+#[must_use]
+pub fn has_metacharacters(path: &OsStr) -> bool {
+    path.as_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'{'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(path: &str, access: Access) -> Rule {
+        Rule { path: path.into(), access, because: Origin::Baseline("test") }
+    }
+
+    fn decide(rules: &[(&str, Access)], path: &str) -> Option<Access> {
+        let rules: Vec<_> = rules.iter().map(|(path, access)| rule(path, *access)).collect();
+        winner(&rules, Path::new(path)).map(|rule| rule.access)
+    }
+
+    #[test]
+    fn the_most_specific_rule_wins_in_both_directions_and_to_any_depth() {
+        use Access::{None as Nothing, Read, Write};
+        let rules =
+            [("/", Read), ("/repo", Write), ("/repo/a", Nothing), ("/repo/a/b", Write), ("/repo/a/b/c", Nothing)];
+        let table = [
+            ("/etc/passwd", Read),
+            ("/repo", Write),
+            ("/repository", Read),
+            ("/repo/a", Nothing),
+            ("/repo/a/x", Nothing),
+            ("/repo/a/b/x", Write),
+            ("/repo/a/b/c/d", Nothing),
+        ];
+        for (path, access) in table {
+            assert_eq!(decide(&rules, path), Some(access), "{path}");
+        }
+    }
+
+    #[test]
+    fn at_equal_depth_the_more_restrictive_rule_wins() {
+        assert_eq!(decide(&[("/a", Access::Write), ("/a", Access::Read)], "/a/x"), Some(Access::Read));
+        assert_eq!(decide(&[("/a", Access::None), ("/a", Access::Write)], "/a/x"), Some(Access::None));
+    }
+
+    #[test]
+    fn no_rule_means_no_access() {
+        assert_eq!(decide(&[("/a", Access::Write)], "/b"), None);
+    }
+
+    #[test]
+    fn normal_paths_have_no_dots() {
+        for (path, want) in [("/a/./b//c", "/a/b/c"), ("/a/../b", "/b"), ("/../..", "/"), ("/", "/")] {
+            assert_eq!(normal(Path::new(path)), Path::new(want), "{path}");
+        }
+    }
+}

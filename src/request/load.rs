@@ -1,0 +1,319 @@
+//! TOML files → [`Request`]. Unknown keys are refused with file and line.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Allow, Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
+use crate::policy::paths::Access;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read configuration `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or says something that is not known.
+    #[error("{}:{line}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The file format: the words of the flags, nothing else.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    sandbox: Option<Spanned<Mode>>,
+    read: Vec<Spanned<PathBuf>>,
+    write: Vec<Spanned<PathBuf>>,
+    modify: Vec<Spanned<PathBuf>>,
+    deny: Vec<Spanned<PathBuf>>,
+    paths: BTreeMap<Spanned<String>, Access>,
+    device: Vec<Spanned<PathBuf>>,
+    unix: Vec<Spanned<PathBuf>>,
+    gpu: Option<Spanned<GpuValue>>,
+    gpu_passthrough: Option<Spanned<bool>>,
+    net: Option<Spanned<Net>>,
+    git: Option<Spanned<Git>>,
+    tmp: Option<Spanned<Tmp>>,
+    backend: Option<Spanned<Backend>>,
+    env: Vec<Spanned<String>>,
+    env_clear: Option<Spanned<bool>>,
+    proc: Option<Spanned<bool>>,
+    timeout: Option<Spanned<String>>,
+    allow: Vec<Spanned<Allow>>,
+}
+
+/// `gpu = "auto"`, `gpu = true`, `gpu = [0, 1]`, `gpu = 0`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "gpu is \"auto\", \"off\", \"all\", true, false or a list of indices")]
+enum GpuValue {
+    Word(String),
+    Switch(bool),
+    One(u32),
+    List(Vec<u32>),
+}
+
+impl GpuValue {
+    fn text(&self) -> String {
+        match self {
+            Self::Word(word) => word.clone(),
+            Self::Switch(on) => on.to_string(),
+            Self::One(index) => index.to_string(),
+            Self::List(list) => list.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
+/// Reads a TOML file. Relative paths in it are relative to its directory, `~/` is `home`.
+///
+/// # Errors
+/// [`LoadError`], with the line.
+pub fn file(path: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    parse(&text, path, absolute.parent().unwrap_or(Path::new("/")), home)
+}
+
+/// As [`file`], from text.
+///
+/// # Errors
+/// [`LoadError::Parse`].
+pub fn parse(text: &str, path: &Path, base: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
+    let source = Source { text, path, base, home };
+    let file: File =
+        toml::from_str(text).map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+    source.request(file)
+}
+
+struct Source<'a> {
+    text: &'a str,
+    path: &'a Path,
+    base: &'a Path,
+    home: Option<&'a Path>,
+}
+
+impl Source<'_> {
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn error(&self, span: Range<usize>, message: String) -> LoadError {
+        LoadError::Parse { path: self.path.to_owned(), line: self.line(&span), message }
+    }
+
+    fn said<T>(&self, value: Spanned<T>) -> Said<T> {
+        let by = Origin::File { path: self.path.to_owned(), line: self.line(&value.span()) };
+        Said::new(value.into_inner(), by)
+    }
+
+    fn all<T>(&self, values: Vec<Spanned<T>>) -> Vec<Said<T>> {
+        values.into_iter().map(|value| self.said(value)).collect()
+    }
+
+    fn paths(&self, values: Vec<Spanned<PathBuf>>) -> Vec<Said<PathBuf>> {
+        values.into_iter().map(|value| self.path(self.said(value))).collect()
+    }
+
+    fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
+        Said { value: absolute(&said.value, self.base, self.home), by: said.by }
+    }
+
+    fn request(&self, file: File) -> Result<Request, LoadError> {
+        let File {
+            sandbox,
+            read,
+            write,
+            modify,
+            deny,
+            paths,
+            device,
+            unix,
+            gpu,
+            gpu_passthrough,
+            net,
+            git,
+            tmp,
+            backend,
+            env,
+            env_clear,
+            proc,
+            timeout,
+            allow,
+        } = file;
+        let mut request = Request {
+            sandbox: sandbox.map(|value| self.said(value)),
+            read: self.paths(read),
+            write: self.paths(write),
+            modify: self.paths(modify),
+            deny: self.paths(deny),
+            device: self.all(device),
+            unix: self.paths(unix),
+            gpu: self.gpu(gpu, gpu_passthrough)?,
+            net: net.map(|value| self.said(value)),
+            git: git.map(|value| self.said(value)),
+            tmp: tmp.map(|value| self.said(value)),
+            backend: backend.map(|value| self.said(value)),
+            env: self.all(env).into_iter().map(|said| Said::new(variable(said.value.into()), said.by)).collect(),
+            env_clear: env_clear.map(|value| self.said(value)),
+            proc: proc.map(|value| self.said(value)),
+            timeout: timeout.map(|value| self.timeout(value)).transpose()?,
+            allow: self.all(allow),
+            ..Request::default()
+        };
+        for (path, access) in paths {
+            let said = self.said(path);
+            let path = self.path(Said::new(PathBuf::from(said.value), said.by));
+            match access {
+                Access::None => request.deny.push(path),
+                Access::Read => request.read.push(path),
+                Access::Modify => request.modify.push(path),
+                Access::Write => request.write.push(path),
+            }
+        }
+        Ok(request)
+    }
+
+    fn gpu(
+        &self,
+        gpu: Option<Spanned<GpuValue>>,
+        passthrough: Option<Spanned<bool>>,
+    ) -> Result<Option<Said<String>>, LoadError> {
+        match (gpu, passthrough) {
+            (Some(_), Some(switch)) => {
+                Err(self.error(switch.span(), "gpu and gpu_passthrough say the same thing: keep one".to_owned()))
+            }
+            (Some(value), None) => {
+                let said = self.said(value);
+                Ok(Some(Said::new(said.value.text(), said.by)))
+            }
+            (None, Some(switch)) => {
+                let said = self.said(switch);
+                Ok(Some(Said::new(said.value.to_string(), said.by)))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn timeout(&self, value: Spanned<String>) -> Result<Said<Duration>, LoadError> {
+        let span = value.span();
+        let said = self.said(value);
+        let duration = duration(&said.value).map_err(|message| self.error(span, message))?;
+        Ok(Said::new(duration, said.by))
+    }
+}
+
+/// Makes a path absolute: `~/` is the home directory, everything else relative is below `base`. Globs keep their
+/// metacharacters.
+#[must_use]
+pub fn absolute(path: &Path, base: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => base.join(path),
+    }
+}
+
+/// Splits `K=V` and `K`.
+#[must_use]
+pub fn variable(text: OsString) -> (OsString, Option<OsString>) {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let bytes = text.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (
+            OsString::from_vec(bytes.get(..at).unwrap_or_default().to_vec()),
+            Some(OsString::from_vec(bytes.get(at + 1..).unwrap_or_default().to_vec())),
+        ),
+        None => (text, None),
+    }
+}
+
+/// Reads `90`, `90s`, `1.5m`, `2h`, `250ms` as a duration; a bare number counts seconds.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let number_ends = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_ends);
+    let scale = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{text}` is not a duration such as 90s, 1.5m, 2h or 250ms")),
+    };
+    let seconds: f64 = number.trim().parse().map_err(|_| format!("`{text}` is not a duration such as 90s or 2h"))?;
+    match Duration::try_from_secs_f64(seconds * scale) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(format!("`{text}` is not a duration above zero")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        match parse(text, Path::new("agent.toml"), Path::new("/base"), None) {
+            Ok(request) => panic!("accepted: {request:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn unknown_keys_and_values_are_refused_with_file_and_line() {
+        let table = [
+            ("sandbox = \"read-only\"\nwirte = [\"/x\"]\n", "agent.toml:2: unknown field `wirte`"),
+            ("\n\nsandbox = \"readonly\"\n", "agent.toml:3: unknown variant `readonly`"),
+            ("net = 1\n", "agent.toml:1: "),
+            ("gpu = 1.5\n", "agent.toml:1: gpu is"),
+            ("timeout = \"soon\"\n", "agent.toml:1: `soon` is not a duration"),
+            ("gpu = true\ngpu_passthrough = true\n", "agent.toml:2: gpu and gpu_passthrough"),
+            ("[paths]\n\"/a\" = \"rw\"\n", "agent.toml:2: unknown variant `rw`"),
+            ("read = [\n", "agent.toml:"),
+        ];
+        for (text, want) in table {
+            let error = refused(text);
+            assert!(error.starts_with(want), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_remember_their_line_and_relative_paths_belong_to_the_file() {
+        let text = "write = [\n  \"out\",\n  \"~/data\",\n]\ngpu = [1, 0]\nenv = [\"A=b\", \"C\"]\n";
+        let home = Some(Path::new("/home/u"));
+        let request = parse(text, Path::new("agent.toml"), Path::new("/base"), home).expect("a good file");
+        let lines: Vec<_> = request.write.iter().map(|said| (said.value.clone(), said.by.to_string())).collect();
+        assert_eq!(lines[0], ("/base/out".into(), "agent.toml:2".to_owned()));
+        assert_eq!(lines[1], ("/home/u/data".into(), "agent.toml:3".to_owned()));
+        assert_eq!(request.gpu.expect("gpu").value, "1,0");
+        assert_eq!(request.env[0].value, ("A".into(), Some("b".into())));
+        assert_eq!(request.env[1].value, ("C".into(), None));
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, millis) in [("90", 90_000), ("1.5m", 90_000), ("250ms", 250), ("2h", 7_200_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "-1s", "0", "5 parsecs", "1e400", "NaN"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

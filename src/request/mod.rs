@@ -1,0 +1,195 @@
+//! Room 1, *what the caller said*: flags and files, everything optional, nothing judged yet.
+//!
+//! A [`Request`] may be nonsense; [`crate::policy::Policy`] cannot be. Every value remembers who said it.
+
+pub mod load;
+pub mod merge;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Who asked for something: printed by `ringfence plan` and answered by `ringfence why`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A command-line flag, for example `--write`.
+    Flag(&'static str),
+    /// A line of a configuration file.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+    },
+    /// The sandbox mode (`read-only`, `workspace-write`, `full-access`).
+    Preset(&'static str),
+    /// What every sandbox needs or hides, with the reason.
+    Baseline(&'static str),
+    /// A protected name such as `.git`; the text says which and why.
+    Protected(String),
+    /// The table of credential stores.
+    Secret(&'static str),
+    /// GPU passthrough; the text says which GPU and what for.
+    Gpu(String),
+    /// A deny glob that matched, as it was written, and who wrote it.
+    Glob(String, Box<Origin>),
+}
+
+impl Origin {
+    /// Whether the user said it, as opposed to a preset, a baseline or a table of ours.
+    #[must_use]
+    pub fn is_explicit(&self) -> bool {
+        matches!(self, Self::Flag(_) | Self::File { .. } | Self::Glob(..))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Preset(name) => write!(f, "preset {name}"),
+            Self::Baseline(why) => write!(f, "baseline: {why}"),
+            Self::Protected(what) => write!(f, "protected: {what}"),
+            Self::Secret(what) => write!(f, "secret: {what}"),
+            Self::Gpu(what) => write!(f, "gpu: {what}"),
+            Self::Glob(glob, by) => write!(f, "glob {glob} ({by})"),
+        }
+    }
+}
+
+/// A value and who said it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said<T> {
+    /// What was said.
+    pub value: T,
+    /// Who said it.
+    pub by: Origin,
+}
+
+impl<T> Said<T> {
+    /// Joins a value with its origin.
+    pub fn new(value: T, by: Origin) -> Self {
+        Self { value, by }
+    }
+}
+
+/// How much of the machine may be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing on the host can be written.
+    ReadOnly,
+    /// The workspace (the working directory) can be written, the rest is read-only.
+    WorkspaceWrite,
+    /// No sandbox at all.
+    #[serde(alias = "danger-full-access")]
+    #[value(alias = "danger-full-access")]
+    FullAccess,
+}
+
+impl Mode {
+    /// The word used in flags and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::WorkspaceWrite => "workspace-write",
+            Self::FullAccess => "full-access",
+        }
+    }
+}
+
+/// Which network the command gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Net {
+    /// A network namespace of its own with nothing but loopback.
+    None,
+    /// The host's network.
+    Host,
+}
+
+/// What `/tmp` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tmp {
+    /// An empty tmpfs that ends with the command.
+    Private,
+    /// The host's `/tmp`, writable.
+    Host,
+}
+
+/// What may be written below `.git`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Git {
+    /// Nothing.
+    Protect,
+    /// What `git add` and `git commit` write; hooks, config and all else that runs code stay read-only.
+    Commit,
+}
+
+/// What enforces the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// The strongest that this machine offers.
+    Auto,
+    /// Namespaces and mounts made by ringfence itself.
+    Native,
+}
+
+/// A system call family that is denied unless it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allow {
+    /// `ptrace`, `process_vm_*`, `kcmp`, `pidfd_getfd` among the sandbox's own processes: debuggers need them.
+    Ptrace,
+}
+
+/// All that flags and files can say. `None` and empty mean "not said".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// `--sandbox`.
+    pub sandbox: Option<Said<Mode>>,
+    /// `--read`, absolute paths.
+    pub read: Vec<Said<PathBuf>>,
+    /// `--write`, absolute paths.
+    pub write: Vec<Said<PathBuf>>,
+    /// `--modify`, absolute paths.
+    pub modify: Vec<Said<PathBuf>>,
+    /// `--deny`, absolute paths or globs.
+    pub deny: Vec<Said<PathBuf>>,
+    /// `--device`, absolute paths.
+    pub device: Vec<Said<PathBuf>>,
+    /// `--unix`, absolute paths of sockets.
+    pub unix: Vec<Said<PathBuf>>,
+    /// `--gpu`, unparsed.
+    pub gpu: Option<Said<String>>,
+    /// `--net`.
+    pub net: Option<Said<Net>>,
+    /// `--git`.
+    pub git: Option<Said<Git>>,
+    /// `--tmp`.
+    pub tmp: Option<Said<Tmp>>,
+    /// `--backend`.
+    pub backend: Option<Said<Backend>>,
+    /// `--env K` (value `None`: let it through) and `--env K=V`.
+    pub env: Vec<Said<(OsString, Option<OsString>)>>,
+    /// `--env-clear`.
+    pub env_clear: Option<Said<bool>>,
+    /// `proc = false`, `--no-proc`.
+    pub proc: Option<Said<bool>>,
+    /// `--timeout`.
+    pub timeout: Option<Said<Duration>>,
+    /// `--allow`.
+    pub allow: Vec<Said<Allow>>,
+    /// `--pass-fd`.
+    pub pass_fd: Vec<i32>,
+    /// `--cd`: the working directory and workspace; absolute.
+    pub cd: Option<PathBuf>,
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+}

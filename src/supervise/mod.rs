@@ -1,0 +1,155 @@
+//! Room 6, *living with it*: one loop over what can happen while the command runs, until there is an [`Outcome`].
+
+pub mod outcome;
+mod pty;
+mod signals;
+
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::backend::native::Child;
+use crate::backend::native::message::{self, Report};
+use crate::backend::{self, StepError};
+use crate::plan::Plan;
+use outcome::{Ending, Outcome};
+use pty::Terminal;
+use signals::Signals;
+
+/// How long the command may go on after TERM or HUP before everything is killed.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// What can happen.
+enum Event {
+    /// A signal for the supervisor.
+    Signal(i32),
+    /// A report of init.
+    Report(Report),
+    /// Init is gone, and with it everything inside.
+    Gone,
+    /// A deadline has passed.
+    Clock,
+}
+
+/// Runs the command of a plan to its end.
+///
+/// # Errors
+/// The step of the start that failed. The command has not run then.
+pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
+    let signals = Signals::watch()?;
+    let terminal = Terminal::of_caller();
+    let child = backend::spawn(plan, terminal.settings())?;
+    let deadline = plan.process.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut run = Running { child, signals, terminal, deadline, kill_at: None, timed_out: false, ending: None };
+    loop {
+        match run.next() {
+            Event::Signal(signal) => run.pass_on(signal),
+            Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
+            Event::Report(Report::Stopped(_)) => run.stop(),
+            Event::Report(Report::Ended(status)) => run.end(Ending::of_status(status)),
+            Event::Report(Report::NotExecuted(error)) => run.end(Ending::NotExecuted(error)),
+            Event::Report(Report::Failed(error)) => run.end(Ending::Failed(error)),
+            Event::Clock => run.clock(),
+            Event::Gone => return run.finish(),
+        }
+    }
+}
+
+struct Running {
+    child: Child,
+    signals: Signals,
+    terminal: Terminal,
+    /// When the command's time is over.
+    deadline: Option<Instant>,
+    /// When the grace period is over.
+    kill_at: Option<Instant>,
+    timed_out: bool,
+    ending: Option<Ending>,
+}
+
+impl Running {
+    /// Waits for the next event, moving terminal data meanwhile.
+    fn next(&mut self) -> Event {
+        loop {
+            let mut watched = vec![
+                PollFd::new(self.signals.descriptor(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.child.control(), PollFlags::IN),
+            ];
+            watched.extend(self.terminal.watched());
+            match poll(&mut watched, self.time_left().as_ref()) {
+                Ok(0) => return Event::Clock,
+                Ok(_) => {}
+                Err(_) => continue,
+            }
+            let ready: Vec<bool> = watched.iter().map(|one| !one.revents().is_empty()).collect();
+            drop(watched);
+            self.terminal.pump(ready.get(2..).unwrap_or_default());
+            let signal = if ready.first() == Some(&true) { self.signals.next() } else { None };
+            if let Some(signal) = signal {
+                return Event::Signal(signal);
+            }
+            if ready.get(1) == Some(&true) {
+                return message::receive(self.child.control()).map_or(Event::Gone, Event::Report);
+            }
+        }
+    }
+
+    fn time_left(&self) -> Option<Timespec> {
+        let next = [self.deadline, self.kill_at].into_iter().flatten().min()?;
+        let left = next.saturating_duration_since(Instant::now());
+        Some(Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        })
+    }
+
+    fn clock(&mut self) {
+        let now = Instant::now();
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill_at = None;
+            self.child.kill();
+        } else if self.deadline.is_some_and(|at| at <= now) {
+            self.deadline = None;
+            self.timed_out = true;
+            self.pass_on(libc::SIGTERM);
+        }
+    }
+
+    fn pass_on(&mut self, signal: i32) {
+        match signal {
+            // The kernel tells the foreground group itself when the terminal's size changes.
+            libc::SIGWINCH if self.terminal.resize() => {}
+            libc::SIGCHLD => {}
+            _ => self.child.signal(signal),
+        }
+        match signal {
+            libc::SIGTERM | libc::SIGHUP if self.kill_at.is_none() => self.kill_at = Instant::now().checked_add(GRACE),
+            libc::SIGCONT => self.terminal.make_raw(),
+            _ => {}
+        }
+    }
+
+    /// The command was stopped: so are we, until somebody continues us.
+    fn stop(&mut self) {
+        self.terminal.restore();
+        // The whole group stops, as the shell expects of a job.
+        drop(crate::sys::signal::send(rustix::process::getpid().as_raw_nonzero().get(), false, libc::SIGSTOP));
+        self.terminal.make_raw();
+        self.child.signal(libc::SIGCONT);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        // A failed step is followed by the exit of the process that failed: the first one tells the story.
+        self.ending.get_or_insert(ending);
+    }
+
+    fn finish(mut self) -> Result<Outcome, StepError> {
+        self.terminal.drain();
+        self.terminal.restore();
+        self.child.finish();
+        match self.ending.unwrap_or(Ending::Signal(libc::SIGKILL)) {
+            Ending::Failed(error) => Err(error),
+            ending => Ok(Outcome { ending, timed_out: self.timed_out }),
+        }
+    }
+}

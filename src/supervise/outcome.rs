@@ -1,0 +1,57 @@
+//! How it ended, as data.
+
+use crate::backend::StepError;
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The end itself.
+    pub ending: Ending,
+    /// Whether `--timeout` ended it.
+    pub timed_out: bool,
+}
+
+/// The end of a command.
+#[derive(Debug)]
+pub enum Ending {
+    /// It exited.
+    Exit(i32),
+    /// A signal killed it.
+    Signal(i32),
+    /// Its program could not be started.
+    NotExecuted(StepError),
+    /// The sandbox could not be made.
+    Failed(StepError),
+}
+
+/// Exit code of `--timeout`, as of timeout(1).
+pub const TIMED_OUT: i32 = 124;
+
+impl Ending {
+    /// From a raw wait status.
+    #[must_use]
+    pub fn of_status(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Signal(libc::WTERMSIG(status))
+        } else {
+            Self::Exit(libc::WEXITSTATUS(status))
+        }
+    }
+}
+
+impl Outcome {
+    /// The exit code that tells it: the command's own, 128 + signal, 127 not found, 126 not executable, 125 ours.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        if self.timed_out {
+            return TIMED_OUT;
+        }
+        match &self.ending {
+            Ending::Exit(code) => *code,
+            Ending::Signal(signal) => 128 + signal,
+            Ending::NotExecuted(error) if error.errno == libc::ENOENT => 127,
+            Ending::NotExecuted(_) => 126,
+            Ending::Failed(_) => 125,
+        }
+    }
+}

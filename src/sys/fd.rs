@@ -1,0 +1,61 @@
+//! Descriptors.
+
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Closes all descriptors from `first` to `last`, both included (close_range(2)).
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9.
+pub fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: the call takes three integers. Closing descriptors that Rust objects own would be a logic error of the
+    // caller, not memory unsafety; the callers are processes that exec or that list what they keep.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes `target` another name of `fd`, open across exec (dup2(2)).
+///
+/// # Errors
+/// As dup2(2).
+pub fn duplicate_onto(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    if fd.as_raw_fd() == target {
+        return keep_across_exec(target);
+    }
+    // SAFETY: dup2 takes two integers and touches no memory of this process.
+    let result = unsafe { libc::dup2(fd.as_raw_fd(), target) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Clears `FD_CLOEXEC`.
+///
+/// # Errors
+/// `EBADF` when the descriptor is closed.
+pub fn keep_across_exec(fd: RawFd) -> io::Result<()> {
+    // SAFETY: fcntl with F_SETFD takes integers only.
+    let result = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Borrows a descriptor by number, if it is open.
+#[must_use]
+pub fn borrow_if_open(fd: RawFd) -> Option<BorrowedFd<'static>> {
+    // SAFETY: F_GETFD takes integers only.
+    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: just seen open. Standard streams and descriptors that the user passes by number are never closed by this
+    // process while it still looks at them, so the borrow does not outlive them.
+    Some(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Takes a descriptor that the kernel just returned.
+pub(super) fn own(fd: libc::c_long) -> io::Result<OwnedFd> {
+    match RawFd::try_from(fd) {
+        // SAFETY: the caller passes the return value of a system call that makes a new descriptor, which nobody else
+        // owns yet.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,74 @@
+//! Making, replacing and ending processes.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use rustix::process::Pid;
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The caller, with the new process and a descriptor of it.
+    Parent(Pid, OwnedFd),
+}
+
+/// Forks with new namespaces (clone3(2)); `namespaces` are `CLONE_NEW*` bits.
+///
+/// The caller must have no other thread: the child gets a copy of this one only, and a lock held by another would stay
+/// locked. Only the `ringfence` binary comes here, and it starts no thread; the library starts that binary.
+///
+/// # Errors
+/// `EPERM` when user namespaces are forbidden, `ENOSPC` when there are too many, `ENOSYS` before Linux 5.3.
+pub fn fork_into(namespaces: u64) -> io::Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: an all-zero clone_args is valid: it is plain data, and zero means "not used".
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces | u64::from(libc::CLONE_PIDFD.cast_unsigned());
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    // SAFETY: `args` is a live local of the size passed. Without CLONE_VM and with stack 0 this is a fork: the child
+    // runs on a copy of this stack and memory. `pidfd` is a live local that the kernel writes in the parent.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
+        Some(pid) if pid.as_raw_nonzero().get() > 0 => Ok(Forked::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+        _ if pid == 0 => Ok(Forked::Child),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once: no destructors, no exit handlers, no flushing of buffers copied by fork.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes an integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Replaces this process (execve(2)); returns only when that failed.
+///
+/// # Errors
+/// As execve(2).
+pub fn execute(path: &CStr, argv: &[CString], environment: &[CString]) -> io::Result<Infallible> {
+    let argv = null_terminated(argv);
+    let environment = null_terminated(environment);
+    // SAFETY: all three are NUL-terminated strings; the two arrays end with a null pointer and point to strings that
+    // the borrows keep alive; the kernel copies them before it drops this memory.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), environment.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
+
+fn null_terminated(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+}
+
+/// Waits for any child without blocking: its id and raw wait status (waitpid(2) with WNOHANG and WUNTRACED).
+#[must_use]
+pub fn reap() -> Option<(i32, i32)> {
+    let mut status = 0;
+    // SAFETY: `status` is a live local that the kernel writes.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+    (pid > 0).then_some((pid, status))
+}

@@ -1,0 +1,283 @@
+//! Machines with something wrong: each diagnosis is a fixture or a mutation of one.
+
+use expect_test::expect;
+use ringfence::host::gpu::NodeFact;
+use ringfence::host::paths::Kind;
+use ringfence::plan::gpu::grants;
+
+use crate::lab::{Host, char_device, check, check_on, fact, said};
+
+#[test]
+fn no_uvm_asked_for() {
+    check(
+        "0",
+        "no-uvm",
+        expect![[r#"
+        error: GPU 0 cannot be used: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: character device `/dev/nvidia-uvm` below `tests/hosts/no-uvm`
+        hint: load the module on the host: `sudo nvidia-modprobe -u -c 0`
+    "#]],
+    );
+}
+
+#[test]
+fn no_uvm_auto() {
+    check(
+        "auto",
+        "no-uvm",
+        expect![[r#"
+        note: GPU 0 cannot be used: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded; to load the module on the host: `sudo nvidia-modprobe -u -c 0`
+    "#]],
+    );
+}
+
+#[test]
+fn a_caller_outside_the_group_may_not() {
+    let host = Host::named("excluded-gpu").caller(1000, &[]);
+    check_on(
+        "0",
+        &host,
+        expect![[r#"
+            error: GPU 0 cannot be used: `/dev/nvidiactl` may not be opened by you: owner 0, group 44, mode 0660
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device 195:255 `/dev/nvidiactl` below `tests/hosts/excluded-gpu`
+            hint: join group 44, then log in again: `sudo usermod -aG "$(getent group 44 | cut -d: -f1)" "$USER"`
+            error: GPU 0 cannot be used: `/dev/nvidia-uvm` may not be opened by you: owner 0, group 44, mode 0660
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device 511:0 `/dev/nvidia-uvm` below `tests/hosts/excluded-gpu`
+            hint: join group 44, then log in again: `sudo usermod -aG "$(getent group 44 | cut -d: -f1)" "$USER"`
+            error: GPU 0 cannot be used: `/dev/nvidia0` may not be opened by you: owner 0, group 44, mode 0660
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device 195:0 `/dev/nvidia0` below `tests/hosts/excluded-gpu`
+            hint: join group 44, then log in again: `sudo usermod -aG "$(getent group 44 | cut -d: -f1)" "$USER"`
+        "#]],
+    );
+    check_on(
+        "auto",
+        &host,
+        expect![[r#"
+            note: GPUs 0, 1 cannot be used: `/dev/nvidiactl` may not be opened by you: owner 0, group 44, mode 0660; to join group 44, then log in again: `sudo usermod -aG "$(getent group 44 | cut -d: -f1)" "$USER"`
+            note: GPUs 0, 1 cannot be used: `/dev/nvidia-uvm` may not be opened by you: owner 0, group 44, mode 0660; to join group 44, then log in again: `sudo usermod -aG "$(getent group 44 | cut -d: -f1)" "$USER"`
+        "#]],
+    );
+}
+
+#[test]
+fn root_is_judged_by_the_mode_like_anyone() {
+    let locked = |mode| NodeFact { uid: 7, ..fact(Kind::Char { major: 195, minor: 1 }, mode, 0) };
+    let host = |mode| Host::named("two-gpus").caller(0, &[]).with("/dev/nvidia1", locked(mode));
+    check_on(
+        "0",
+        &host(0o600),
+        expect![[r#"
+            error: GPU 0 cannot be used: `/dev/nvidia1` may not be opened by you: owner 7, group 0, mode 0600
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device 195:1 `/dev/nvidia1` below `tests/hosts/two-gpus`
+            hint: give the node the driver's default mode: `sudo nvidia-modprobe -c 1`
+        "#]],
+    );
+    assert!(grants(&said("0"), false, &host(0o660).gpus()).is_ok());
+}
+
+#[test]
+fn wsl_without_permission() {
+    let host = Host::named("wsl2").with("/dev/dxg", fact(Kind::Char { major: 10, minor: 126 }, 0o600, 0));
+    check_on(
+        "all",
+        &host,
+        expect![[r#"
+            error: `/dev/dxg` may not be opened by you: owner 0, group 0, mode 0600
+              needed by: --gpu all
+              looked for: character device 10:126 `/dev/dxg` below `tests/hosts/wsl2`
+            hint: open the node to all users of the host: `sudo chmod 0666 /dev/dxg`
+        "#]],
+    );
+}
+
+#[test]
+fn a_module_that_is_not_loaded() {
+    check(
+        "auto",
+        "module-not-loaded",
+        expect![[r#"
+        note: no GPU found; 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded; 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it; to load the module on the host: `sudo nvidia-modprobe`
+    "#]],
+    );
+    check(
+        "all",
+        "module-not-loaded",
+        expect![[r#"
+        error: no GPU found; 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded; 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
+          needed by: --gpu all
+          looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
+        hint: load the module on the host: `sudo nvidia-modprobe`
+    "#]],
+    );
+}
+
+#[test]
+fn a_regular_file_that_poses_as_a_node() {
+    let host = Host::named("two-gpus").with("/dev/nvidia0", fact(Kind::File, 0o666, 0));
+    check_on(
+        "1",
+        &host,
+        expect![[r#"
+        error: GPU 1 cannot be used: `/dev/nvidia0` is a regular file, not a character device
+          needed by: gpu = [1] (agent.toml:7)
+          looked for: character device 195:0 `/dev/nvidia0` below `tests/hosts/two-gpus`
+        hint: make the node on the host: `sudo nvidia-modprobe -c 0`
+    "#]],
+    );
+    check_on(
+        "auto",
+        &host,
+        expect![[r#"
+        device /dev/nvidiactl 195:255 because gpu: gpu 0 (auto), driver control
+        device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (auto), CUDA unified memory
+        device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 0 (auto), CUDA profiling events
+        device /dev/nvidia1 195:1 because gpu: gpu 0 (auto), memory and kernels of this GPU
+        subset
+        note: GPU 1 cannot be used: `/dev/nvidia0` is a regular file, not a character device; to make the node on the host: `sudo nvidia-modprobe -c 0`
+        note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
+    "#]],
+    );
+    check_on(
+        "0",
+        &host,
+        expect![[r#"
+        device /dev/nvidiactl 195:255 because gpu: gpu 0 (0 by agent.toml:7), driver control
+        device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (0 by agent.toml:7), CUDA unified memory
+        device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 0 (0 by agent.toml:7), CUDA profiling events
+        device /dev/nvidia1 195:1 because gpu: gpu 0 (0 by agent.toml:7), memory and kernels of this GPU
+        subset
+        note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
+    "#]],
+    );
+}
+
+#[test]
+fn a_link_that_poses_as_a_node() {
+    let host = Host::named("two-gpus").with("/dev/nvidiactl", fact(Kind::Symlink, 0o777, 0));
+    check_on(
+        "0",
+        &host,
+        expect![[r#"
+        error: GPU 0 cannot be used: `/dev/nvidiactl` is a symbolic link, not a character device
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: character device 195:255 `/dev/nvidiactl` below `tests/hosts/two-gpus`
+        hint: make the node on the host: `sudo nvidia-modprobe -c 255`
+    "#]],
+    );
+}
+
+#[test]
+fn a_stale_major() {
+    let stale = Host::named("two-gpus").with("/dev/nvidia-uvm", char_device(509, 0));
+    check_on(
+        "all",
+        &stale,
+        expect![[r#"
+            error: GPUs 0, 1 cannot be used: `/dev/nvidia-uvm` is device 509:0, but the driver answers to 510:0
+              needed by: --gpu all
+              looked for: character device 510:0 `/dev/nvidia-uvm` below `tests/hosts/two-gpus`
+            hint: make the node on the host: `sudo nvidia-modprobe -u -c 0`
+        "#]],
+    );
+    let tools = Host::named("two-gpus").with("/dev/nvidia-uvm-tools", char_device(509, 1));
+    check_on(
+        "0",
+        &tools,
+        expect![[r#"
+            device /dev/nvidiactl 195:255 because gpu: gpu 0 (0 by agent.toml:7), driver control
+            device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (0 by agent.toml:7), CUDA unified memory
+            device /dev/nvidia1 195:1 because gpu: gpu 0 (0 by agent.toml:7), memory and kernels of this GPU
+            subset
+            note: optional node left out (CUDA profiling events): `/dev/nvidia-uvm-tools` is device 509:1, but the driver answers to 510:1
+            note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
+        "#]],
+    );
+}
+
+#[test]
+fn missing_nodes() {
+    check_on(
+        "0",
+        &Host::named("two-gpus").without("/dev/nvidia1"),
+        expect![[r#"
+        error: GPU 0 cannot be used: `/dev/nvidia1` does not exist
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: character device 195:1 `/dev/nvidia1` below `tests/hosts/two-gpus`
+        hint: make the node on the host: `sudo nvidia-modprobe -c 1`
+    "#]],
+    );
+    check_on(
+        "all",
+        &Host::named("two-gpus").without("/dev/nvidiactl"),
+        expect![[r#"
+        error: GPUs 0, 1 cannot be used: `/dev/nvidiactl` does not exist
+          needed by: --gpu all
+          looked for: character device 195:255 `/dev/nvidiactl` below `tests/hosts/two-gpus`
+        hint: make the node on the host: `sudo nvidia-modprobe -c 255`
+    "#]],
+    );
+    check_on(
+        "all",
+        &Host::named("two-gpus").without("/dev/nvidia-uvm"),
+        expect![[r#"
+        error: GPUs 0, 1 cannot be used: `/dev/nvidia-uvm` does not exist
+          needed by: --gpu all
+          looked for: character device 510:0 `/dev/nvidia-uvm` below `tests/hosts/two-gpus`
+        hint: make the node on the host: `sudo nvidia-modprobe -u -c 0`
+    "#]],
+    );
+    // Where the driver's parameters forbid nvidia-modprobe to make nodes, it would do nothing and say nothing.
+    check_on(
+        "1",
+        &Host::named("excluded-gpu").without("/dev/nvidia2"),
+        expect![[r#"
+        error: GPU 1 cannot be used: `/dev/nvidia2` does not exist
+          needed by: gpu = [1] (agent.toml:7)
+          looked for: character device 195:2 `/dev/nvidia2` below `tests/hosts/excluded-gpu`
+        hint: make the node on the host: `sudo mknod -m 660 /dev/nvidia2 c 195 2 && sudo chown 0:44 /dev/nvidia2`
+    "#]],
+    );
+}
+
+#[test]
+fn absent_uvm_tools_are_no_problem() {
+    let plan = grants(&said("0"), false, &Host::named("two-gpus").without("/dev/nvidia-uvm-tools").gpus()).unwrap();
+    let paths: Vec<_> = plan.devices.iter().map(|grant| grant.path.to_str().unwrap()).collect();
+    assert_eq!(paths, ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia1"]);
+    assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+}
+
+#[test]
+fn uvm_without_permission_is_cured_by_its_tool_whatever_the_parameters() {
+    let host = Host::named("excluded-gpu").with("/dev/nvidia-uvm", fact(Kind::Char { major: 511, minor: 0 }, 0o600, 0));
+    check_on(
+        "0",
+        &host,
+        expect![[r#"
+        error: GPU 0 cannot be used: `/dev/nvidia-uvm` may not be opened by you: owner 0, group 0, mode 0600
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: character device 511:0 `/dev/nvidia-uvm` below `tests/hosts/excluded-gpu`
+        hint: give the node the driver's default mode: `sudo nvidia-modprobe -u -c 0`
+    "#]],
+    );
+}
+
+#[test]
+fn a_file_in_the_way_where_nodes_are_made_by_hand() {
+    let host = Host::named("excluded-gpu").with("/dev/nvidia0", fact(Kind::Dir, 0o755, 0));
+    check_on(
+        "0",
+        &host,
+        expect![[r#"
+        error: GPU 0 cannot be used: `/dev/nvidia0` is a directory, not a character device
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: character device 195:0 `/dev/nvidia0` below `tests/hosts/excluded-gpu`
+        hint: make the node on the host: `sudo rm -d /dev/nvidia0 && sudo mknod -m 660 /dev/nvidia0 c 195 0 && sudo chown 0:44 /dev/nvidia0`
+    "#]],
+    );
+}

@@ -1,0 +1,225 @@
+//! What discovery reports, as text and as data.
+
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use ringfence::host::gpu::{self, NodeLookup, show};
+use ringfence::host::paths::Kind;
+
+use crate::lab::Host;
+
+#[test]
+fn what_is_read_of_a_driver() {
+    let gpus = Host::named("excluded-gpu").gpus();
+    expect![[r#"
+        Some(
+            Driver {
+                version: Some(
+                    "535.183.01",
+                ),
+                open: false,
+                params: Params {
+                    modify_device_files: Some(
+                        false,
+                    ),
+                    uid: Some(
+                        0,
+                    ),
+                    gid: Some(
+                        44,
+                    ),
+                    mode: Some(
+                        432,
+                    ),
+                    excluded: Some(
+                        "GPU-22222222-2222-4222-8222-222222222222",
+                    ),
+                    profiling_admin_only: Some(
+                        true,
+                    ),
+                },
+            },
+        )
+    "#]]
+    .assert_debug_eq(&gpus.driver);
+    assert_eq!(Host::named("two-gpus").gpus().driver.unwrap().version.unwrap(), "595.45.04");
+    assert!(Host::named("two-gpus").gpus().driver.unwrap().open);
+}
+
+fn check_table(host: &str, expect: Expect) {
+    expect.assert_eq(&show::table(&Host::named(host).gpus()));
+}
+
+#[test]
+fn tables() {
+    check_table(
+        "two-gpus",
+        expect![[r#"
+        NVIDIA driver 595.45.04, open kernel module
+        GPU  bus id        minor  model        UUID                                      usable
+        0    0000:17:00.0  1      NVIDIA L40S  GPU-6f1c2d3e-4a5b-4c6d-8e7f-90a1b2c3d4e5  yes
+        1    0000:ca:00.0  0      NVIDIA L40S  GPU-0b9a8c7d-6e5f-4d3c-9b2a-1f0e9d8c7b6a  yes
+
+        shared node            number   for                    usable
+        /dev/nvidiactl         195:255  driver control         yes
+        /dev/nvidia-uvm        510:0    CUDA unified memory    yes
+        /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
+    "#]],
+    );
+    check_table(
+        "no-uvm",
+        expect![[r#"
+        NVIDIA driver 580.95.05, open kernel module
+        GPU  bus id        minor  model                    UUID                                      usable
+        0    0000:65:00.0  0      NVIDIA GeForce RTX 4090  GPU-5a5a5a5a-1234-4567-89ab-0123456789ab  no: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+
+        shared node            number   for                    usable
+        /dev/nvidiactl         195:255  driver control         yes
+        /dev/nvidia-uvm        -        CUDA unified memory    no: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+        /dev/nvidia-uvm-tools  -        CUDA profiling events  no, can do without: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+    "#]],
+    );
+    check_table(
+        "mig",
+        expect![[r#"
+        NVIDIA driver 570.211.01, open kernel module
+        GPU  bus id        minor  model                  UUID                                      usable
+        0    0000:18:00.0  0      NVIDIA H100 80GB HBM3  GPU-a1b2c3d4-1111-4222-8333-444455556666  no: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1
+        1    0000:9a:00.0  1      NVIDIA H100 80GB HBM3  GPU-d4c3b2a1-7777-4888-9999-aaaabbbbcccc  yes
+
+        shared node            number   for                    usable
+        /dev/nvidiactl         195:255  driver control         yes
+        /dev/nvidia-uvm        510:0    CUDA unified memory    yes
+        /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
+    "#]],
+    );
+    check_table(
+        "excluded-gpu",
+        expect![[r#"
+        NVIDIA driver 535.183.01, proprietary kernel module
+        GPU  bus id        minor  model       UUID                                      usable
+        0    0000:01:00.0  0      NVIDIA A40  GPU-11111111-1111-4111-8111-111111111111  yes
+        -    0000:41:00.0  1      NVIDIA A40  GPU-22222222-2222-4222-8222-222222222222  no: the driver excludes it
+        1    0000:81:00.0  2      NVIDIA A40  GPU-33333333-3333-4333-8333-333333333333  yes
+
+        shared node            number   for                    usable
+        /dev/nvidiactl         195:255  driver control         yes
+        /dev/nvidia-uvm        511:0    CUDA unified memory    yes
+        /dev/nvidia-uvm-tools  511:1    CUDA profiling events  yes
+    "#]],
+    );
+    check_table(
+        "wsl2",
+        expect![[r#"
+        WSL2: the Windows host decides which GPUs there are, and one node is for all of them
+
+        shared node  number  for                           usable
+        /dev/dxg     10:126  all GPUs of the Windows host  yes
+    "#]],
+    );
+    check_table(
+        "no-gpu",
+        expect![[r#"
+        no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/no-gpu`
+    "#]],
+    );
+    check_table(
+        "module-not-loaded",
+        expect![[r#"
+        no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
+        not usable: 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded
+        not usable: 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
+    "#]],
+    );
+}
+
+#[test]
+fn json() {
+    let view = show::view(&Host::named("no-uvm").gpus());
+    expect![[r#"
+        {
+          "driver": {
+            "version": "580.95.05",
+            "open": true
+          },
+          "gpus": [
+            {
+              "index": 0,
+              "vendor": "nvidia",
+              "bus": "0000:65:00.0",
+              "uuid": "GPU-5a5a5a5a-1234-4567-89ab-0123456789ab",
+              "minor": 0,
+              "model": "NVIDIA GeForce RTX 4090",
+              "numa": null,
+              "mig": [],
+              "nodes": [
+                {
+                  "path": "/dev/nvidia0",
+                  "number": {
+                    "major": 195,
+                    "minor": 0
+                  },
+                  "needed_for": "memory and kernels of this GPU",
+                  "class": "utility",
+                  "required": true,
+                  "fault": null
+                }
+              ],
+              "usable": false,
+              "faults": [
+                "`nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded"
+              ]
+            }
+          ],
+          "shared": [
+            {
+              "path": "/dev/nvidiactl",
+              "number": {
+                "major": 195,
+                "minor": 255
+              },
+              "needed_for": "driver control",
+              "class": "utility",
+              "required": true,
+              "fault": null
+            },
+            {
+              "path": "/dev/nvidia-uvm",
+              "number": null,
+              "needed_for": "CUDA unified memory",
+              "class": "compute",
+              "required": true,
+              "fault": "`nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded"
+            },
+            {
+              "path": "/dev/nvidia-uvm-tools",
+              "number": null,
+              "needed_for": "CUDA profiling events",
+              "class": "compute",
+              "required": false,
+              "fault": "`nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded"
+            }
+          ],
+          "unheld": [],
+          "libraries": []
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&view).unwrap());
+}
+
+#[test]
+fn every_row_says_where_it_is_written_down() {
+    for row in gpu::ROWS {
+        assert!(row.path.starts_with("/dev/") && !row.needed_for.is_empty() && row.source.len() > 20, "{row:?}");
+        assert_eq!(row.is_per_gpu(), row.path.contains('#'), "{row:?}");
+    }
+}
+
+#[test]
+fn the_real_lookup_sees_a_node_and_does_not_follow_links() {
+    let nodes = gpu::HostNodes::below(Path::new("/"));
+    let null = nodes.node(Path::new("/dev/null")).unwrap();
+    assert_eq!(null.kind, Kind::Char { major: 1, minor: 3 });
+    assert!(null.id.is_some());
+    assert_eq!(nodes.node(Path::new("/proc/self")).unwrap().kind, Kind::Symlink);
+    assert_eq!(nodes.node(Path::new("/dev/ringfence-none")), None);
+}
