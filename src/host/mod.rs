@@ -4,6 +4,7 @@
 
 pub mod gpu;
 pub mod kernel;
+mod names;
 pub mod paths;
 pub mod repo;
 pub mod sockets;
@@ -93,18 +94,19 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let caller = users::caller(root, home);
     let confines = policy.confines();
     let rules: Vec<_> = policy.rules.iter().map(|rule| (rule.clone(), root.look(&rule.path))).collect();
-    let workspace = root.look(&policy.workspace);
-    let protecting = Protecting::of(root, policy, &rules, &workspace);
-    let if_confined = |list: Vec<Present>| if confines { list } else { Vec::new() };
-    let existing = |paths: &mut dyn Iterator<Item = &'static str>| {
-        paths.filter_map(|path| root.look_if_present(Path::new(path))).collect::<Vec<_>>()
+    let workspace = match rules.iter().find(|(rule, _)| rule.path == policy.workspace) {
+        Some((_, fact)) => fact.clone(),
+        None => root.look(&policy.workspace),
     };
-    let mut baseline = existing(&mut tables::RUN_KEPT.iter().map(|(path, _)| *path));
-    baseline.extend(existing(&mut tables::ROOT_LINKS.iter().copied()));
+    let protecting = Protecting::of(root, policy, &rules, &workspace);
     let gpu_wished = policy.gpu.value != crate::policy::gpu::GpuWish::Off;
     let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
-    baseline.extend(existing(&mut gpus.libraries.iter().map(|row| row.path)));
+    let narrowed = policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"));
+    let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
     let in_proc = |(path, _): &&(&str, bool)| root.look_at_entry(Path::new(path)).is_some();
+    // Only uid 0 is let through there.
+    let of_root = if caller.ids.uid == 0 { tables::PROC_OF_ROOT } else { &[] };
+    let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
     Ok(Facts {
         secrets: if confines { secrets(root, &caller.homes) } else { Vec::new() },
         globbed: walk::expand(root, &policy.globs),
@@ -114,10 +116,10 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         nested_bounded: protecting.nested_bounded,
         devices: policy.devices.iter().map(|said| (said.clone(), look_at_node(root, &said.value))).collect(),
         unix: policy.unix.iter().map(|said| (said.clone(), root.look(&said.value))).collect(),
-        sockets: if_confined(sockets::bound(root, &[Path::new("/run"), Path::new("/tmp")])),
-        baseline: if_confined(baseline),
-        gpu_reads: existing(&mut tables::GPU_READS.iter().map(|(path, _)| *path)),
-        proc_entries: tables::PROC_OF_ROOT.iter().filter(in_proc).copied().collect(),
+        sockets: if confines { sockets::bound(root, &[Path::new("/run"), Path::new("/tmp")]) } else { Vec::new() },
+        baseline,
+        gpu_reads: existing(root, gpu_reads.iter().map(|(path, _)| *path)),
+        proc_entries: of_root.iter().filter(in_proc).copied().collect(),
         gpus,
         landlock_abi: kernel::landlock_abi(),
         caller,
@@ -125,6 +127,18 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         workspace,
         rules,
     })
+}
+
+fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {
+    paths.filter_map(|path| root.look_if_present(Path::new(path))).collect()
+}
+
+/// What stays visible of `/run`, where GPU libraries lie elsewhere, and what a narrowed root needs to be usable.
+fn baseline(root: &Root, narrowed: bool, gpus: &gpu::Gpus) -> Vec<Present> {
+    let names = names::Names::of(root, Path::new("/run"));
+    let kept = tables::RUN_KEPT.iter().map(|(path, _)| *path).filter(|path| names.may_hold(Path::new(path)));
+    let links = if narrowed { tables::ROOT_LINKS } else { &[] };
+    existing(root, kept.chain(gpus.libraries.iter().map(|row| row.path)).chain(links.iter().copied()))
 }
 
 /// A device node itself: a link in `/dev` is not followed, so that what is bound is what was named.
@@ -136,8 +150,16 @@ fn look_at_node(root: &Root, path: &Path) -> PathFact {
 }
 
 fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
+    // Nearly all rows name nothing: one look at the directory saves a look at each of them.
+    let listed: Vec<_> = homes
+        .iter()
+        .flat_map(|home| [home.clone(), home.join(".config")])
+        .chain(["/etc".into()])
+        .map(|directory| names::Names::of(root, &directory))
+        .collect();
     check::secret_rules(homes)
         .into_iter()
+        .filter(|rule| listed.iter().all(|names| names.may_hold(&rule.path)))
         .filter_map(|rule| root.look_if_present(&rule.path).map(|present| (rule, present)))
         .collect()
 }

@@ -116,7 +116,8 @@ fn configured(root: &Root, tree: &Path, file: &Path) -> Vec<(PathFact, &'static 
 /// Directories below `tree` that hold a `.git` of their own, breadth first, and whether the bound ended the search.
 #[must_use]
 pub fn nested(root: &Root, tree: &Path) -> (Vec<PathBuf>, bool) {
-    let mut queue = VecDeque::from([tree.to_owned()]);
+    let Some(base) = open_directory(&root.real(tree)) else { return (Vec::new(), false) };
+    let mut queue = VecDeque::from([PathBuf::new()]);
     let mut found = Vec::new();
     let mut read = 0;
     while let Some(directory) = queue.pop_front() {
@@ -124,32 +125,32 @@ pub fn nested(root: &Root, tree: &Path) -> (Vec<PathBuf>, bool) {
             return (found, true);
         }
         read += 1;
-        let Some(fd) = open_on_same_device(&root.real(tree), &directory, tree) else { continue };
+        let opened = if directory.as_os_str().is_empty() { None } else { Some(open_on_same_device(&base, &directory)) };
+        let fd = match &opened {
+            None => &base,
+            Some(Some(fd)) => fd,
+            Some(None) => continue,
+        };
         let mut is_repo = false;
-        each_entry(&fd, |name, kind| {
+        each_entry(fd, |name, kind| {
             if name == b".git" {
                 is_repo = true;
             } else if kind == FileType::Directory {
                 queue.push_back(directory.join(OsStr::from_bytes(name)));
             }
         });
-        if is_repo && directory != tree {
-            found.push(directory);
+        if is_repo && !directory.as_os_str().is_empty() {
+            found.push(tree.join(directory));
         }
     }
     (found, false)
 }
 
-/// Opens a directory below `tree` without following links or entering another mount.
-fn open_on_same_device(real_tree: &Path, directory: &Path, tree: &Path) -> Option<OwnedFd> {
+/// Opens a directory below `base` without following links or entering another mount.
+fn open_on_same_device(base: &OwnedFd, directory: &Path) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let relative = directory.strip_prefix(tree).ok()?;
-    if relative.as_os_str().is_empty() {
-        return rustix::fs::open(real_tree, flags, Mode::empty()).ok();
-    }
-    let base = rustix::fs::open(real_tree, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    rustix::fs::openat2(&base, relative, flags, Mode::empty(), resolve).ok()
+    rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve).ok()
 }
 
 /// Calls `visit` with name and type of each entry but `.` and `..`; entries of unknown type are looked at.

@@ -27,6 +27,8 @@ enum Event {
     Report(Report),
     /// Init is gone, and with it everything inside.
     Gone,
+    /// The janitor has failed, or is gone without a word: what blocks missing entries is no longer looked after.
+    JanitorGone(Option<Report>),
     /// A deadline has passed.
     Clock,
 }
@@ -50,7 +52,8 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
             Event::Report(Report::NotExecuted(error)) => run.end(Ending::NotExecuted(error)),
             Event::Report(Report::Failed(error)) => run.end(Ending::Failed(error)),
             Event::Clock => run.clock(),
-            Event::Gone => return run.finish(),
+            Event::JanitorGone(report) => run.give_up(report),
+            Event::Gone => return run.finish(plan),
         }
     }
 }
@@ -75,6 +78,9 @@ impl Running {
                 PollFd::new(self.signals.descriptor(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.child.control(), PollFlags::IN),
             ];
+            let janitor = self.child.janitor().map(|line| PollFd::from_borrowed_fd(line, PollFlags::IN));
+            let fixed = watched.len() + usize::from(janitor.is_some());
+            watched.extend(janitor);
             watched.extend(self.terminal.watched());
             match poll(&mut watched, self.time_left().as_ref()) {
                 Ok(0) => return Event::Clock,
@@ -83,13 +89,16 @@ impl Running {
             }
             let ready: Vec<bool> = watched.iter().map(|one| !one.revents().is_empty()).collect();
             drop(watched);
-            self.terminal.pump(ready.get(2..).unwrap_or_default());
+            self.terminal.pump(ready.get(fixed..).unwrap_or_default());
             let signal = if ready.first() == Some(&true) { self.signals.next() } else { None };
             if let Some(signal) = signal {
                 return Event::Signal(signal);
             }
             if ready.get(1) == Some(&true) {
                 return message::receive(self.child.control()).map_or(Event::Gone, Event::Report);
+            }
+            if let (Some(line), Some(true)) = (self.child.janitor(), ready.get(2)) {
+                return Event::JanitorGone(message::receive(line));
             }
         }
     }
@@ -138,15 +147,29 @@ impl Running {
         self.child.signal(libc::SIGCONT);
     }
 
+    /// Nothing may run that is not confined as planned.
+    fn give_up(&mut self, report: Option<Report>) {
+        self.child.kill();
+        let killed = StepError {
+            step: "keep missing protected entries blocked (the janitor process was killed)".into(),
+            path: None,
+            errno: libc::ESRCH,
+        };
+        match report {
+            Some(Report::Failed(error)) => self.end(Ending::Failed(error)),
+            _ => self.end(Ending::Failed(killed)),
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
         // A failed step is followed by the exit of the process that failed: the first one tells the story.
         self.ending.get_or_insert(ending);
     }
 
-    fn finish(mut self) -> Result<Outcome, StepError> {
+    fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
         self.terminal.drain();
         self.terminal.restore();
-        self.child.finish();
+        self.child.finish(plan);
         match self.ending.unwrap_or(Ending::Signal(libc::SIGKILL)) {
             Ending::Failed(error) => Err(error),
             ending => Ok(Outcome { ending, timed_out: self.timed_out }),

@@ -14,6 +14,22 @@ pub fn close_range(first: u32, last: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Closes all descriptors from `first` on but the ones to keep.
+///
+/// # Errors
+/// As [`close_range`].
+pub fn close_all_but(mut first: u32, keep: &[RawFd]) -> io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
+    keep.sort_unstable();
+    for kept in keep.into_iter().chain([u32::MAX]) {
+        if kept > first {
+            close_range(first, kept.saturating_sub(1))?;
+        }
+        first = kept.saturating_add(1).max(first);
+    }
+    Ok(())
+}
+
 /// Makes `target` another name of `fd`, open across exec (dup2(2)).
 ///
 /// # Errors

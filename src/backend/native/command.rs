@@ -15,14 +15,11 @@ use crate::backend::{StepError, confine};
 use crate::plan::Plan;
 use crate::sys::{self, signal::SignalSet};
 
+/// Streams that were opened anew.
+pub type Streams = [Option<OwnedFd>; 3];
+
 /// Becomes the command. Never returns.
-pub fn main(
-    plan: &Plan,
-    setup: &Setup,
-    streams: Option<[Option<OwnedFd>; 3]>,
-    terminal: Option<&OwnedFd>,
-    control: &OwnedFd,
-) -> ! {
+pub fn main(plan: &Plan, setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>, control: &OwnedFd) -> ! {
     let result = prepare(plan, setup, streams, terminal, control.as_fd()).and_then(|()| execute(plan));
     let (told, code) = match result {
         Err(Failure::Step(error)) => (Report::Failed(error), 125),
@@ -43,7 +40,7 @@ enum Failure {
 fn prepare(
     plan: &Plan,
     setup: &Setup,
-    streams: Option<[Option<OwnedFd>; 3]>,
+    streams: Option<Streams>,
     terminal: Option<&OwnedFd>,
     control: BorrowedFd<'_>,
 ) -> Result<(), Failure> {
@@ -89,11 +86,7 @@ fn restore_signals(mask: &SignalSet) {
     let _ours = mask.block_only();
 }
 
-fn connect_streams(
-    setup: &Setup,
-    streams: Option<[Option<OwnedFd>; 3]>,
-    terminal: Option<&OwnedFd>,
-) -> Result<(), StepError> {
+fn connect_streams(setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>) -> Result<(), StepError> {
     let Some(streams) = streams else { return Ok(()) };
     for ((number, opened), stream) in (0..).zip(&streams).zip(&setup.streams) {
         let source = match stream {
@@ -130,6 +123,10 @@ fn execute(plan: &Plan) -> Result<Infallible, Failure> {
     let mut tried = PathBuf::from(program);
     for candidate in candidates(program, path.map(OsString::as_os_str)) {
         let Ok(c_path) = CString::new(candidate.as_os_str().as_bytes()) else { continue };
+        // A look costs less than a try, and PATH has many directories.
+        if rustix::fs::stat(&candidate).err() == Some(rustix::io::Errno::NOENT) {
+            continue;
+        }
         let Err(error) = sys::process::execute(&c_path, &argv, &environment);
         let mut errno = error.raw_os_error().unwrap_or(libc::ENOENT);
         if errno == libc::ENOEXEC {

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Signal};
 use rustix::termios::OptionalActions;
 
-use super::command;
+use super::command::{self, Streams};
 use super::message::{Order, Report, next_order, report};
 use super::mounts;
 use super::stdio::{self, Stream};
@@ -28,11 +28,12 @@ pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
 }
 
 fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
-    close_others(&plan.process.pass_fd, control.as_raw_fd())?;
+    let kept: Vec<_> = plan.process.pass_fd.iter().copied().chain([control.as_raw_fd()]).collect();
+    sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     die_with_parent()?;
-    let ready = match &plan.confinement {
-        Some(confinement) => enter(confinement, setup, control)?,
-        None => Inside { streams: None, _held: Vec::new() },
+    let streams = match &plan.confinement {
+        Some(confinement) => Some(enter(confinement, setup, control)?),
+        None => None,
     };
     let cwd = &plan.process.cwd;
     rustix::process::chdir(cwd).map_err(|error| StepError::new("enter the working directory", Some(cwd), error))?;
@@ -56,23 +57,16 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     let children = SignalSet::of(&[libc::SIGCHLD]);
     let signals = children.descriptor().map_err(|error| StepError::new("watch children", None, error))?;
     let child = fork_command()?;
-    let Some(command) = child else { command::main(plan, setup, ready.streams, terminal.as_ref(), control) };
-    drop(ready.streams);
+    let Some(command) = child else { command::main(plan, setup, streams, terminal.as_ref(), control) };
+    drop(streams);
     drop(terminal);
     release_streams();
     serve(command, &signals, control);
     Ok(())
 }
 
-/// What the sandbox keeps open.
-struct Inside {
-    streams: Option<[Option<OwnedFd>; 3]>,
-    /// Placeholders, locked as long as init lives.
-    _held: Vec<OwnedFd>,
-}
-
-/// Makes the view from inside the new namespaces.
-fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<Inside, StepError> {
+/// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.
+fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<Streams, StepError> {
     let Confinement { uid, gid, net, mounts, landlock: _, syscalls: _ } = confinement;
     map_ids(*uid, *gid)?;
     if *net == Net::None {
@@ -84,7 +78,7 @@ fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<
             *slot = Some(stdio::open_read_only(path, *id, *dir, *offset)?);
         }
     }
-    let held = mounts::apply(mounts, &mut || match next_order(control.as_fd()) {
+    mounts::apply(mounts, &mut || match next_order(control.as_fd()) {
         Some(Order::Go) => Ok(()),
         _ => Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE }),
     })?;
@@ -94,7 +88,7 @@ fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<
             *slot = Some(opened.map_err(|error| StepError::new("open", Some(Path::new(path)), error))?);
         }
     }
-    Ok(Inside { streams: Some(streams), _held: held })
+    Ok(streams)
 }
 
 /// Maps the caller's ids to themselves (user_namespaces(7)). Supplementary groups stay in force, unmapped.
@@ -107,21 +101,6 @@ fn map_ids(uid: u32, gid: u32) -> Result<(), StepError> {
     write("/proc/self/uid_map", format!("{uid} {uid} 1\n"))?;
     write("/proc/self/setgroups", "deny\n".to_owned())?;
     write("/proc/self/gid_map", format!("{gid} {gid} 1\n"))
-}
-
-/// Closes every descriptor but the standard streams, the control socket and what is to be passed on.
-fn close_others(pass: &[i32], control: i32) -> Result<(), StepError> {
-    let mut keep: Vec<u32> = pass.iter().chain([&control]).filter_map(|fd| u32::try_from(*fd).ok()).collect();
-    keep.sort_unstable();
-    let mut first = 3;
-    for kept in keep.into_iter().chain([u32::MAX]) {
-        if kept > first {
-            sys::fd::close_range(first, kept.saturating_sub(1))
-                .map_err(|error| StepError::new("close descriptors", None, error))?;
-        }
-        first = kept.saturating_add(1).max(first);
-    }
-    Ok(())
 }
 
 /// KILL when the supervisor dies. Set again after capabilities are dropped: a change of credentials clears it.

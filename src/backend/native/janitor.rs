@@ -1,69 +1,77 @@
-//! The janitor: waits for the sandbox to end and removes its placeholders when the supervisor no longer can.
+//! The janitor: makes the placeholders, waits for the sandbox to end, and removes them.
+//!
+//! A process of its own, so that a killed supervisor leaves nothing behind. A killed janitor ends the sandbox, and the
+//! supervisor cleans up. Only when both are killed at once something stays until the next run.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, WaitOptions};
 
+use super::message::{self, Order, Report};
 use super::placeholder;
 use crate::backend::StepError;
-use crate::plan::mounts::{Mount, MountPlan};
+use crate::plan::mounts::MountPlan;
 use crate::sys::{self, process::Forked};
 
 /// A hired janitor.
 #[derive(Debug)]
 pub struct Janitor {
     pid: Pid,
-    pidfd: OwnedFd,
+    line: OwnedFd,
+    /// When it was hired, in seconds of the epoch.
+    since: i64,
 }
 
 impl Janitor {
-    /// Forks the janitor, before the first placeholder is made.
+    /// Forks the janitor, who makes the placeholders and tells init by `control` to go on. A failure of his comes as a
+    /// report from [`Janitor::line`].
     ///
     /// # Errors
     /// When there cannot be another process.
-    pub fn hire(plan: &MountPlan, sandbox: &OwnedFd) -> Result<Self, StepError> {
+    pub fn hire(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd) -> Result<Self, StepError> {
+        let since = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+        let (line, theirs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(|error| StepError::new("make a socket pair", None, error))?;
         match sys::process::fork_into(0).map_err(|error| StepError::new("fork the janitor", None, error))? {
-            Forked::Parent(pid, pidfd) => Ok(Self { pid, pidfd }),
+            Forked::Parent(pid, _) => Ok(Self { pid, line, since }),
             Forked::Child => {
-                work(plan, sandbox);
+                work(plan, sandbox, control, &theirs);
                 sys::process::exit_now(0)
             }
         }
     }
 
-    /// Sends the janitor away: there is nothing left to remove.
-    pub fn dismiss(self) {
-        // It is our child and has nothing to lose.
-        sys::ignore(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
-        sys::ignore(rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
+    /// Becomes readable when the janitor has failed or died.
+    pub fn line(&self) -> BorrowedFd<'_> {
+        self.line.as_fd()
+    }
+
+    /// Waits until the placeholders are gone; the sandbox has ended before.
+    pub fn finish(self, plan: &MountPlan) {
+        let ended = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+        let done = ended.is_ok_and(|ended| ended.is_some_and(|(_, status)| status.exit_status() == Some(0)));
+        if !done {
+            placeholder::reclaim_planned(plan, self.since);
+        }
     }
 }
 
-fn work(plan: &MountPlan, sandbox: &OwnedFd) {
+fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd) {
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
-    let kept = sandbox.as_raw_fd().cast_unsigned();
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
-    if kept > 0 {
-        drop(sys::fd::close_range(0, kept - 1));
-    }
-    drop(sys::fd::close_range(kept + 1, u32::MAX));
-    let paths: Vec<PathBuf> =
-        plan.ops.iter().filter(|op| matches!(op.what, Mount::Block { .. })).map(|op| op.target.clone()).collect();
-    // Readable when init is dead, and with it its whole PID namespace. The supervisor cleans up then and dismisses us;
-    // one that is dead, or stopped, does not.
+    let kept = [sandbox.as_raw_fd(), control.as_raw_fd(), line.as_raw_fd()];
+    sys::ignore(sys::fd::close_all_but(0, &kept));
+    let made = match placeholder::make_all(plan) {
+        Ok(made) => made,
+        Err(error) => return message::report(line.as_fd(), &Report::Failed(error)),
+    };
+    message::order(control.as_fd(), Order::Go);
+    // Readable when init is dead, and with it its whole PID namespace.
     let mut watched = [PollFd::new(sandbox, PollFlags::IN)];
     while poll(&mut watched, None).is_err() {}
-    for _ in 0..100 {
-        // A living supervisor does it sooner, and is still holding its locks.
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        for path in &paths {
-            sys::ignore(placeholder::reclaim(path));
-        }
-        if !paths.iter().any(|path| placeholder::is_placeholder(path)) {
-            return;
-        }
-    }
+    placeholder::remove_all(&made);
 }

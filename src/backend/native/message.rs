@@ -15,7 +15,7 @@ use rustix::net::{
 use crate::backend::StepError;
 use crate::sys;
 
-/// From init, or the command before exec, to the supervisor.
+/// From init, the command before exec, or the janitor, to the supervisor.
 #[derive(Debug)]
 pub enum Report {
     /// The private terminal's master; the descriptor comes with it.

@@ -19,10 +19,8 @@ use rustix::termios::{Termios, Winsize};
 
 use crate::backend::StepError;
 use crate::plan::Plan;
-use crate::plan::mounts::Mount;
 use crate::request::Net;
 use crate::sys::{self, process::Forked, signal::SignalSet};
-use placeholder::Placeholder;
 use stdio::Stream;
 
 /// Names of steps that have a cure.
@@ -67,7 +65,6 @@ pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
     control: OwnedFd,
-    placeholders: Vec<Placeholder>,
     janitor: Option<janitor::Janitor>,
 }
 
@@ -89,15 +86,20 @@ impl Child {
         sys::ignore(rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL));
     }
 
-    /// Waits until no process of the sandbox is left, then removes what it left on the host.
-    pub fn finish(self) {
-        let Self { pid, placeholders, janitor, pidfd, .. } = self;
+    /// Becomes readable when the janitor has failed or died: then the sandbox must end.
+    #[must_use]
+    pub fn janitor(&self) -> Option<BorrowedFd<'_>> {
+        self.janitor.as_ref().map(janitor::Janitor::line)
+    }
+
+    /// Waits until no process of the sandbox is left, and nothing that it needed on the host.
+    pub fn finish(self, plan: &Plan) {
+        let Self { pid, janitor, pidfd, control } = self;
         // Init is our child and not yet waited for, so this returns when it is dead.
         sys::ignore(rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
-        drop(pidfd);
-        placeholder::remove_all(&placeholders);
-        if let Some(janitor) = janitor {
-            janitor.dismiss();
+        drop((pidfd, control));
+        if let (Some(janitor), Some(confinement)) = (janitor, &plan.confinement) {
+            janitor.finish(&confinement.mounts);
         }
     }
 }
@@ -122,30 +124,29 @@ pub fn spawn(plan: &Plan, terminal: Option<Terminal>) -> Result<Child, StepError
         }
         Ok(Forked::Parent(pid, pidfd)) => {
             drop(theirs);
-            attend(plan, Child { pid, pidfd, control: ours, placeholders: Vec::new(), janitor: None })
+            attend(plan, Child { pid, pidfd, control: ours, janitor: None })
         }
         Err(error) => Err(StepError::new(CREATE_NAMESPACES, None, error)),
     }
 }
 
-/// What the host side does while init makes the view: placeholders, and somebody who removes them.
+/// What the host side does while init makes the view: it has the placeholders made.
 fn attend(plan: &Plan, mut child: Child) -> Result<Child, StepError> {
     let Some(confinement) = &plan.confinement else { return Ok(child) };
-    if !confinement.mounts.ops.iter().any(|op| matches!(op.what, Mount::Block { .. })) {
+    if placeholder::planned(&confinement.mounts).next().is_none() {
         return Ok(child);
     }
-    let attended = janitor::Janitor::hire(&confinement.mounts, &child.pidfd).and_then(|janitor| {
-        child.janitor = Some(janitor);
-        child.placeholders = placeholder::make_all(&confinement.mounts)?;
-        Ok(())
-    });
-    if let Err(error) = attended {
-        child.kill();
-        child.finish();
-        return Err(error);
+    match janitor::Janitor::hire(&confinement.mounts, &child.pidfd, &child.control) {
+        Ok(janitor) => {
+            child.janitor = Some(janitor);
+            Ok(child)
+        }
+        Err(error) => {
+            child.kill();
+            child.finish(plan);
+            Err(error)
+        }
     }
-    message::order(child.control(), message::Order::Go);
-    Ok(child)
 }
 
 fn namespaces(plan: &Plan) -> u64 {

@@ -5,11 +5,12 @@
 //! after a power cut the next run, or `ringfence doctor --fix`, knows it. It is locked (shared) by every run that uses
 //! it, so that runs in the same directory share it and the last one removes it.
 
-use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::backend::StepError;
@@ -24,11 +25,14 @@ const MARK: i64 = 0x0A_52_49_4E;
 /// What a [`Shape::Here`] says.
 const HERE: &[u8] = b".\n";
 
-/// A placeholder of this run.
+/// How much older than it is a file's time stamp may be: the kernel's clock for them ticks coarsely.
+const CLOCK_TICK: i64 = 1;
+
+/// A placeholder of this run, locked as long as it lives.
 #[derive(Debug)]
 pub struct Placeholder {
-    parent: OwnedFd,
-    name: std::ffi::OsString,
+    parent: Rc<OwnedFd>,
+    name: OsString,
     lock: OwnedFd,
 }
 
@@ -43,129 +47,150 @@ fn open_flags() -> OFlags {
     OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
 }
 
-/// Whether an open file is one of ours.
-fn is_marked(fd: &OwnedFd) -> Result<bool, Errno> {
-    let stat = rustix::fs::fstat(fd)?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    let bare = match kind {
-        FileType::Directory => Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777 == 0o555,
-        FileType::RegularFile => Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777 == 0o444 && stat.st_size <= 2,
+/// Whether it looks like a placeholder, marked or not yet.
+fn is_bare(stat: &Stat) -> bool {
+    let permissions = stat.st_mode & 0o7777;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => permissions == 0o555,
+        FileType::RegularFile => permissions == 0o444 && stat.st_size <= 2,
         _ => false,
-    };
-    Ok(bare && i64::from(stat.st_mtime) == MARK)
+    }
+}
+
+/// Whether it is one of ours.
+#[must_use]
+pub fn is_marked(stat: &Stat) -> bool {
+    is_bare(stat) && stat.st_mtime == MARK
+}
+
+/// The entries that a plan blocks.
+pub fn planned(plan: &MountPlan) -> impl Iterator<Item = (&Path, Shape)> {
+    plan.ops.iter().filter_map(|op| match op.what {
+        Mount::Block { shape } => Some((op.target.as_path(), shape)),
+        _ => None,
+    })
 }
 
 /// Makes, or joins, the placeholders of a plan. One that cannot be made because the directory cannot be written is left
 /// out: the command cannot make the entry either.
 ///
 /// # Errors
-/// A full disk, or an entry that appeared since the plan was made.
+/// A full disk, or an entry that appeared since the plan was made. What was made until then is removed.
 pub fn make_all(plan: &MountPlan) -> Result<Vec<Placeholder>, StepError> {
+    // The permissions above are meant as they are.
+    let caller_mask = rustix::process::umask(Mode::empty());
+    let made = make_each(plan);
+    rustix::process::umask(caller_mask);
+    made
+}
+
+fn make_each(plan: &MountPlan) -> Result<Vec<Placeholder>, StepError> {
+    let mut parents: Vec<(PathBuf, Option<Rc<OwnedFd>>)> = Vec::new();
     let mut made = Vec::new();
-    for op in &plan.ops {
-        let Mount::Block { shape } = op.what else { continue };
-        match make(&op.target, shape) {
-            Ok(Some(placeholder)) => made.push(placeholder),
-            Ok(None) => {}
+    for (path, shape) in planned(plan) {
+        let result = parent_of(path, &mut parents).and_then(|found| match found {
+            Some((parent, name)) => make(&parent, name, shape),
+            None => Ok(None),
+        });
+        match result {
+            Ok(placeholder) => made.extend(placeholder),
             Err(error) => {
                 remove_all(&made);
-                return Err(StepError::new(super::PLACEHOLDER, Some(&op.target), error));
+                return Err(StepError::new(super::PLACEHOLDER, Some(path), error));
             }
         }
     }
     Ok(made)
 }
 
-fn make(path: &Path, shape: Shape) -> Result<Option<Placeholder>, Errno> {
+/// The open directory of a placeholder, `None` when it cannot be entered.
+fn parent_of<'a>(
+    path: &'a Path,
+    known: &mut Vec<(PathBuf, Option<Rc<OwnedFd>>)>,
+) -> Result<Option<(Rc<OwnedFd>, &'a OsStr)>, Errno> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    if let Some((_, fd)) = known.iter().find(|(known, _)| known == above) {
+        return Ok(fd.clone().map(|fd| (fd, name)));
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let parent = match rustix::fs::openat2(rustix::fs::CWD, above, flags, Mode::empty(), resolve) {
-        Err(Errno::ACCESS | Errno::PERM) => return Ok(None),
-        other => other?,
+    let opened = match rustix::fs::openat2(rustix::fs::CWD, above, flags, Mode::empty(), resolve) {
+        Err(Errno::ACCESS | Errno::PERM) => None,
+        other => Some(Rc::new(other?)),
     };
+    known.push((above.to_owned(), opened.clone()));
+    Ok(opened.map(|fd| (fd, name)))
+}
+
+fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Placeholder>, Errno> {
     // Another run may remove the placeholder between the look and the lock: then it is made again.
     for _ in 0..100 {
-        match create(&parent, name, shape) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let fresh = match create(parent, name, shape) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => return Ok(None),
             Err(error) => return Err(error),
-        }
-        let lock = match rustix::fs::openat(&parent, name, open_flags(), Mode::empty()) {
+        };
+        let lock = match rustix::fs::openat(parent, name, open_flags(), Mode::empty()) {
             Err(Errno::NOENT) => continue,
             other => other?,
         };
         rustix::fs::flock(&lock, FlockOperation::LockShared)?;
-        if !is_still_there(&parent, name, &lock) {
+        if fresh {
+            // Marked only now that it is locked: nobody removes it in between.
+            mark(lock.as_fd())?;
+        } else if !is_still_there(parent, name, &rustix::fs::fstat(&lock)?) {
             continue;
+        } else if !is_marked(&rustix::fs::fstat(&lock)?) {
+            // A foreign entry made since the plan was made is not ours to hide or to remove.
+            return Err(Errno::EXIST);
         }
-        // A foreign entry made since the plan was made is not ours to hide or to remove.
-        return if is_marked(&lock)? {
-            Ok(Some(Placeholder { parent, name: name.to_owned(), lock }))
-        } else {
-            Err(Errno::EXIST)
-        };
+        return Ok(Some(Placeholder { parent: Rc::clone(parent), name: name.to_owned(), lock }));
     }
     Err(Errno::AGAIN)
 }
 
 fn create(parent: &OwnedFd, name: &OsStr, shape: Shape) -> Result<(), Errno> {
-    let old_mask = rustix::process::umask(Mode::empty());
-    let made = match shape {
-        Shape::Dir => rustix::fs::mkdirat(parent, name, permissions(shape)),
-        Shape::File | Shape::Here => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat(parent, name, flags, permissions(shape)).and_then(|fd| {
-                let text = if shape == Shape::Here { HERE } else { b"" };
-                rustix::io::write(&fd, text).map(drop)
-            })
-        }
-    };
-    rustix::process::umask(old_mask);
-    made?;
-    let mark = Timespec { tv_sec: MARK, tv_nsec: 0 };
-    let times = Timestamps { last_access: mark, last_modification: mark };
-    rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+    if shape == Shape::Dir {
+        return rustix::fs::mkdirat(parent, name, permissions(shape));
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(parent, name, flags, permissions(shape))?;
+    if shape == Shape::Here {
+        rustix::io::write(&fd, HERE)?;
+    }
+    Ok(())
 }
 
-fn is_still_there(parent: &OwnedFd, name: &OsStr, fd: &OwnedFd) -> bool {
-    let (Ok(now), Ok(opened)) = (rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW), rustix::fs::fstat(fd))
-    else {
-        return false;
-    };
-    id_of(&now) == id_of(&opened)
+fn mark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let moment = Timespec { tv_sec: MARK, tv_nsec: 0 };
+    rustix::fs::futimens(fd, &Timestamps { last_access: moment, last_modification: moment })
 }
 
-/// Opens and locks a placeholder for as long as the result lives; `None` when there is none.
-///
-/// # Errors
-/// When it cannot be opened or locked, or is no placeholder: `EEXIST`.
-pub fn hold(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>, Errno> {
-    let fd = match rustix::fs::openat(root, path, open_flags(), Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        other => other?,
-    };
-    rustix::fs::flock(&fd, FlockOperation::LockShared)?;
-    if is_marked(&fd)? { Ok(Some(fd)) } else { Err(Errno::EXIST) }
+fn is_still_there(parent: &OwnedFd, name: &OsStr, opened: &Stat) -> bool {
+    let now = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    now.is_ok_and(|now| id_of(&now) == id_of(opened))
 }
 
 /// Removes the placeholders that no other run uses. What cannot be removed is left to the next run.
 pub fn remove_all(placeholders: &[Placeholder]) {
     for Placeholder { parent, name, lock } in placeholders {
-        // The shared lock becomes an exclusive one only when nobody else holds it.
-        if rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            sys::ignore(remove(parent, name, lock));
-        }
+        sys::ignore(remove_if_unused(parent, name, lock, is_marked));
     }
 }
 
-fn remove(parent: &OwnedFd, name: &OsStr, fd: &OwnedFd) -> Result<(), Errno> {
-    if !is_marked(fd)? || !is_still_there(parent, name, fd) {
-        return Ok(());
+/// Removes an entry if `ours` says so of it and nobody else has it locked.
+fn remove_if_unused(parent: &OwnedFd, name: &OsStr, fd: &OwnedFd, ours: impl Fn(&Stat) -> bool) -> Result<bool, Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    if !ours(&stat) || rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
     }
-    let directory = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode).is_dir();
+    if !is_still_there(parent, name, &stat) {
+        return Ok(false);
+    }
+    let directory = FileType::from_raw_mode(stat.st_mode).is_dir();
     let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-    rustix::fs::unlinkat(parent, name, flags)
+    rustix::fs::unlinkat(parent, name, flags).map(|()| true)
 }
 
 /// Removes a placeholder that an earlier run left behind, if `path` is one and no run uses it.
@@ -173,21 +198,24 @@ fn remove(parent: &OwnedFd, name: &OsStr, fd: &OwnedFd) -> Result<(), Errno> {
 /// # Errors
 /// When it is one and cannot be removed.
 pub fn reclaim(path: &Path) -> Result<bool, Errno> {
+    reclaim_if(path, is_marked)
+}
+
+/// As [`reclaim`] for all of a plan, of a janitor that was killed at `since` (seconds of the epoch) or later: an entry
+/// that was made but not yet marked goes too.
+pub fn reclaim_planned(plan: &MountPlan, since: i64) {
+    for (path, _) in planned(plan) {
+        let ours = |stat: &Stat| is_marked(stat) || is_bare(stat) && stat.st_ctime >= since - CLOCK_TICK;
+        sys::ignore(reclaim_if(path, ours));
+    }
+}
+
+fn reclaim_if(path: &Path, ours: impl Fn(&Stat) -> bool) -> Result<bool, Errno> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
     let parent = rustix::fs::open(above, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let fd = match rustix::fs::openat(&parent, name, open_flags(), Mode::empty()) {
         Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
         other => other?,
     };
-    if !is_marked(&fd)? || rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Ok(false);
-    }
-    remove(&parent, name, &fd).map(|()| true)
-}
-
-/// Whether `path` is a placeholder of ours.
-#[must_use]
-pub fn is_placeholder(path: &Path) -> bool {
-    let found = rustix::fs::open(path, open_flags(), Mode::empty());
-    found.is_ok_and(|fd| is_marked(&fd).unwrap_or(false))
+    remove_if_unused(&parent, name, &fd, ours)
 }
