@@ -10,6 +10,7 @@ pub mod message;
 mod mounts;
 pub mod placeholder;
 mod stdio;
+mod tree;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -3,20 +3,16 @@
 //! Sources are opened and compared before anything is mounted over them, then used by descriptor only.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
-    fsmount, fsopen, move_mount, open_tree,
-};
 
+use super::tree::{Calls, Tree, change_all, filesystem};
 use crate::backend::StepError;
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
-use crate::sys;
 
 /// Applies a mount plan. `ready` is called once, before the first placeholder is looked for.
 ///
@@ -27,22 +23,22 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>)
     let host = open("open", Path::new("/"), OFlags::DIRECTORY)?;
     let opened: Vec<_> = ops.iter().map(source).collect::<Result<_, _>>()?;
     // Every mount and every copy made from now on is private and nosuid.
-    change(&host, libc::MOUNT_ATTR_NOSUID)?;
-    let sources: Vec<_> = ops.iter().zip(opened).map(|(op, fd)| early_copy(op, fd)).collect::<Result<_, _>>()?;
+    let calls = change_all(&host, Path::new("/"), libc::MOUNT_ATTR_NOSUID)?;
+    let sources: Vec<_> = ops.iter().zip(opened).map(|(op, fd)| early_copy(calls, op, fd)).collect::<Result<_, _>>()?;
     let inherited = match root {
         RootView::HostReadOnly | RootView::Empty => libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY,
         RootView::HostWritable => libc::MOUNT_ATTR_NODEV,
     };
-    change(&host, inherited)?;
+    change_all(&host, Path::new("/"), inherited)?;
     let root_fd = match root {
         RootView::HostReadOnly | RootView::HostWritable => host,
         RootView::Empty => {
             let fresh = tmpfs(0o755, Path::new("/"))?;
-            attach(&fresh, &host, Path::new("/"))?;
-            fresh
+            fresh.attach(&host, Path::new("/"))?;
+            fresh.into_fd()
         }
     };
-    let mut applier = Applier { root: root_fd, inherited, masks: None, bound: Vec::new(), waited: false };
+    let mut applier = Applier { calls, root: root_fd, inherited, masks: None, bound: Vec::new(), waited: false };
     for (op, source) in ops.iter().zip(sources) {
         if matches!(op.what, Mount::Block { .. }) && !applier.waited {
             ready()?;
@@ -54,11 +50,6 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>)
         enter(&applier.root)?;
     }
     Ok(())
-}
-
-fn change(host: &OwnedFd, attributes: u64) -> Result<(), StepError> {
-    sys::mount::set_attributes(host.as_fd(), true, attributes)
-        .map_err(|error| StepError::new("make all mounts private and read-only below", Some(Path::new("/")), error))
 }
 
 fn open(step: &'static str, path: &Path, extra: OFlags) -> Result<OwnedFd, StepError> {
@@ -75,8 +66,8 @@ enum Source {
     None,
     /// The location, from which a read-only copy will be made.
     Location(OwnedFd),
-    /// The location, and a copy that can be written to or holds a usable device.
-    Copy { location: OwnedFd, copy: OwnedFd },
+    /// A copy that can be written to or holds a usable device; of a directory, its location too.
+    Copy { location: Option<OwnedFd>, copy: Tree },
 }
 
 /// Opens and compares what an operation binds, while nothing of ours covers it.
@@ -112,15 +103,15 @@ fn source(op: &MountOp) -> Result<Option<OwnedFd>, StepError> {
 }
 
 /// Copies what must not inherit the attributes that the root is about to get.
-fn early_copy(op: &MountOp, location: Option<OwnedFd>) -> Result<Source, StepError> {
+fn early_copy(calls: Calls, op: &MountOp, location: Option<OwnedFd>) -> Result<Source, StepError> {
     let Some(location) = location else { return Ok(Source::None) };
     let path = &op.target;
     match op.what {
         Mount::Bind { writable: true, dir, .. } => {
-            let copy = copy(&location, path, dir, libc::MOUNT_ATTR_NODEV)?;
-            Ok(Source::Copy { location, copy })
+            let copy = calls.copy(&location, path, dir, libc::MOUNT_ATTR_NODEV)?;
+            Ok(Source::Copy { location: dir.then_some(location), copy })
         }
-        Mount::Device { .. } => copy(&location, path, false, 0).map(|copy| Source::Copy { location, copy }),
+        Mount::Device { .. } => calls.copy(&location, path, false, 0).map(|copy| Source::Copy { location: None, copy }),
         _ => Ok(Source::Location(location)),
     }
 }
@@ -129,20 +120,6 @@ fn compare(step: &'static str, fd: &OwnedFd, id: Option<FileId>, path: &Path) ->
     let Some(id) = id else { return Ok(()) };
     let stat = rustix::fs::fstat(fd).map_err(|error| StepError::new(step, Some(path), error))?;
     if id_of(&stat) == id { Ok(()) } else { Err(StepError::changed(step, path)) }
-}
-
-/// A detached copy of a mount, with more attributes than it inherits.
-fn copy(fd: &OwnedFd, path: &Path, recursive: bool, attributes: u64) -> Result<OwnedFd, StepError> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    let tree = open_tree(fd, "", flags).map_err(|error| StepError::new("copy mount", Some(path), error))?;
-    if attributes != 0 {
-        sys::mount::set_attributes(tree.as_fd(), recursive, attributes)
-            .map_err(|error| StepError::new("set mount attributes", Some(path), error))?;
-    }
-    Ok(tree)
 }
 
 /// Makes an attached tree the root and drops the old one.
@@ -154,42 +131,8 @@ fn enter(root: &OwnedFd) -> Result<(), StepError> {
         .map_err(|error| fail("unmount the old root", error))
 }
 
-fn tmpfs(mode: u32, path: &Path) -> Result<OwnedFd, StepError> {
-    filesystem("tmpfs", &[("mode", &format!("{mode:o}"))], MountAttrFlags::empty(), path)
-}
-
-fn filesystem(
-    kind: &'static str,
-    options: &[(&str, &str)],
-    attributes: MountAttrFlags,
-    path: &Path,
-) -> Result<OwnedFd, StepError> {
-    let make = || {
-        let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        for (key, value) in options {
-            fsconfig_set_string(context.as_fd(), *key, *value)?;
-        }
-        fsconfig_create(context.as_fd())?;
-        let common = MountAttrFlags::MOUNT_ATTR_NOSUID | attributes;
-        // The nodes of devpts are devices: only there they are not switched off.
-        let nodev = if kind == "devpts" { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_NODEV };
-        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, common | nodev)
-    };
-    make().map_err(|error| StepError {
-        step: format!("mount a new {kind} on").into(),
-        ..StepError::new("", Some(path), error)
-    })
-}
-
-fn attach(tree: &OwnedFd, target: &OwnedFd, path: &Path) -> Result<(), StepError> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(tree, "", target, "", flags).map_err(|error| StepError::new("mount on", Some(path), error))
-}
-
-/// Attaches at a name below a directory that only we can change.
-fn attach_at(tree: &OwnedFd, directory: &OwnedFd, name: &Path, path: &Path) -> Result<(), StepError> {
-    move_mount(tree, "", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(|error| StepError::new("mount on", Some(path), error))
+fn tmpfs(mode: u32, path: &Path) -> Result<Tree, StepError> {
+    filesystem("tmpfs", &[("mode", &format!("{mode:o}"))], path)
 }
 
 fn relative(path: &Path) -> &Path {
@@ -207,6 +150,7 @@ struct Bound {
 }
 
 struct Applier {
+    calls: Calls,
     root: OwnedFd,
     /// Attributes that copies of the host's mounts have by now.
     inherited: u64,
@@ -222,17 +166,17 @@ impl Applier {
         match (&op.what, source) {
             (Mount::Bind { id, dir, make, .. }, Source::Copy { location, copy }) => {
                 self.put(&copy, path, *dir, *make, *id)?;
-                self.bound.push(Bound { path: path.to_owned(), location, mount: copy });
+                if let Some(location) = location {
+                    self.bound.push(Bound { path: path.to_owned(), location, mount: copy.into_fd() });
+                }
                 Ok(())
             }
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
-                let copy = copy(&location, path, *dir, self.missing(libc::MOUNT_ATTR_RDONLY))?;
-                self.put(&copy, path, *dir, *make, *id)
+                self.put(&self.read_only(&location, path, *dir)?, path, *dir, *make, *id)
             }
             (Mount::Device { .. }, Source::Copy { copy, .. }) => self.put(&copy, path, false, true, None),
             (Mount::Pin { id }, Source::Location(location)) => {
-                let copy = copy(&location, path, false, self.missing(libc::MOUNT_ATTR_RDONLY))?;
-                self.put(&copy, path, false, false, Some(*id))
+                self.put(&self.read_only(&location, path, false)?, path, false, false, Some(*id))
             }
             (Mount::Mask { id, dir }, _) => {
                 let mask = self.mask(*dir)?;
@@ -245,44 +189,35 @@ impl Applier {
             (Mount::Link { to }, _) => self.link(path, to),
             (Mount::Devpts, _) => {
                 let options = [("mode", "620"), ("ptmxmode", "666")];
-                self.put(
-                    &filesystem("devpts", &options, MountAttrFlags::MOUNT_ATTR_NOEXEC, path)?,
-                    path,
-                    true,
-                    true,
-                    None,
-                )
+                self.put(&filesystem("devpts", &options, path)?, path, true, true, None)
             }
-            (Mount::Proc, _) => {
-                self.put(&filesystem("proc", &[], MountAttrFlags::MOUNT_ATTR_NOEXEC, path)?, path, true, true, None)
-            }
+            (Mount::Proc, _) => self.put(&filesystem("proc", &[], path)?, path, true, true, None),
             (Mount::ReadOnly, _) => {
                 let target = self.target(path)?;
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
-                attach(&copy(&target, path, true, attributes)?, &target, path)
+                self.calls.copy(&target, path, true, attributes)?.attach(&target, path)
             }
-            (Mount::Seal, _) => sys::mount::set_attributes(self.target(path)?.as_fd(), false, libc::MOUNT_ATTR_RDONLY)
-                .map_err(|error| StepError::new("make the mount read-only", Some(path), error)),
+            (Mount::Seal, _) => self.calls.seal(&self.target(path)?, path),
             (Mount::Bind { .. } | Mount::Device { .. } | Mount::Pin { .. }, _) => {
                 Err(StepError::changed("mount without a source on", path))
             }
         }
     }
 
-    /// Those of the attributes that a copy does not inherit.
-    fn missing(&self, attributes: u64) -> u64 {
-        attributes & !self.inherited
+    /// A read-only copy of something of the host.
+    fn read_only(&self, location: &OwnedFd, path: &Path, dir: bool) -> Result<Tree, StepError> {
+        self.calls.copy(location, path, dir, libc::MOUNT_ATTR_RDONLY & !self.inherited)
     }
 
     /// Attaches a mount, on a point of ours that is made first, or on what is there and is what was planned.
-    fn put(&self, tree: &OwnedFd, path: &Path, dir: bool, make: bool, id: Option<FileId>) -> Result<(), StepError> {
+    fn put(&self, tree: &Tree, path: &Path, dir: bool, make: bool, id: Option<FileId>) -> Result<(), StepError> {
         if make {
             self.make_point(path, dir)?;
-            return attach_at(tree, &self.root, relative(path), path);
+            return tree.attach_at(&self.root, relative(path), path);
         }
         let target = self.target(path)?;
         compare("mount on", &target, id, path)?;
-        attach(tree, &target, path)
+        tree.attach(&target, path)
     }
 
     fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
@@ -326,8 +261,6 @@ impl Applier {
     fn block(&mut self, path: &Path) -> Result<(), StepError> {
         let fail = |error: Errno| StepError::new(super::PLACEHOLDER, Some(path), error);
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
         let bound = self.bound.iter().find(|bound| bound.path == above);
         let parent = match bound {
             Some(_) => None,
@@ -335,49 +268,44 @@ impl Applier {
         };
         let from = bound.map(|bound| &bound.location).or(parent.as_ref());
         let Some(from) = from else { return Ok(()) };
-        let placeholder = match open_tree(from, name, flags) {
+        let placeholder = match Calls::copy_entry(from, name) {
             // Where none could be made (a read-only or foreign directory) the command cannot make one either.
             Err(Errno::NOENT) => return Ok(()),
             other => other.map_err(fail)?,
         };
-        if !super::placeholder::is_marked(&rustix::fs::fstat(&placeholder).map_err(fail)?) {
+        if !super::placeholder::is_marked(&rustix::fs::fstat(placeholder.fd()).map_err(fail)?) {
             return Err(fail(Errno::EXIST));
         }
         // A location under the mounts has become read-only with the root; one in a writable mount has not.
         let inherited = if bound.is_some() { self.inherited } else { 0 };
-        let attributes = libc::MOUNT_ATTR_RDONLY & !inherited;
-        if attributes != 0 {
-            sys::mount::set_attributes(placeholder.as_fd(), false, attributes)
-                .map_err(|error| StepError::new(super::PLACEHOLDER, Some(path), error))?;
-        }
+        let placeholder = self.calls.with(placeholder, path, libc::MOUNT_ATTR_RDONLY & !inherited)?;
         let onto = bound.map(|bound| &bound.mount).or(parent.as_ref());
-        onto.map_or(Ok(()), |onto| attach_at(&placeholder, onto, Path::new(name), path))
+        onto.map_or(Ok(()), |onto| placeholder.attach_at(onto, Path::new(name), path))
     }
 
     /// A copy of the unreadable directory or file.
-    fn mask(&mut self, dir: bool) -> Result<OwnedFd, StepError> {
-        let fail = |error: Errno| StepError::new("copy the mask mount", None, error);
-        if self.masks.is_none() {
-            self.masks = Some(make_masks()?);
-        }
-        let Some(masks) = &self.masks else { return Err(fail(Errno::NOENT)) };
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        open_tree(masks, if dir { "d" } else { "f" }, flags).map_err(fail)
+    fn mask(&mut self, dir: bool) -> Result<Tree, StepError> {
+        let masks = match self.masks.take() {
+            Some(masks) => masks,
+            None => make_masks(self.calls)?,
+        };
+        let copy = Calls::copy_entry(&masks, if dir { "d" } else { "f" });
+        self.masks = Some(masks);
+        copy.map_err(|error| StepError::new("copy the mask mount", None, error))
     }
 }
 
 /// Masks are copies of one tmpfs. It must be attached somewhere to be copied from: on top of the root, where no path of
 /// this process leads.
-fn make_masks() -> Result<OwnedFd, StepError> {
+fn make_masks(calls: Calls) -> Result<OwnedFd, StepError> {
     let path = Path::new("/");
     let fail = |error: Errno| StepError::new("make the masks", Some(path), error);
     let masks = tmpfs(0o755, path)?;
-    rustix::fs::mkdirat(&masks, "d", Mode::empty()).map_err(fail)?;
-    rustix::fs::mknodat(&masks, "f", FileType::RegularFile, Mode::empty(), 0).map_err(fail)?;
-    attach(&masks, &open("open", path, OFlags::DIRECTORY)?, path)?;
-    sys::mount::set_attributes(masks.as_fd(), false, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC)
-        .map_err(|error| StepError::new("make the masks read-only", Some(path), error))?;
-    Ok(masks)
+    rustix::fs::mkdirat(masks.fd(), "d", Mode::empty()).map_err(fail)?;
+    rustix::fs::mknodat(masks.fd(), "f", FileType::RegularFile, Mode::empty(), 0).map_err(fail)?;
+    masks.attach(&open("open", path, OFlags::DIRECTORY)?, path)?;
+    calls.seal(masks.fd(), path)?;
+    Ok(masks.into_fd())
 }
 
 fn exists_now(result: Result<(), Errno>) -> Result<(), Errno> {
