@@ -4,6 +4,7 @@
 
 pub mod gpu;
 pub mod kernel;
+pub mod mark;
 mod names;
 pub mod paths;
 pub mod repo;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use super::mark::is_marked;
 use crate::policy::paths::normal;
 
 /// Device and inode: what a path named when it was looked at.
@@ -139,6 +140,9 @@ impl Root {
         match self.open_location(path, ResolveFlags::NO_SYMLINKS) {
             Ok(fd) => {
                 let stat = rustix::fs::fstat(&fd)?;
+                if is_marked(&stat) {
+                    return Err(Errno::NOENT);
+                }
                 return Ok(Present { path: normal(path), id: id_of(&stat), kind: kind_of(&stat), link: None });
             }
             Err(Errno::LOOP) => {}
@@ -170,6 +174,9 @@ impl Root {
     fn entry(&self, canonical: &Path) -> Result<(FileId, Kind), Errno> {
         let relative = canonical.strip_prefix("/").unwrap_or(canonical);
         let stat = rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)?;
+        if is_marked(&stat) {
+            return Err(Errno::NOENT);
+        }
         Ok((id_of(&stat), kind_of(&stat)))
     }
 

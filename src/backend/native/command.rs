@@ -119,12 +119,13 @@ fn execute(plan: &Plan) -> Result<Infallible, Failure> {
         plan.process.command.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect();
     let program = plan.process.command.first().map_or(OsStr::new(""), OsString::as_os_str);
     let path = plan.process.env.vars.get(OsStr::new("PATH"));
+    let searched = !program.as_bytes().contains(&b'/');
     let mut worst = libc::ENOENT;
     let mut tried = PathBuf::from(program);
     for candidate in candidates(program, path.map(OsString::as_os_str)) {
         let Ok(c_path) = CString::new(candidate.as_os_str().as_bytes()) else { continue };
-        // A look costs less than a try, and PATH has many directories.
-        if rustix::fs::stat(&candidate).err() == Some(rustix::io::Errno::NOENT) {
+        // A look costs less than a try, and PATH has many directories. One that cannot be searched holds nothing.
+        if searched && rustix::fs::stat(&candidate).is_err() {
             continue;
         }
         let Err(error) = sys::process::execute(&c_path, &argv, &environment);

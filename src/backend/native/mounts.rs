@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::tree::{Calls, Tree, change_all, filesystem};
 use crate::backend::StepError;
+use crate::host::mark::is_marked;
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 
@@ -273,7 +274,7 @@ impl Applier {
             Err(Errno::NOENT) => return Ok(()),
             other => other.map_err(fail)?,
         };
-        if !super::placeholder::is_marked(&rustix::fs::fstat(placeholder.fd()).map_err(fail)?) {
+        if !is_marked(&rustix::fs::fstat(placeholder.fd()).map_err(fail)?) {
             return Err(fail(Errno::EXIST));
         }
         // A location under the mounts has become read-only with the root; one in a writable mount has not.

@@ -14,13 +14,11 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, 
 use rustix::io::Errno;
 
 use crate::backend::StepError;
+use crate::host::mark::{self, is_bare, is_marked};
 use crate::host::paths::id_of;
 use crate::plan::mounts::{Mount, MountPlan};
 use crate::policy::tables::Shape;
 use crate::sys;
-
-/// Modification time of a placeholder, in seconds of the epoch: "\nRIN" as a number, a moment in 1975.
-const MARK: i64 = 0x0A_52_49_4E;
 
 /// What a [`Shape::Here`] says.
 const HERE: &[u8] = b".\n";
@@ -45,22 +43,6 @@ fn permissions(shape: Shape) -> Mode {
 
 fn open_flags() -> OFlags {
     OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
-}
-
-/// Whether it looks like a placeholder, marked or not yet.
-fn is_bare(stat: &Stat) -> bool {
-    let permissions = stat.st_mode & 0o7777;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => permissions == 0o555,
-        FileType::RegularFile => permissions == 0o444 && stat.st_size <= 2,
-        _ => false,
-    }
-}
-
-/// Whether it is one of ours.
-#[must_use]
-pub fn is_marked(stat: &Stat) -> bool {
-    is_bare(stat) && stat.st_mtime == MARK
 }
 
 /// The entries that a plan blocks.
@@ -138,7 +120,7 @@ fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Place
         rustix::fs::flock(&lock, FlockOperation::LockShared)?;
         if fresh {
             // Marked only now that it is locked: nobody removes it in between.
-            mark(lock.as_fd())?;
+            set_mark(lock.as_fd())?;
         } else if !is_still_there(parent, name, &rustix::fs::fstat(&lock)?) {
             continue;
         } else if !is_marked(&rustix::fs::fstat(&lock)?) {
@@ -162,8 +144,8 @@ fn create(parent: &OwnedFd, name: &OsStr, shape: Shape) -> Result<(), Errno> {
     Ok(())
 }
 
-fn mark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let moment = Timespec { tv_sec: MARK, tv_nsec: 0 };
+fn set_mark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let moment = Timespec { tv_sec: mark::MOMENT, tv_nsec: 0 };
     rustix::fs::futimens(fd, &Timestamps { last_access: moment, last_modification: moment })
 }
 
