@@ -5,6 +5,7 @@
 pub mod gpu;
 pub mod kernel;
 pub mod mark;
+pub mod mountinfo;
 mod names;
 pub mod paths;
 pub mod repo;
@@ -35,6 +36,8 @@ pub struct Facts {
     pub secrets: Vec<(Rule, Present)>,
     /// What the deny globs match.
     pub globbed: Vec<walk::Match>,
+    /// Where else denied directories and files can be seen, through other mounts.
+    pub aliases: Vec<(Rule, Present)>,
     /// Protected names below writable directories.
     pub protected: Vec<Protected>,
     /// Repositories of the writable directories and nested ones of the workspace.
@@ -110,6 +113,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
     Ok(Facts {
         secrets: if confines { secrets(root, &caller.homes) } else { Vec::new() },
+        aliases: aliases(root, &rules),
         globbed: walk::expand(root, &policy.globs),
         protected: protecting.protected,
         repos: protecting.repos,
@@ -163,6 +167,33 @@ fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
         .filter(|rule| listed.iter().all(|names| names.may_hold(&rule.path)))
         .filter_map(|rule| root.look_if_present(&rule.path).map(|present| (rule, present)))
         .collect()
+}
+
+/// Denied paths by their other names.
+fn aliases(root: &Root, rules: &[(Rule, PathFact)]) -> Vec<(Rule, Present)> {
+    let denied: Vec<_> = rules
+        .iter()
+        .filter_map(|(rule, fact)| match fact {
+            PathFact::Present(present) if rule.access == Access::None => Some((rule, present)),
+            _ => None,
+        })
+        .collect();
+    if denied.is_empty() {
+        return Vec::new();
+    }
+    let table = std::fs::read(root.real(Path::new("/proc/self/mountinfo"))).unwrap_or_default();
+    let table = mountinfo::parse(&table);
+    let mut found = Vec::new();
+    for (rule, present) in denied {
+        for alias in mountinfo::aliases(&table, &present.path) {
+            let rule = Rule { path: alias, ..rule.clone() };
+            // Covered mounts lead to something else: the identity tells.
+            let seen = root.look_if_present(&rule.path);
+            let part = |seen: &Present| seen.id == present.id || seen.id.dev == present.id.dev;
+            found.extend(seen.filter(part).map(|seen| (rule, seen)));
+        }
+    }
+    found
 }
 
 #[derive(Default)]

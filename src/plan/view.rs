@@ -56,6 +56,9 @@ pub(super) fn build(
     for (rule, fact) in &facts.rules {
         builder.rule(rule, fact);
     }
+    for (rule, present) in &facts.aliases {
+        builder.present(rule, present);
+    }
     builder.globs();
     builder.secrets();
     builder.sockets();

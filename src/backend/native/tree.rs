@@ -14,6 +14,7 @@ use rustix::mount::{
 };
 
 use crate::backend::StepError;
+use crate::host::mountinfo;
 use crate::sys;
 
 /// Which calls this kernel has.
@@ -184,9 +185,8 @@ fn magic(fd: &OwnedFd) -> PathBuf {
 /// Remounts every mount at and below `top`, children last.
 fn remount_below(top: &Path, attributes: u64) -> std::io::Result<()> {
     let table = std::fs::read("/proc/self/mountinfo")?;
-    let points = mount_points(&table);
-    for point in points.iter().filter(|point| point.starts_with(top)) {
-        match remount(point, attributes) {
+    for mounted in mountinfo::parse(&table).iter().filter(|mounted| mounted.point.starts_with(top)) {
+        match remount(&mounted.point, attributes) {
             // Covered by another mount, or not for us to enter: then the command cannot get there either.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT | libc::EACCES)) => {}
             other => other?,
@@ -211,40 +211,4 @@ fn remount(point: &Path, attributes: u64) -> std::io::Result<()> {
         }
     }
     rustix::mount::mount_remount(point, flags, "").map_err(Into::into)
-}
-
-/// The mount points of a mountinfo table (proc(5)): the fifth field, with octal escapes.
-fn mount_points(table: &[u8]) -> Vec<PathBuf> {
-    let lines = table.split(|byte| *byte == b'\n');
-    lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(unescape).collect()
-}
-
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if *first == b'\\' => {
-                out.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(out))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_points_are_the_fifth_field_unescaped() {
-        let table = b"22 27 0:21 / /proc rw - proc proc rw\n23 27 0:22 / /a\\040b\\134c rw - x x rw\n";
-        assert_eq!(mount_points(table), [PathBuf::from("/proc"), PathBuf::from("/a b\\c")]);
-    }
 }
