@@ -8,6 +8,7 @@ mod names;
 pub mod paths;
 pub mod repo;
 pub mod sockets;
+pub mod tools;
 pub mod users;
 pub mod walk;
 
