@@ -114,3 +114,29 @@ fn leftovers_are_reported_and_with_fix_removed_and_nothing_else_is() {
     let last = String::from_utf8(doctor(&["--cd", cd, "--fix"]).stdout).unwrap();
     assert!(last.contains("removed ") && last.contains("/.idea"), "{last}");
 }
+
+#[test]
+fn forbidden_user_namespaces_are_named_with_the_command_that_allows_them() {
+    // The limit counts per namespace: in a new one it can be set without touching the machine.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" doctor --cd / --json";
+    let mut command = Command::new("unshare");
+    let output = command.args(["-Ur", "sh", "-c", script, env!("CARGO_BIN_EXE_ringfence")]).output();
+    let output = match output {
+        Ok(output) if !output.stdout.is_empty() => output,
+        other => {
+            let must = std::env::var("RINGFENCE_MUST").unwrap_or_default();
+            assert!(!must.split(',').any(|need| need == "userns"), "unshare -Ur does not work: {other:?}");
+            eprintln!("SKIPPED: unshare -Ur does not work: {other:?}");
+            return;
+        }
+    };
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(report["run_works"], false);
+    for check in ["sandbox", "user namespaces"] {
+        assert_eq!(state(&report, check), "missing");
+    }
+    let text = report.to_string();
+    assert!(text.contains("sudo sysctl -w user.max_user_namespaces=15000"), "{text}");
+    assert!(text.contains("create namespaces: No space left on device") && !text.contains("panicked"), "{text}");
+}

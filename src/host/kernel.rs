@@ -90,6 +90,8 @@ pub struct Kernel {
     pub seccomp: Seccomp,
     /// Control groups.
     pub cgroups: Cgroups,
+    /// Whether `/proc` is mounted: without it, most of this is not known.
+    pub proc_mounted: bool,
     /// What marks this as the inside of a container: the file that says so.
     pub container: Option<&'static str>,
 }
@@ -143,6 +145,7 @@ pub fn probe(root: &Path, calls: Calls) -> Kernel {
         security_modules: words(root, "/sys/kernel/security/lsm", ','),
         seccomp: seccomp(root),
         cgroups: cgroups::probe(root),
+        proc_mounted: exists(root, "/proc/self"),
         container: ["/.dockerenv", "/run/.containerenv"].into_iter().find(|file| exists(root, file)),
     }
 }

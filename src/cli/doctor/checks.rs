@@ -82,7 +82,9 @@ pub struct Facts {
     pub install_bwrap: Option<&'static str>,
 }
 
+const WITHOUT_PROC: &str = "ringfence run --no-proc -- COMMAND";
 const SANDBOX: &str = "sandbox";
+const UNKNOWN: &str = "not known without /proc";
 const CONFIGURATION: &str = "configuration";
 
 /// Judges the machine; `sandbox`, which sums it up, comes first.
@@ -96,7 +98,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         Check::new("seccomp", "the system call filter", seccomp(kernel)),
         Check::new("wsl", "namespaces: WSL 1 has none", wsl(kernel)),
     ];
-    let sandbox = Check::new(SANDBOX, "`ringfence run`", sandbox(&facts.sandbox, &parts));
+    let sandbox = Check::new(SANDBOX, "`ringfence run`", sandbox(facts, &parts));
     parts.insert(0, sandbox);
     parts.insert(1, Check::new(CONFIGURATION, "`ringfence run`", configuration(&facts.configuration)));
     parts.push(Check::new("landlock", "a second wall under the mounts", landlock(kernel)));
@@ -111,19 +113,22 @@ pub fn run_works(checks: &[Check]) -> bool {
     checks.iter().filter(decisive).all(|check| check.state != State::Missing)
 }
 
-fn sandbox(trial: &Trial, parts: &[Check]) -> Verdict {
+fn sandbox(facts: &Facts, parts: &[Check]) -> Verdict {
     let culprit = parts.iter().find(|part| part.state == State::Missing);
-    match trial {
+    let cure = culprit.and_then(|part| part.cure.clone());
+    match &facts.sandbox {
         Trial::Works => ok("`ringfence run -- true` works"),
+        // The host hides parts of its own /proc: then the kernel gives nobody a whole one.
+        Trial::Failed { error, .. } if error.starts_with("mount a new proc") => {
+            missing(error, if facts.kernel.container.is_some() { userns::UNFILTERED } else { WITHOUT_PROC })
+        }
         Trial::Failed { error, hint } => {
-            let cure = culprit.and_then(|part| part.cure.clone());
             let found = if cure.is_some() { error.clone() } else { with_hint(error, hint.as_deref()) };
             Verdict { state: State::Missing, found, cure }
         }
         Trial::NotTried(why) => {
-            let state = if culprit.is_some() { State::Missing } else { State::Degraded };
-            let cure = culprit.and_then(|part| part.cure.clone()).or(Some("sudo mount -t proc proc /proc".to_owned()));
-            Verdict { state, found: format!("not tried: {why}"), cure }
+            let no_proc = (!facts.kernel.proc_mounted).then(|| "sudo mount -t proc proc /proc".to_owned());
+            Verdict { state: State::Missing, found: format!("not tried: {why}"), cure: no_proc.or(cure) }
         }
     }
 }
@@ -147,22 +152,27 @@ fn with_hint(error: &str, hint: Option<&str>) -> String {
 }
 
 fn mounts(kernel: &Kernel) -> Verdict {
-    by_answer(kernel, kernel.calls.mounts, "open_tree and mount_setattr", "5.12")
+    by_answer(kernel, kernel.calls.mounts, "open_tree and mount_setattr", (5, 12))
 }
 
 fn openat2(kernel: &Kernel) -> Verdict {
-    by_answer(kernel, kernel.calls.openat2, "openat2", "5.6")
+    by_answer(kernel, kernel.calls.openat2, "openat2", (5, 6))
 }
 
-fn by_answer(kernel: &Kernel, answer: Answer, calls: &str, since: &str) -> Verdict {
+fn by_answer(kernel: &Kernel, answer: Answer, calls: &str, since: (u32, u32)) -> Verdict {
     match answer {
         Answer::Known => ok("available"),
+        Answer::Missing if at_least(&kernel.release, since) => {
+            missing(format!("{calls} hidden by a filter"), userns::way_out(kernel))
+        }
         Answer::Missing => {
-            missing(format!("Linux {} has no {calls}", kernel.release), format!("boot Linux {since} or newer"))
+            let (major, minor) = since;
+            let cure = format!("boot Linux {major}.{minor} or newer");
+            missing(format!("Linux {} has no {calls}", kernel.release), cure)
         }
         Answer::Refused(errno) => {
             let error = std::io::Error::from_raw_os_error(errno);
-            missing(format!("{calls} refused by a filter: {error}"), userns::UNFILTERED)
+            missing(format!("{calls} refused by a filter: {error}"), userns::way_out(kernel))
         }
     }
 }
@@ -175,6 +185,7 @@ fn seccomp(kernel: &Kernel) -> Verdict {
         (true, _) if kernel.seccomp.filtered => ok("available, and a filter holds already"),
         (true, _) => ok("available"),
         (false, true) => missing("filters cannot end a process here", "boot Linux 4.14 or newer"),
+        (false, false) if !kernel.proc_mounted => ok(UNKNOWN),
         (false, false) => missing("not built in", "boot a kernel with CONFIG_SECCOMP_FILTER=y"),
     }
 }

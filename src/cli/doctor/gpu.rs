@@ -54,3 +54,53 @@ fn nodes(gpus: &Gpus) -> Verdict {
 fn command_in(hint: &str) -> String {
     hint.split('`').nth(1).unwrap_or(hint).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::host::gpu::{CallerIds, NodeFact, NodeLookup, probe};
+    use crate::host::paths::Kind;
+
+    /// The `nodes` file of a fixture: `c <major> <minor> <path> <mode>`.
+    struct Nodes(String);
+
+    impl NodeLookup for Nodes {
+        fn node(&self, path: &Path) -> Option<NodeFact> {
+            let line = self.0.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+            let line = line.into_iter().find(|words| words[0] == "c" && Path::new(words[3]) == path)?;
+            let kind = Kind::Char { major: line[1].parse().unwrap(), minor: line[2].parse().unwrap() };
+            Some(NodeFact { kind, uid: 0, gid: 0, mode: u32::from_str_radix(line[4], 8).unwrap(), id: None })
+        }
+    }
+
+    fn check(host: &str, want: [&str; 2]) {
+        let root = Path::new("tests/hosts").join(host);
+        let nodes = Nodes(std::fs::read_to_string(root.join("nodes")).unwrap_or_default());
+        let caller = CallerIds { uid: 1000, gid: 1000, groups: Vec::new() };
+        let checks = checks(&probe(&root, &nodes, &caller));
+        let lines: Vec<_> = checks
+            .iter()
+            .map(|check| format!("{:?}: {} | {}", check.state, check.found, check.cure.as_deref().unwrap_or("-")))
+            .collect();
+        assert_eq!(lines, want, "{host}");
+    }
+
+    #[test]
+    fn machines_with_and_without_gpus() {
+        check("no-gpu", ["Ok: none found | -", "Ok: none found | -"]);
+        let nodes = "Ok: /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia-uvm-tools /dev/nvidia1 /dev/nvidia0 | -";
+        check("two-gpus", ["Ok: NVIDIA 595.45.04, open kernel module | -", nodes]);
+        let uvm = "Degraded: GPU 0 cannot be used: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is \
+                   not loaded | sudo nvidia-modprobe -u -c 0";
+        check("no-uvm", ["Ok: NVIDIA 580.95.05, open kernel module | -", uvm]);
+        let unloaded = "Degraded: no GPU found; 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded; \
+                        0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it | sudo nvidia-modprobe";
+        let driver = "Degraded: a GPU is there, its driver is not loaded | sudo nvidia-modprobe";
+        check("module-not-loaded", [driver, unloaded]);
+        let mig = "Degraded: GPU 0 cannot be used: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1 | ringfence gpus";
+        check("mig", ["Ok: NVIDIA 570.211.01, open kernel module | -", mig]);
+        check("wsl2", ["Ok: the driver of the Windows host | -", "Ok: /dev/dxg | -"]);
+    }
+}

@@ -25,7 +25,7 @@ fn an_empty_root_is_a_kernel_about_which_nothing_is_known() {
     assert_eq!(found.apparmor, AppArmor::default());
     assert_eq!(found.seccomp, Seccomp::default());
     assert_eq!((found.cgroups, found.container, found.wsl), (Cgroups::None, None, Wsl::No));
-    assert_eq!(found.security_modules, None);
+    assert_eq!((found.security_modules, found.proc_mounted), (None, false));
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn good() -> Facts {
             security_modules: Some(words("capability landlock yama")),
             seccomp: Seccomp { actions: Some(words("kill_process errno allow")), built_in: true, filtered: false },
             cgroups: Cgroups::V2 { controllers: words("memory pids"), delegated: true },
+            proc_mounted: true,
             container: None,
         },
         uid: 1000,
@@ -32,6 +33,7 @@ fn failing(error: &str) -> Trial {
 }
 
 const NO_NAMESPACES: &str = "create namespaces: Operation not permitted (os error 1)";
+const DOCKER: &str = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined IMAGE";
 const NO_MAPPING: &str = "map user and group ids `/proc/self/uid_map`: Operation not permitted (os error 1)";
 
 /// The named check on the good machine with one change, as `state: found | cure`.
@@ -106,7 +108,6 @@ fn user_namespaces_are_forbidden_by_what_the_settings_say() {
 
 #[test]
 fn without_a_setting_to_blame_the_surroundings_are_named() {
-    let docker = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined IMAGE";
     check(
         "user namespaces",
         |facts| {
@@ -115,7 +116,7 @@ fn without_a_setting_to_blame_the_surroundings_are_named() {
             facts.kernel.container = Some("/.dockerenv");
             facts.kernel.seccomp.filtered = true;
         },
-        &format!("Missing: {NO_NAMESPACES}, in a container (`/.dockerenv`) | {docker}"),
+        &format!("Missing: {NO_NAMESPACES}, in a container (`/.dockerenv`) | {DOCKER}"),
     );
     check(
         "user namespaces",
@@ -175,9 +176,18 @@ fn an_old_kernel_names_the_version_that_is_needed() {
 
 #[test]
 fn a_filter_that_refuses_a_call_is_no_old_kernel() {
-    let want = "Missing: openat2 refused by a filter: Operation not permitted (os error 1) | docker run --security-opt \
-                seccomp=unconfined --security-opt systempaths=unconfined IMAGE";
-    check("openat2", |facts| facts.kernel.calls.openat2 = Answer::Refused(libc::EPERM), want);
+    let leave = "leave the sandbox or container you are in";
+    let want = format!("Missing: openat2 refused by a filter: Operation not permitted (os error 1) | {leave}");
+    check("openat2", |facts| facts.kernel.calls.openat2 = Answer::Refused(libc::EPERM), &want);
+    // The kernel is new enough: a filter says otherwise.
+    let want = format!("Missing: openat2 hidden by a filter | {leave}");
+    check("openat2", |facts| facts.kernel.calls.openat2 = Answer::Missing, &want);
+    let in_docker = |facts: &mut Facts| {
+        facts.kernel.calls.mounts = Answer::Refused(libc::EPERM);
+        facts.kernel.container = Some("/.dockerenv");
+    };
+    let found = "Missing: open_tree and mount_setattr refused by a filter: Operation not permitted (os error 1)";
+    check("mount api", in_docker, &format!("{found} | {DOCKER}"));
 }
 
 #[test]
@@ -232,11 +242,24 @@ fn run_works_when_the_sandbox_starts_and_the_configuration_is_in_order() {
     assert!(works(&|facts| facts.kernel.calls.landlock_abi = 0));
     assert!(!works(&|facts| facts.sandbox = failing(NO_NAMESPACES)));
     assert!(!works(&|facts| facts.configuration = failing("config.toml:2: unknown field `wirte`")));
-    assert!(works(&|facts| facts.sandbox = Trial::NotTried("no /proc".to_owned())));
-    assert!(!works(&|facts| {
-        facts.sandbox = Trial::NotTried("no /proc".to_owned());
-        facts.kernel.wsl = Wsl::One;
-    }));
+    assert!(!works(&|facts| facts.sandbox = Trial::NotTried("start it: out of memory".to_owned())));
+}
+
+#[test]
+fn procfs_is_a_cause_of_its_own() {
+    let absent = |facts: &mut Facts| {
+        facts.kernel.proc_mounted = false;
+        facts.kernel.user_namespaces = UserNamespaces::default();
+        facts.kernel.seccomp = Seccomp::default();
+        facts.sandbox = Trial::NotTried("start `/proc/self/exe`: No such file or directory".to_owned());
+    };
+    let want = "Missing: not tried: start `/proc/self/exe`: No such file or directory | sudo mount -t proc proc /proc";
+    check("sandbox", absent, want);
+    check("user namespaces", absent, "Ok: not known without /proc | -");
+    check("seccomp", absent, "Ok: not known without /proc | -");
+    let masked = |facts: &mut Facts| facts.sandbox = failing("mount a new proc on `/proc`: Operation not permitted");
+    let want = "Missing: mount a new proc on `/proc`: Operation not permitted | ringfence run --no-proc -- COMMAND";
+    check("sandbox", masked, want);
 }
 
 #[test]

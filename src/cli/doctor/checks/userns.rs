@@ -1,13 +1,18 @@
 //! Who forbids user namespaces, and what lifts it.
 
 use super::super::trial::Trial;
-use super::{Facts, Verdict, degraded, missing, ok};
+use super::{Facts, UNKNOWN, Verdict, degraded, missing, ok};
 use crate::backend::native::{CREATE_NAMESPACES, MAP_IDS};
-use crate::host::kernel::Wsl;
+use crate::host::kernel::{Kernel, Wsl};
 
 /// What takes a container's filter and its masks of /proc away; both stop a sandbox in a container.
 pub(super) const UNFILTERED: &str =
     "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined IMAGE";
+
+/// Out of whatever surrounds us.
+pub(super) fn way_out(kernel: &Kernel) -> &'static str {
+    if kernel.container.is_some() { UNFILTERED } else { "leave the sandbox or container you are in" }
+}
 
 const LIFT_APPARMOR: &str = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 
@@ -19,6 +24,9 @@ pub(super) fn user_namespaces(facts: &Facts) -> Verdict {
     }
     if facts.kernel.wsl == Wsl::One {
         return missing("WSL 1 has none", "wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2");
+    }
+    if !facts.kernel.proc_mounted {
+        return ok(UNKNOWN);
     }
     if !settings.built_in {
         return missing("not built in", "boot a kernel with CONFIG_USER_NS=y");
@@ -42,14 +50,11 @@ pub(super) fn user_namespaces(facts: &Facts) -> Verdict {
 /// Nothing in the settings: a filter, a container, another sandbox, or the limit is used up.
 fn refused(facts: &Facts, error: &str) -> Verdict {
     let kernel = &facts.kernel;
+    let cure = way_out(kernel);
     match kernel.container {
-        Some(marker) => missing(format!("{error}, in a container (`{marker}`)"), UNFILTERED),
-        None if kernel.user_namespaces.nested => {
-            missing(format!("{error}, in a user namespace already"), "leave the sandbox or container you are in")
-        }
-        None if kernel.seccomp.filtered => {
-            missing(format!("{error}, behind a system call filter"), "leave the sandbox or container you are in")
-        }
+        Some(marker) => missing(format!("{error}, in a container (`{marker}`)"), cure),
+        None if kernel.user_namespaces.nested => missing(format!("{error}, in a user namespace already"), cure),
+        None if kernel.seccomp.filtered => missing(format!("{error}, behind a system call filter"), cure),
         None => missing(error, "sudo sysctl -w user.max_user_namespaces=15000"),
     }
 }
