@@ -1,5 +1,6 @@
 //! What only trying tells: whether a sandbox starts, and whether the user's configuration is in order.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -38,6 +39,8 @@ pub fn configuration() -> Trial {
 /// The same program, in a directory that is visible in every sandbox.
 fn ringfence(subcommand: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
+    // A program that is more than `ringfence` knows by its name that it is to be that now.
+    command.arg0(std::env::args_os().next().unwrap_or_default());
     command.args([subcommand, "--sandbox", "read-only", "--cd", "/"]);
     command.current_dir("/").stdin(Stdio::null());
     command
