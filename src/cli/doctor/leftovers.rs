@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::checks::{Check, State, Verdict, ok};
 use crate::backend::native::placeholder;
 use crate::host::paths::Root;
@@ -34,7 +36,11 @@ fn with_parents(directory: &Path, name: &Path) -> Vec<PathBuf> {
 
 /// Whether `path` is a placeholder that no running sandbox holds: each holds a lock on its own.
 fn is_abandoned(path: &Path) -> bool {
-    placeholder::is_placeholder(path) && std::fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    // O_NONBLOCK: whatever else has the name must not stop the search.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else { return false };
+    let marked = rustix::fs::fstat(&fd).is_ok_and(|stat| placeholder::is_marked(&stat));
+    marked && std::fs::File::from(fd).try_lock().is_ok()
 }
 
 /// What `--fix` did.
