@@ -15,12 +15,11 @@ use rustix::io::Errno;
 
 use crate::backend::StepError;
 use crate::host::paths::id_of;
+pub use crate::host::placeholder::is_marked;
+use crate::host::placeholder::{MARK, is_bare};
 use crate::plan::mounts::{Mount, MountPlan};
 use crate::policy::tables::Shape;
 use crate::sys;
-
-/// Modification time of a placeholder, in seconds of the epoch: "\nRIN" as a number, a moment in 1975.
-const MARK: i64 = 0x0A_52_49_4E;
 
 /// What a [`Shape::Here`] says.
 const HERE: &[u8] = b".\n";
@@ -45,22 +44,6 @@ fn permissions(shape: Shape) -> Mode {
 
 fn open_flags() -> OFlags {
     OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
-}
-
-/// Whether it looks like a placeholder, marked or not yet.
-fn is_bare(stat: &Stat) -> bool {
-    let permissions = stat.st_mode & 0o7777;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => permissions == 0o555,
-        FileType::RegularFile => permissions == 0o444 && stat.st_size <= 2,
-        _ => false,
-    }
-}
-
-/// Whether it is one of ours.
-#[must_use]
-pub fn is_marked(stat: &Stat) -> bool {
-    is_bare(stat) && stat.st_mtime == MARK
 }
 
 /// The entries that a plan blocks.
