@@ -1,6 +1,7 @@
 //! How a placeholder is known: what a run of ringfence puts in the place of a missing protected entry.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FileType, Stat};
 
@@ -26,6 +27,17 @@ pub fn is_marked(stat: &Stat) -> bool {
     is_bare(stat) && stat.st_mtime == MARK
 }
 
+/// How often, and how long each time, an entry is watched that may be about to be marked.
+pub const MOMENTS: u32 = 100;
+/// See [`MOMENTS`].
+pub const MOMENT: Duration = Duration::from_millis(1);
+
+/// Whether it was made or changed within the last seconds: an older one waits for no mark.
+#[must_use]
+pub fn is_young(stat: &Stat) -> bool {
+    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec - stat.st_ctime <= 2
+}
+
 /// Takes a placeholder of another run, or of one that was cut off, for what it is: nothing.
 ///
 /// A plan that binds it would fail when that run removes it, or worse, lose the mount on it. A plan that blocks the
@@ -43,14 +55,25 @@ pub(super) fn seen_through(root: &Root, fact: PathFact) -> PathFact {
 
 fn missing_in_truth(root: &Root, path: &Path) -> Option<PathFact> {
     let (parent, name) = (path.parent()?, path.file_name()?);
-    let stat = rustix::fs::lstat(root.real(path)).ok()?;
-    is_marked(&stat).then(|| PathFact::Missing { parent: PathBuf::from(parent), name: name.to_owned() })
+    let real = root.real(path);
+    // Between making it and marking it another run needs some microseconds, or its next turn on a busy machine.
+    for _ in 0..MOMENTS {
+        let stat = rustix::fs::lstat(&real).ok()?;
+        if is_marked(&stat) {
+            return Some(PathFact::Missing { parent: PathBuf::from(parent), name: name.to_owned() });
+        }
+        if !is_bare(&stat) || !is_young(&stat) {
+            return None;
+        }
+        std::thread::sleep(MOMENT);
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
 
