@@ -86,7 +86,7 @@ fn the_exit_code_is_the_commands_own() {
     let code = |script| sh(&mut workspace(dir.path()).command("sh"), script).status().unwrap().code();
     assert_eq!(code("exit 7"), Some(7));
     assert_eq!(code("kill -9 $$"), Some(137));
-    let mut missing = workspace(dir.path()).command("no-such-program-here");
+    let mut missing = workspace(dir.path()).env("PATH", "/usr/bin:/bin").command("no-such-program-here");
     assert_eq!(missing.stderr(Stdio::null()).status().unwrap().code(), Some(127));
 }
 
