@@ -37,8 +37,10 @@ pub enum Answer {
 pub struct Calls {
     /// Highest Landlock ABI, 0 without Landlock.
     pub landlock_abi: u32,
-    /// `open_tree` and `mount_setattr`: mounts by descriptor.
+    /// `open_tree`: mounts by descriptor.
     pub mounts: Answer,
+    /// `mount_setattr`: attributes of many mounts at once.
+    pub mount_attributes: Answer,
     /// `openat2`: paths opened without following links.
     pub openat2: Answer,
 }
@@ -55,8 +57,8 @@ impl Calls {
         };
         let how = OFlags::PATH | OFlags::CLOEXEC;
         let opened = rustix::fs::openat2(CWD, "/", how, Mode::empty(), ResolveFlags::NO_SYMLINKS);
-        let mounts = if tree == Answer::Known { attributes } else { tree };
-        Self { landlock_abi: landlock_abi(), mounts, openat2: answer(opened.map(drop)) }
+        let openat2 = answer(opened.map(drop));
+        Self { landlock_abi: landlock_abi(), mounts: tree, mount_attributes: attributes, openat2 }
     }
 }
 

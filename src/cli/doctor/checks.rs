@@ -152,7 +152,15 @@ fn with_hint(error: &str, hint: Option<&str>) -> String {
 }
 
 fn mounts(kernel: &Kernel) -> Verdict {
-    by_answer(kernel, kernel.calls.mounts, "open_tree and mount_setattr", (5, 12))
+    match by_answer(kernel, kernel.calls.mounts, "open_tree", (5, 2)) {
+        Verdict { state: State::Ok, .. } => {
+            let verdict = by_answer(kernel, kernel.calls.mount_attributes, "mount_setattr", (5, 12));
+            // mount(2) does the same, mount by mount.
+            let state = if verdict.state == State::Ok { State::Ok } else { State::Degraded };
+            Verdict { state, ..verdict }
+        }
+        verdict => verdict,
+    }
 }
 
 fn openat2(kernel: &Kernel) -> Verdict {

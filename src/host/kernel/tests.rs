@@ -2,7 +2,8 @@
 
 use super::*;
 
-const ALL_KNOWN: Calls = Calls { landlock_abi: 6, mounts: Answer::Known, openat2: Answer::Known };
+const ALL_KNOWN: Calls =
+    Calls { landlock_abi: 6, mounts: Answer::Known, mount_attributes: Answer::Known, openat2: Answer::Known };
 
 fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
@@ -98,6 +99,7 @@ fn the_running_kernel_knows_the_calls_that_its_release_has() {
     let part = |n: usize| found.release.split('.').nth(n).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
     // A container's filter may refuse them: then they are not missing, but refused.
     if (part(0), part(1)) >= (5, 12) && !found.seccomp.filtered {
-        assert_eq!((found.calls.mounts, found.calls.openat2), (Answer::Known, Answer::Known));
+        let Calls { mounts, mount_attributes, openat2, .. } = found.calls;
+        assert_eq!([mounts, mount_attributes, openat2], [Answer::Known; 3]);
     }
 }

@@ -9,7 +9,12 @@ fn good() -> Facts {
     Facts {
         kernel: Kernel {
             release: "6.12.0-1-amd64".to_owned(),
-            calls: Calls { landlock_abi: 6, mounts: Answer::Known, openat2: Answer::Known },
+            calls: Calls {
+                landlock_abi: 6,
+                mounts: Answer::Known,
+                mount_attributes: Answer::Known,
+                openat2: Answer::Known,
+            },
             wsl: Wsl::No,
             user_namespaces: UserNamespaces { built_in: true, max: Some(9000), unprivileged: None, nested: false },
             apparmor: AppArmor::default(),
@@ -162,16 +167,23 @@ fn a_restriction_of_ordinary_users_is_no_fault_where_it_does_not_hold() {
 #[test]
 fn an_old_kernel_names_the_version_that_is_needed() {
     let old = |facts: &mut Facts| {
-        facts.kernel.release = "5.4.0-42-generic".to_owned();
-        facts.kernel.calls = Calls { landlock_abi: 0, mounts: Answer::Missing, openat2: Answer::Missing };
+        facts.kernel.release = "4.19.0-27-amd64".to_owned();
+        let none = Answer::Missing;
+        facts.kernel.calls = Calls { landlock_abi: 0, mounts: none, mount_attributes: none, openat2: none };
         facts.sandbox = failing("open `/`: Function not implemented (os error 38)");
     };
-    let mounts = "Missing: Linux 5.4.0-42-generic has no open_tree and mount_setattr | boot Linux 5.12 or newer";
+    let mounts = "Missing: Linux 4.19.0-27-amd64 has no open_tree | boot Linux 5.2 or newer";
     check("mount api", old, mounts);
-    check("openat2", old, "Missing: Linux 5.4.0-42-generic has no openat2 | boot Linux 5.6 or newer");
+    check("openat2", old, "Missing: Linux 4.19.0-27-amd64 has no openat2 | boot Linux 5.6 or newer");
     check("landlock", old, "Degraded: none | boot Linux 6.12 or newer");
-    let sandbox = "Missing: open `/`: Function not implemented (os error 38) | boot Linux 5.12 or newer";
+    let sandbox = "Missing: open `/`: Function not implemented (os error 38) | boot Linux 5.2 or newer";
     check("sandbox", old, sandbox);
+    let older = |facts: &mut Facts| {
+        facts.kernel.release = "5.10.0-28-amd64".to_owned();
+        facts.kernel.calls.mount_attributes = Answer::Missing;
+    };
+    let want = "Degraded: Linux 5.10.0-28-amd64 has no mount_setattr | boot Linux 5.12 or newer";
+    check("mount api", older, want);
 }
 
 #[test]
@@ -186,7 +198,7 @@ fn a_filter_that_refuses_a_call_is_no_old_kernel() {
         facts.kernel.calls.mounts = Answer::Refused(libc::EPERM);
         facts.kernel.container = Some("/.dockerenv");
     };
-    let found = "Missing: open_tree and mount_setattr refused by a filter: Operation not permitted (os error 1)";
+    let found = "Missing: open_tree refused by a filter: Operation not permitted (os error 1)";
     check("mount api", in_docker, &format!("{found} | {DOCKER}"));
 }
 
