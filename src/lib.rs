@@ -1,4 +1,17 @@
 //! ringfence: a Linux command sandbox in which the GPU works.
+//!
+//! ```no_run
+//! use ringfence::{Gpu, Sandbox};
+//!
+//! fn main() -> std::io::Result<()> {
+//!     // This program is its own helper: no `ringfence` needs to be installed.
+//!     ringfence::dispatch();
+//!     let sandbox = Sandbox::workspace_write("/project").gpu(Gpu::Auto);
+//!     let output = sandbox.command("python3").arg("train.py").output()?;
+//!     print!("{}", String::from_utf8_lossy(&output.stdout));
+//!     Ok(())
+//! }
+//! ```
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 
 mod backend;
@@ -7,7 +20,10 @@ pub mod host;
 pub mod plan;
 pub mod policy;
 pub mod request;
+mod sandbox;
 mod supervise;
 mod sys;
 
 pub use cli::main as run_main;
+pub use request::{Git, Net, Tmp};
+pub use sandbox::{Command, Gpu, Sandbox, dispatch};

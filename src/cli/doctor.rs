@@ -1,6 +1,19 @@
-//! `ringfence doctor`.
+//! `ringfence doctor`: what this machine offers, and what earlier runs left behind.
+
+mod checks;
+mod gpu;
+mod leftovers;
+mod show;
+mod trial;
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+
+use super::report::{Problem, print, problems};
+use crate::host::paths::Root;
+use crate::host::{kernel, tools, users};
+use checks::{Check, Facts};
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
@@ -8,9 +21,64 @@ pub struct DoctorArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Remove placeholders that a crash or a power cut left in the workspace.
+    #[arg(long)]
+    fix: bool,
+    /// The workspace to look for them in; the working directory otherwise.
+    #[arg(long, value_name = "DIR")]
+    cd: Option<PathBuf>,
 }
 
-/// Checks this machine; the result is the exit code.
+/// Checks this machine; the result is the exit code: 1 when `run` could not work, or a placeholder could not be removed.
 pub fn doctor(args: &DoctorArgs) -> i32 {
-    i32::from(args.json)
+    let root = match Root::open(Path::new("/")) {
+        Ok(root) => root,
+        Err(error) => return problems(&[Problem { what: format!("open `/`: {error}"), hint: None }]),
+    };
+    let workspace = match workspace(args.cd.as_deref()) {
+        Ok(workspace) => workspace,
+        Err(problem) => return problems(&[problem]),
+    };
+    let facts = facts(&root, &workspace);
+    let mut checks = checks::checks(&facts);
+    checks.extend(gpu::checks(&crate::host::gpu::probe_live(Path::new("/"), &users::ids())));
+    let works = checks::run_works(&checks);
+    let left = leftovers::in_workspace(&root, &workspace);
+    let removal = if args.fix { leftovers::remove(&left) } else { leftovers::Removal::default() };
+    checks.push(leftover_check(&left, args.fix, &removal, &workspace));
+    if args.json {
+        print(&show::json(&checks, works, &removal.removed));
+    } else {
+        print(&show::table(&checks, &removal.removed));
+    }
+    i32::from(!works || !removal.failed.is_empty())
+}
+
+fn leftover_check(left: &[PathBuf], fixed: bool, removal: &leftovers::Removal, workspace: &Path) -> Check {
+    if fixed { leftovers::check_of_removal(removal) } else { leftovers::check(left, workspace) }
+}
+
+/// The directory to look in, absolute and without links.
+fn workspace(cd: Option<&Path>) -> Result<PathBuf, Problem> {
+    let named = cd.unwrap_or(Path::new("."));
+    std::fs::canonicalize(named).map_err(|error| Problem {
+        what: format!("the workspace `{}`: {error}", named.display()),
+        hint: Some("name another one with --cd DIR".to_owned()),
+    })
+}
+
+fn facts(root: &Root, workspace: &Path) -> Facts {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let bwrap = tools::bwrap(root, &path, workspace);
+    let tried = trial::sandbox();
+    let configuration = if tried == trial::Trial::Works { trial::configuration() } else { trial::Trial::Works };
+    Facts {
+        kernel: kernel::probe(Path::new("/"), kernel::Calls::tried()),
+        uid: users::ids().uid,
+        sandbox: tried,
+        configuration,
+        bwrap_version: bwrap.as_ref().and_then(|bwrap| trial::version_of(&bwrap.path)),
+        bwrap,
+        install_bwrap: tools::install_bwrap(root),
+    }
 }

@@ -4,12 +4,13 @@
 
 pub mod gpu;
 pub mod kernel;
-pub mod mark;
 pub mod mountinfo;
 mod names;
 pub mod paths;
+pub mod placeholder;
 pub mod repo;
 pub mod sockets;
+pub mod tools;
 pub mod users;
 pub mod walk;
 
@@ -235,7 +236,7 @@ impl Protecting {
 
     fn names(&mut self, root: &Root, directory: &Path, block_missing: bool) {
         for (name, why) in tables::PROTECTED_NAMES {
-            let fact = root.look_at_child(directory, Path::new(name));
+            let fact = placeholder::seen_through(root, root.look_at_child(directory, Path::new(name)));
             if *name == ".git" {
                 self.repos.extend(repo::read(root, directory, &fact));
             }
@@ -256,7 +257,7 @@ impl Protecting {
                 self.git_code.push(Protected {
                     below: directory.path.clone(),
                     name: name.into(),
-                    fact: root.look_at_child(&directory.path, Path::new(name)),
+                    fact: placeholder::seen_through(root, root.look_at_child(&directory.path, Path::new(name))),
                     block: *shape,
                     why: format!("{name}: {why}"),
                 });

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::mark::is_marked;
+use super::placeholder::is_marked;
 use crate::policy::paths::normal;
 
 /// Device and inode: what a path named when it was looked at.

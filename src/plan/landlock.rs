@@ -12,7 +12,7 @@ use super::mounts::{Mount, MountOp, Tree, View};
 pub const WALL_ABI: u32 = 3;
 
 /// The first ABI that can forbid abstract sockets outside the sandbox.
-const SCOPE_ABI: u32 = 6;
+pub const SCOPE_ABI: u32 = 6;
 
 /// The wall, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,3 +26,18 @@ pub fn set_attributes(fd: BorrowedFd<'_>, recursive: bool, set: u64) -> io::Resu
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Whether the kernel would take [`set_attributes`]: the same call with a size of 0, which it refuses before it looks at
+/// anything else.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.12; `EPERM` or another one where a filter refuses the call.
+pub fn attributes_are_settable() -> io::Result<()> {
+    // SAFETY: with size 0 the kernel reads no attribute (a null pointer is as good as any) and returns EINVAL before it
+    // looks up the path, which is a NUL-terminated literal; nothing is changed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0_u32, std::ptr::null::<libc::c_void>(), 0_usize)
+    };
+    let error = io::Error::last_os_error();
+    if result == 0 || error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) }
+}

@@ -33,9 +33,10 @@ pub fn fork_into(namespaces: u64) -> io::Result<Forked> {
     // SAFETY: `args` is a live local of the size passed. Without CLONE_VM and with stack 0 this is a fork: the child
     // runs on a copy of this stack and memory. `pidfd` is a live local that the kernel writes in the parent.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match i32::try_from(pid).ok().and_then(Pid::from_raw) {
+    // A negative number is no process: `Pid` refuses it with a panic where debug assertions are on.
+    match i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) {
         // SAFETY: the kernel stored a new descriptor there, which nobody else owns.
-        Some(pid) if pid.as_raw_nonzero().get() > 0 => Ok(Forked::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+        Some(pid) => Ok(Forked::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
         _ if pid == 0 => Ok(Forked::Child),
         _ => Err(io::Error::last_os_error()),
     }

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use super::tree::{Calls, Tree, change_all, filesystem};
 use crate::backend::StepError;
-use crate::host::mark::is_marked;
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
+use crate::host::placeholder::is_marked;
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 
 /// Applies a mount plan. `ready` is called once, before the first placeholder is looked for.

@@ -14,8 +14,9 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, 
 use rustix::io::Errno;
 
 use crate::backend::StepError;
-use crate::host::mark::{self, is_bare, is_marked};
 use crate::host::paths::id_of;
+pub use crate::host::placeholder::is_marked;
+use crate::host::placeholder::{MARK, MOMENT, MOMENTS, is_bare, is_young};
 use crate::plan::mounts::{Mount, MountPlan};
 use crate::policy::tables::Shape;
 use crate::sys;
@@ -106,7 +107,7 @@ fn parent_of<'a>(
 
 fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Placeholder>, Errno> {
     // Another run may remove the placeholder between the look and the lock: then it is made again.
-    for _ in 0..100 {
+    for _ in 0..MOMENTS {
         let fresh = match create(parent, name, shape) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
@@ -121,11 +122,20 @@ fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Place
         if fresh {
             // Marked only now that it is locked: nobody removes it in between.
             set_mark(lock.as_fd())?;
-        } else if !is_still_there(parent, name, &rustix::fs::fstat(&lock)?) {
-            continue;
-        } else if !is_marked(&rustix::fs::fstat(&lock)?) {
-            // A foreign entry made since the plan was made is not ours to hide or to remove.
-            return Err(Errno::EXIST);
+        } else {
+            let stat = rustix::fs::fstat(&lock)?;
+            if !is_still_there(parent, name, &stat) {
+                continue;
+            }
+            if !is_marked(&stat) && is_bare(&stat) && is_young(&stat) {
+                // Perhaps another run has made it and is about to mark it.
+                std::thread::sleep(MOMENT);
+                continue;
+            }
+            if !is_marked(&stat) {
+                // A foreign entry made since the plan was made is not ours to hide or to remove.
+                return Err(Errno::EXIST);
+            }
         }
         return Ok(Some(Placeholder { parent: Rc::clone(parent), name: name.to_owned(), lock }));
     }
@@ -145,7 +155,7 @@ fn create(parent: &OwnedFd, name: &OsStr, shape: Shape) -> Result<(), Errno> {
 }
 
 fn set_mark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let moment = Timespec { tv_sec: mark::MOMENT, tv_nsec: 0 };
+    let moment = Timespec { tv_sec: MARK, tv_nsec: 0 };
     rustix::fs::futimens(fd, &Timestamps { last_access: moment, last_modification: moment })
 }
 

@@ -1,0 +1,88 @@
+//! Placeholders that a crash or a power cut left behind in a workspace.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::checks::{Check, State, Verdict, ok};
+use crate::backend::native::placeholder;
+use crate::host::paths::Root;
+use crate::host::repo;
+use crate::policy::tables::{GIT_CODE, PROTECTED_NAMES};
+
+const NAME: &str = "leftovers";
+const NEEDED_FOR: &str = "a workspace as it was before the last run";
+
+/// Placeholders directly below `workspace` and in its git directories that no run uses now.
+pub fn in_workspace(root: &Root, workspace: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = PROTECTED_NAMES.iter().map(|(name, _)| workspace.join(name)).collect();
+    let dot_git = root.look_at_child(workspace, Path::new(".git"));
+    if let Some(repo) = repo::read(root, workspace, &dot_git) {
+        for directory in [repo.git_dir, repo.common_dir].into_iter().flatten() {
+            found.extend(GIT_CODE.iter().flat_map(|(name, ..)| with_parents(&directory.path, Path::new(name))));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found.retain(|path| is_abandoned(path));
+    found
+}
+
+/// Where more than the last component was missing, the placeholder stands for the first missing one.
+fn with_parents(directory: &Path, name: &Path) -> Vec<PathBuf> {
+    let steps = name.ancestors().filter(|step| !step.as_os_str().is_empty());
+    steps.map(|step| directory.join(step)).collect()
+}
+
+/// Whether `path` is a placeholder that no running sandbox holds: each holds a lock on its own.
+fn is_abandoned(path: &Path) -> bool {
+    // O_NONBLOCK: whatever else has the name must not stop the search.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else { return false };
+    let marked = rustix::fs::fstat(&fd).is_ok_and(|stat| placeholder::is_marked(&stat));
+    marked && std::fs::File::from(fd).try_lock().is_ok()
+}
+
+/// What `--fix` did.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// Paths that are gone.
+    pub removed: Vec<PathBuf>,
+    /// Paths that could not be removed, and why.
+    pub failed: Vec<String>,
+}
+
+/// Removes placeholders; one that a run took up since is left to it.
+pub fn remove(paths: &[PathBuf]) -> Removal {
+    let mut removal = Removal::default();
+    for path in paths {
+        match placeholder::reclaim(path) {
+            Ok(true) => removal.removed.push(path.clone()),
+            Ok(false) => {}
+            Err(error) => removal.failed.push(format!("remove `{}`: {error}", path.display())),
+        }
+    }
+    removal
+}
+
+/// The check without `--fix`.
+pub fn check(left: &[PathBuf], workspace: &Path) -> Check {
+    if left.is_empty() {
+        return Check::new(NAME, NEEDED_FOR, ok(format!("none in {}", workspace.display())));
+    }
+    let paths: Vec<_> = left.iter().map(|path| path.display().to_string()).collect();
+    let found = format!("placeholders of a run that was cut off: {}", paths.join(" "));
+    let cure = Some("ringfence doctor --fix".to_owned());
+    Check::new(NAME, NEEDED_FOR, Verdict { state: State::Degraded, found, cure })
+}
+
+/// The check with it.
+pub fn check_of_removal(removal: &Removal) -> Check {
+    let verdict = if removal.failed.is_empty() {
+        ok(format!("{} removed", removal.removed.len()))
+    } else {
+        let cure = Some("run it as their owner: ringfence doctor --fix".to_owned());
+        Verdict { state: State::Degraded, found: removal.failed.join("; "), cure }
+    };
+    Check::new(NAME, NEEDED_FOR, verdict)
+}

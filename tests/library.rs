@@ -1,0 +1,231 @@
+//! The library against the real helper: each refusal with the grant that lifts it.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use ringfence::{Command, Gpu, Net, Sandbox, Tmp};
+
+fn workspace(dir: &Path) -> Sandbox {
+    Sandbox::workspace_write(dir).helper(env!("CARGO_BIN_EXE_ringfence"))
+}
+
+/// Whether sandboxes can be made here; where they cannot, the skip is loud, and a failure with `RINGFENCE_MUST=userns`.
+fn sandboxes_work() -> bool {
+    let output = Sandbox::read_only("/").helper(env!("CARGO_BIN_EXE_ringfence")).command("true").output().unwrap();
+    if output.status.success() {
+        return true;
+    }
+    let must = std::env::var("RINGFENCE_MUST").unwrap_or_default();
+    assert!(!must.split(',').any(|need| need == "userns"), "{output:?}");
+    eprintln!("SKIPPED: no sandbox can be made here: {}", String::from_utf8_lossy(&output.stderr));
+    false
+}
+
+macro_rules! need_sandboxes {
+    () => {
+        if !sandboxes_work() {
+            return;
+        }
+    };
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn sh<'a>(command: &'a mut Command, script: &str) -> &'a mut Command {
+    command.args(["-c", script])
+}
+
+#[test]
+fn echo_prints() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(text(&workspace(dir.path()).command("echo").arg("hi").arg("-n").output().unwrap()), "hi -n\n");
+}
+
+#[test]
+fn the_workspace_is_where_a_command_starts_and_all_it_can_write() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("planted");
+    let script = format!("echo in > here && echo out > '{}'", target.display());
+    let refused = sh(&mut workspace(dir.path()).read(outside.path()).command("sh"), &script).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("here")).unwrap(), "in\n");
+    assert!(!target.exists());
+    // The control: the same with one grant more.
+    let allowed = sh(&mut workspace(dir.path()).write(outside.path()).command("sh"), &script).output().unwrap();
+    assert!(allowed.status.success(), "{allowed:?}");
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "out\n");
+}
+
+#[test]
+fn read_only_writes_nothing_and_full_access_everything() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let helper = env!("CARGO_BIN_EXE_ringfence");
+    let read_only = Sandbox::read_only(dir.path()).read(dir.path()).helper(helper);
+    assert!(!sh(&mut read_only.command("sh"), "touch x").output().unwrap().status.success());
+    let full = Sandbox::full_access(dir.path()).helper(helper);
+    assert!(sh(&mut full.command("sh"), "touch x").output().unwrap().status.success());
+    assert!(dir.path().join("x").exists());
+}
+
+#[test]
+fn the_exit_code_is_the_commands_own() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let code = |script| sh(&mut workspace(dir.path()).command("sh"), script).status().unwrap().code();
+    assert_eq!(code("exit 7"), Some(7));
+    assert_eq!(code("kill -9 $$"), Some(137));
+    let mut missing = workspace(dir.path()).env("PATH", "/usr/bin:/bin").command("no-such-program-here");
+    assert_eq!(missing.stderr(Stdio::null()).status().unwrap().code(), Some(127));
+}
+
+#[test]
+fn one_sandbox_serves_many_commands_from_many_threads() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = workspace(dir.path());
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let sandbox = &sandbox;
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let script = format!("echo {n}.{round} | tee file{n}");
+                    assert_eq!(
+                        text(&sh(&mut sandbox.command("sh"), &script).output().unwrap()),
+                        format!("{n}.{round}\n")
+                    );
+                }
+            });
+        }
+    });
+    let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    // Nothing but what the commands made: no placeholder is left.
+    assert_eq!(names, (0..8).map(|n| format!("file{n}").into()).collect::<Vec<std::ffi::OsString>>());
+}
+
+#[test]
+fn arguments_and_paths_need_not_be_utf8_nor_look_harmless() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let odd = OsStr::from_bytes(b"--od\xff\n d");
+    let path = dir.path().join(odd);
+    std::fs::create_dir(&path).unwrap();
+    let sandbox = Sandbox::workspace_write(&path).helper(env!("CARGO_BIN_EXE_ringfence"));
+    let output = sandbox.command("printf").arg("%s").arg(odd).output().unwrap();
+    assert_eq!(output.stdout, odd.as_bytes(), "{output:?}");
+    assert!(sh(&mut sandbox.command("sh"), "echo > made").status().unwrap().success());
+    assert!(path.join("made").exists());
+    // Relative, and with a dash in front: still a path, not an option.
+    let plan = workspace(dir.path()).read("--config").command("true").plan();
+    assert!(plan.as_ref().err().is_none_or(|error| error.to_string().contains("--config")), "{plan:?}");
+}
+
+#[test]
+fn streams_are_the_callers() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = workspace(dir.path()).command("tr");
+    let mut child = command.args(["a-z", "A-Z"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"loud").unwrap();
+    let mut loud = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut loud).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(loud, "LOUD");
+}
+
+#[test]
+fn killing_the_child_ends_the_command() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = workspace(dir.path()).command("sh");
+    let mut child = sh(&mut command, "echo started; sleep 1000").stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut byte = [0];
+    out.read_exact(&mut byte).unwrap();
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    // The pipe closes only when the command, its last writer, is dead.
+    let began = Instant::now();
+    out.read_to_end(&mut Vec::new()).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_timeout_ends_the_command_with_124() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = workspace(dir.path()).timeout(Duration::from_millis(300)).command("sleep");
+    assert_eq!(command.arg("1000").stderr(Stdio::null()).status().unwrap().code(), Some(124));
+}
+
+#[test]
+fn variables_are_set_passed_and_cleared_and_their_values_are_not_on_the_command_line() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = workspace(dir.path()).env("API_TOKEN", "s3cret").env("HOME", "/nowhere").env("PLAIN", "a=b");
+    let script = "echo $API_TOKEN $HOME $PLAIN; read line";
+    let mut command = sandbox.command("sh");
+    let mut child = sh(&mut command, script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    assert!(!line.windows(6).any(|part| part == b"s3cret"), "{}", String::from_utf8_lossy(&line));
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output), "s3cret /nowhere a=b\n");
+
+    let cleared = workspace(dir.path()).env_clear().env("PATH", "/usr/bin:/bin").env("ONLY", "1");
+    let names = text(&cleared.command("env").output().unwrap());
+    assert!(names.contains("ONLY=1") && !names.contains("CARGO"), "{names}");
+}
+
+#[test]
+fn the_plan_names_what_is_granted_and_who_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = workspace(dir.path()).device("/dev/fuse").net(Net::Host).tmp(Tmp::Host).gpu(Gpu::Off);
+    let sandbox = if Path::new("/dev/fuse").exists() { sandbox } else { workspace(dir.path()).device("/dev/null") };
+    let plan = sandbox.command("true").plan().unwrap();
+    assert!(plan.contains("device ") && plan.contains("because --device"), "{plan}");
+    let json: serde_json::Value = serde_json::from_str(&sandbox.command("true").plan_json().unwrap()).unwrap();
+    assert_eq!(json["command"][0], "true");
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_an_error_that_names_the_wish() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = workspace(dir.path()).gpu(Gpu::Indices(vec![97]));
+    let error = sandbox.command("true").plan().unwrap_err().to_string();
+    assert!(error.contains("GPU") && error.contains("needed by: --gpu 97"), "{error}");
+    let output = sandbox.command("true").output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    // Auto is quiet where there is none.
+    assert!(workspace(dir.path()).gpu(Gpu::Auto).command("true").plan().is_ok());
+}
+
+#[test]
+fn a_helper_that_is_missing_is_told_with_the_cure() {
+    let mut command = Sandbox::read_only("/").helper("/nowhere/ringfence").command("true");
+    let error = command.status().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    let text = error.to_string();
+    assert!(text.contains("/nowhere/ringfence") && text.contains("Sandbox::helper"), "{text}");
+    assert!(command.plan().unwrap_err().to_string().contains("/nowhere/ringfence"));
+}
+
+#[test]
+fn a_name_that_no_variable_can_have_is_an_error() {
+    for name in ["", "A=B"] {
+        let error = workspace(Path::new("/")).env(name, "x").command("true").spawn().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{name:?}");
+    }
+}
