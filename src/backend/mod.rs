@@ -52,6 +52,9 @@ impl StepError {
             }
             (_, 0) => "something changed it while the sandbox was starting: try again",
             (_, libc::EMFILE) => "raise the limit: ulimit -n 65536",
+            ("mount a new proc on", libc::EPERM | libc::EACCES) => {
+                "the host's /proc is masked, as in most containers: say --no-proc"
+            }
             (native::PLACEHOLDER, libc::ENOSPC | libc::EDQUOT) => "make room on the disk of the workspace",
             (native::STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
             _ => return None,

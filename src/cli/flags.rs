@@ -157,6 +157,7 @@ impl Flags {
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             pass_fd,
+            files: Vec::new(),
             cd: cd.map(|path| absolute(&path, &caller.cwd, None)),
             command,
         }

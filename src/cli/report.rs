@@ -60,6 +60,11 @@ pub fn problems(problems: &[Problem]) -> i32 {
     OURS
 }
 
+/// Tells something that is no error.
+pub fn note(text: &str) {
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("note: {text}\n").as_bytes()));
+}
+
 /// Prints to standard output; a reader that has gone away (`ringfence plan | head -1`) is no error.
 pub fn print(text: &str) {
     drop(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()));

@@ -1,12 +1,14 @@
 //! `ringfence run`.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::flags::Flags;
-use super::report::{Problem, problems};
+use super::report::{Problem, note, problems};
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::policy::check::PolicyError;
+use crate::request::Origin;
 use crate::supervise::outcome::{Ending, Outcome};
 use crate::{host, plan, supervise};
 
@@ -49,7 +51,11 @@ fn tell(outcome: &Outcome, plan: &Plan) {
         problems(&[Problem { what: format!("the command was ended after {after:?} (--timeout)"), hint: None }]);
         return;
     }
-    let Ending::NotExecuted(error) = &outcome.ending else { return };
+    let error = match &outcome.ending {
+        Ending::NotExecuted(error) => error,
+        Ending::Exit(0) => return,
+        _ => return hidden_things_named(plan),
+    };
     let program =
         plan.process.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
     let hidden = error.path.as_deref().is_some_and(|path| path.is_absolute() && path.exists());
@@ -61,4 +67,20 @@ fn tell(outcome: &Outcome, plan: &Plan) {
         _ => (error.to_string(), None),
     };
     problems(&[Problem { what, hint }]);
+}
+
+/// After a failure: says which hidden credential stores and variables the command line names, and what lets them in.
+fn hidden_things_named(plan: &Plan) {
+    let named = |text: &[u8]| {
+        plan.process.command.iter().any(|word| word.as_bytes().windows(text.len()).any(|part| part == text))
+    };
+    let ops = plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
+    let secrets = ops.filter(|op| matches!(op.because, Origin::Secret(_)) && named(op.target.as_os_str().as_bytes()));
+    for op in secrets {
+        note(&format!("{0} is hidden ({1}): --read {0} lets the command read it", op.target.display(), op.because));
+    }
+    for (name, because) in plan.process.env.dropped.iter().filter(|(name, _)| named(name.as_bytes())) {
+        let name = name.display();
+        note(&format!("variable {name} was dropped ({because}): --env {name} lets it through"));
+    }
 }

@@ -41,6 +41,8 @@ pub struct Facts {
     pub aliases: Vec<(Rule, Present)>,
     /// Protected names below writable directories.
     pub protected: Vec<Protected>,
+    /// This program and its configuration: whoever can write them decides about the next run.
+    pub own_files: Vec<Present>,
     /// Repositories of the writable directories and nested ones of the workspace.
     pub repos: Vec<repo::Repo>,
     /// In `git = "commit"`: the entries of git directories that run code.
@@ -117,6 +119,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         aliases: aliases(root, &rules),
         globbed: walk::expand(root, &policy.globs),
         protected: protecting.protected,
+        own_files: if confines { own_files(root, policy) } else { Vec::new() },
         repos: protecting.repos,
         git_code: protecting.git_code,
         nested_bounded: protecting.nested_bounded,
@@ -168,6 +171,11 @@ fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
         .filter(|rule| listed.iter().all(|names| names.may_hold(&rule.path)))
         .filter_map(|rule| root.look_if_present(&rule.path).map(|present| (rule, present)))
         .collect()
+}
+
+fn own_files(root: &Root, policy: &Policy) -> Vec<Present> {
+    let program = std::env::current_exe().ok();
+    policy.files.iter().chain(&program).filter_map(|path| root.look_if_present(path)).collect()
 }
 
 /// Denied paths by their other names.

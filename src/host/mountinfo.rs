@@ -13,6 +13,16 @@ pub struct Mounted {
     pub root: PathBuf,
     /// Where it is mounted.
     pub point: PathBuf,
+    /// Its own options, comma-separated: `rw,nosuid,relatime`.
+    pub options: Vec<u8>,
+}
+
+impl Mounted {
+    /// Whether an option is set.
+    #[must_use]
+    pub fn has(&self, option: &str) -> bool {
+        self.options.split(|byte| *byte == b',').any(|set| set == option.as_bytes())
+    }
 }
 
 /// Reads a mount table; lines that make no sense are left out.
@@ -21,7 +31,8 @@ pub fn parse(table: &[u8]) -> Vec<Mounted> {
     let line = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         let device = fields.next()?.to_vec();
-        Some(Mounted { device, root: unescape(fields.next()?), point: unescape(fields.next()?) })
+        let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
+        Some(Mounted { device, root, point, options: fields.next()?.to_vec() })
     };
     table.split(|byte| *byte == b'\n').filter_map(line).collect()
 }

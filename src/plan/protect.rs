@@ -21,6 +21,9 @@ pub(super) fn names(builder: &mut Builder<'_>) {
             protect(builder, entry, &path);
         }
     }
+    for file in &facts.own_files {
+        read_only(builder, file, Origin::Protected("ringfence itself or its configuration".to_owned()));
+    }
     for repo in &facts.repos {
         for directory in [&repo.git_dir, &repo.common_dir].into_iter().flatten() {
             let why = format!("the git directory of {}", repo.tree.display());

@@ -150,6 +150,7 @@ impl Policy {
             timeout: request.timeout,
             allow: request.allow,
             pass_fd: request.pass_fd,
+            files: request.files,
             command: request.command,
         })
     }

@@ -51,6 +51,8 @@ pub struct Policy {
     pub allow: Vec<Said<Allow>>,
     /// Descriptors above 2 that stay open.
     pub pass_fd: Vec<i32>,
+    /// Configuration files that the policy was read from.
+    pub files: Vec<PathBuf>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }

@@ -149,6 +149,10 @@ pub const SYSTEM_SECRETS: &[(&str, &str)] = &[
     ("/var/spool/mail", "mail"),
     ("/var/mail", "mail"),
     ("/proc/keys", "names of kernel keys"),
+    ("/sys/kernel/debug", "kernel internals"),
+    ("/sys/kernel/tracing", "kernel internals"),
+    ("/sys/firmware", "firmware tables and variables"),
+    ("/sys/fs/pstore", "crash logs of the kernel"),
 ];
 
 /// Entries of the host's `/run` that stay readable in the private one, and who needs them.

@@ -88,7 +88,8 @@ impl GpuValue {
 pub fn file(path: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
     let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    parse(&text, path, absolute.parent().unwrap_or(Path::new("/")), home)
+    let request = parse(&text, path, absolute.parent().unwrap_or(Path::new("/")), home)?;
+    Ok(Request { files: vec![absolute], ..request })
 }
 
 /// As [`file`], from text.

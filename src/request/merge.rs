@@ -25,6 +25,7 @@ impl Request {
             timeout,
             allow,
             pass_fd,
+            files,
             cd,
             command,
         } = later;
@@ -37,6 +38,7 @@ impl Request {
         self.env.extend(env);
         self.allow.extend(allow);
         self.pass_fd.extend(pass_fd);
+        self.files.extend(files);
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),

@@ -188,6 +188,8 @@ pub struct Request {
     pub allow: Vec<Said<Allow>>,
     /// `--pass-fd`.
     pub pass_fd: Vec<i32>,
+    /// The files that this was read from.
+    pub files: Vec<PathBuf>,
     /// `--cd`: the working directory and workspace; absolute.
     pub cd: Option<PathBuf>,
     /// The command and its arguments.

@@ -3,6 +3,7 @@
 //! `mount_setattr` came with Linux 5.12. Before, a mount gets its attributes one by one and only once it is attached,
 //! so what a detached copy is to have is kept with it until then.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ impl Calls {
     pub fn seal(self, mount: &OwnedFd, path: &Path) -> Result<(), StepError> {
         let sealed = match self {
             Self::New => sys::mount::set_attributes(mount.as_fd(), false, libc::MOUNT_ATTR_RDONLY),
-            Self::Classic => remount(&magic(mount), libc::MOUNT_ATTR_RDONLY),
+            Self::Classic => remount(&magic(mount), libc::MOUNT_ATTR_RDONLY, &of_ours),
         };
         sealed.map_err(|error| StepError::new("make the mount read-only", Some(path), error))
     }
@@ -165,14 +166,9 @@ impl Tree {
         if self.pending == 0 {
             return Ok(());
         }
-        let place = magic(&self.fd);
-        let changed = if self.recursive {
-            rustix::fs::readlink(&place, Vec::new()).map_err(Into::into).and_then(|real| {
-                remount_below(&PathBuf::from(std::ffi::OsString::from_vec(real.into_bytes())), self.pending)
-            })
-        } else {
-            remount(&place, self.pending)
-        };
+        let changed = rustix::fs::readlink(magic(&self.fd), Vec::new())
+            .map_err(std::io::Error::from)
+            .and_then(|place| remount_below(Path::new(&OsString::from_vec(place.into_bytes())), self.pending));
         changed.map_err(|error| StepError::new("set mount attributes", Some(path), error))
     }
 }
@@ -186,7 +182,8 @@ fn magic(fd: &OwnedFd) -> PathBuf {
 fn remount_below(top: &Path, attributes: u64) -> std::io::Result<()> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     for mounted in mountinfo::parse(&table).iter().filter(|mounted| mounted.point.starts_with(top)) {
-        match remount(&mounted.point, attributes) {
+        // The table knows the options; asking the file system could wait for a dead server.
+        match remount(&mounted.point, attributes, &|option| mounted.has(option)) {
             // Covered by another mount, or not for us to enter: then the command cannot get there either.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT | libc::EACCES)) => {}
             other => other?,
@@ -195,18 +192,22 @@ fn remount_below(top: &Path, attributes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What every file system of ours that gets sealed has.
+fn of_ours(option: &str) -> bool {
+    matches!(option, "nosuid" | "nodev")
+}
+
 /// Adds attributes to one mount; those that it has must be said again.
-fn remount(point: &Path, attributes: u64) -> std::io::Result<()> {
-    let has = rustix::fs::statvfs(point)?.f_flag;
-    let mut flags = MountFlags::BIND;
+fn remount(point: &Path, attributes: u64, has: &dyn Fn(&str) -> bool) -> std::io::Result<()> {
     let table = [
-        (libc::MOUNT_ATTR_RDONLY, rustix::fs::StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
-        (libc::MOUNT_ATTR_NOSUID, rustix::fs::StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
-        (libc::MOUNT_ATTR_NODEV, rustix::fs::StatVfsMountFlags::NODEV, MountFlags::NODEV),
-        (libc::MOUNT_ATTR_NOEXEC, rustix::fs::StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (libc::MOUNT_ATTR_RDONLY, "ro", MountFlags::RDONLY),
+        (libc::MOUNT_ATTR_NOSUID, "nosuid", MountFlags::NOSUID),
+        (libc::MOUNT_ATTR_NODEV, "nodev", MountFlags::NODEV),
+        (libc::MOUNT_ATTR_NOEXEC, "noexec", MountFlags::NOEXEC),
     ];
-    for (attribute, known, flag) in table {
-        if attributes & attribute != 0 || has.contains(known) {
+    let mut flags = MountFlags::BIND;
+    for (attribute, option, flag) in table {
+        if attributes & attribute != 0 || has(option) {
             flags |= flag;
         }
     }
