@@ -184,7 +184,7 @@ impl Drop for Lab {
 /// Sends a signal to a process that may be gone.
 pub fn signal(pid: i32, signal: rustix::process::Signal) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-        drop(rustix::process::kill_process(pid, signal));
+        let _gone = rustix::process::kill_process(pid, signal);
     }
 }
 

@@ -33,9 +33,11 @@ impl Found {
         let is_ours = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.mtime() == MARK);
         let allowed = |path: &PathBuf| {
             let below = writable.iter().filter(|dir| path.starts_with(dir)).max_by_key(|dir| dir.components().count());
+            // Below a protected entry that was there before, what was made has been granted by the test.
             let named = |dir: &PathBuf| {
-                path.strip_prefix(dir).is_ok_and(|rest| {
-                    rest.components().next().is_some_and(|name| PROTECTED.iter().any(|p| name.as_os_str() == *p))
+                let name = path.strip_prefix(dir).ok().and_then(|rest| rest.components().next());
+                name.is_some_and(|name| {
+                    PROTECTED.iter().any(|known| name.as_os_str() == *known) && !self.entries.contains(&dir.join(name))
                 })
             };
             below.is_some_and(|dir| !named(dir)) && !is_ours(path)

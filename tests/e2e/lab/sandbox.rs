@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ringfence::policy::paths::normal;
 use rustix::process::Signal;
 
 use super::found::Found;
@@ -143,9 +144,10 @@ impl<'a> Sandbox<'a> {
 
     /// Where the options let the command make files.
     fn writable(&self) -> Vec<PathBuf> {
-        let of_options = self.options.windows(2).filter(|pair| pair[0] == "--write").map(|pair| self.cwd.join(&pair[1]));
+        let of_options = self.options.windows(2).filter(|pair| pair[0] == "--write").map(|pair| normal(&self.cwd.join(&pair[1])));
         let full = self.options.iter().any(|option| option.to_string_lossy().contains("full-access"));
-        let everything = full.then(|| self.lab.dir.clone());
+        let git = self.options.iter().any(|option| option == "commit");
+        let everything = (full || git).then(|| self.lab.dir.clone());
         of_options.chain([self.cwd.clone(), self.lab.dir.join("work")]).chain(everything).collect()
     }
 }
