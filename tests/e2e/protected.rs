@@ -164,7 +164,11 @@ fn a_link_in_the_place_of_a_protected_name_is_blocked_and_not_followed() {
 #[test]
 fn why_and_plan_tell_what_is_protected() {
     for lab in Lab::every_user(&[]) {
-        let tell = |arguments: &str| lab.sandbox(NONE).without().by(arguments).run([env!("CARGO_BIN_EXE_ringfence")]);
+        let tell = |arguments: &str| {
+            let sandbox = lab.sandbox(NONE).without();
+            let binary = sandbox.binary().to_owned();
+            sandbox.by(arguments).run([binary])
+        };
         let plan = tell("\"$@\" plan -- true");
         plan.assert_works();
         assert!(plan.stdout().contains(".git") && plan.stdout().contains(&lab.path("work")), "{plan}");

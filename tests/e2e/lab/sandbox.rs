@@ -87,6 +87,11 @@ impl<'a> Sandbox<'a> {
         self
     }
 
+    /// The binary under test, for those who start it themselves.
+    pub fn binary(&self) -> &Path {
+        &self.lab.binary
+    }
+
     /// A bash script of the host that starts the sandbox as `"$@"`.
     pub fn by(mut self, script: &str) -> Self {
         self.wrapper = Some(script.to_owned());
