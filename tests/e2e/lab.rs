@@ -10,7 +10,7 @@ mod user;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -122,10 +122,6 @@ impl Lab {
     pub fn content(&self, name: impl AsRef<Path>) -> String {
         let path = self.dir.join(name);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    }
-
-    pub fn mode(&self, name: impl AsRef<Path>) -> u32 {
-        fs::metadata(self.dir.join(name)).unwrap().mode() & 0o7777
     }
 
     pub fn exists(&self, name: impl AsRef<Path>) -> bool {

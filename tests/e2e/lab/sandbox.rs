@@ -158,9 +158,10 @@ impl<'a> Sandbox<'a> {
 }
 
 fn describe(lab: &Lab, argv: &[OsString]) -> String {
-    let line = argv.join(OsStr::new(" ")).to_string_lossy().into_owned();
-    let short: String = line.chars().take(1500).collect();
-    format!("as {} by {}: {short}", lab.user, lab.backend)
+    // Long scripts and long lists of arguments tell nothing.
+    let short = |word: &OsString| word.to_string_lossy().chars().take(400).collect::<String>();
+    let line = argv.iter().map(short).take(40).collect::<Vec<_>>().join(" ");
+    format!("as {} by {}: {line}", lab.user, lab.backend)
 }
 
 /// A sandbox that runs.
