@@ -46,8 +46,11 @@ const WAYS: &[(&str, &str)] = &[
     ("through the working directory of a process", "echo x > /proc/self/cwd/../vault/f"),
     ("extended attribute", "python3 -c \"import os; os.setxattr('$D/f', 'user.x', b'y')\""),
     ("written by a mapping", "python3 -c \"import mmap; f=open('$D/f','r+'); mmap.mmap(f.fileno(),0)[0]=120\""),
-    ("exchanged", "python3 -c \"import ctypes,os; touch=open('mine','w'); l=ctypes.CDLL(None,use_errno=True); \
-        l.renameat2(-100,b'mine',-100,b'$D/f',2)==0 or os._exit(os.write(2,os.strerror(ctypes.get_errno()).encode()))\""),
+    (
+        "exchanged",
+        "python3 -c \"import ctypes,os; touch=open('mine','w'); l=ctypes.CDLL(None,use_errno=True); \
+        l.renameat2(-100,b'mine',-100,b'$D/f',2)==0 or os._exit(os.write(2,os.strerror(ctypes.get_errno()).encode()))\"",
+    ),
 ];
 
 #[test]

@@ -82,7 +82,8 @@ impl Lab {
     /// Makes a directory, and those above it.
     pub fn dir(&self, name: impl AsRef<Path>) -> String {
         let name = name.as_ref();
-        for above in name.ancestors().collect::<Vec<_>>().into_iter().rev().filter(|path| !path.as_os_str().is_empty()) {
+        for above in name.ancestors().collect::<Vec<_>>().into_iter().rev().filter(|path| !path.as_os_str().is_empty())
+        {
             let path = self.dir.join(above);
             if fs::create_dir(&path).is_ok() {
                 self.user.give(&path);

@@ -155,7 +155,8 @@ fn nothing_leads_out_of_the_sandbox_s_network() {
         let outside = lab.sandbox(NONE).without().python(interfaces).stdout();
         assert_eq!(lab.sandbox(["--net", "host"]).python(interfaces).stdout(), outside);
         for kind in ["SOCK_STREAM", "SOCK_DGRAM"] {
-            let connect = format!("import socket; socket.socket(socket.AF_INET, socket.{kind}).connect(('192.0.2.1', 9))");
+            let connect =
+                format!("import socket; socket.socket(socket.AF_INET, socket.{kind}).connect(('192.0.2.1', 9))");
             lab.sandbox(NONE).python(&connect).assert_says("Network is unreachable");
         }
     }

@@ -99,8 +99,7 @@ fn a_denied_path_stays_hidden_under_every_other_name() {
         let file = lab.file("work/dir/secret", "42");
         lab.link("work/alias", &file);
         lab.link("work/way", "dir");
-        let names =
-            ["dir/../dir/secret", "alias", "way/secret", "/proc/self/cwd/dir/secret", "/proc/self/root/$P"];
+        let names = ["dir/../dir/secret", "alias", "way/secret", "/proc/self/cwd/dir/secret", "/proc/self/root/$P"];
         for deny in ["dir/secret", "alias", "way/secret", "dir", "way"] {
             for name in names.map(|name| name.replace("/$P", &file)) {
                 lab.sandbox(["--deny", deny]).run(["cat", &name]).assert_refused();
@@ -134,7 +133,8 @@ fn modify_writes_existing_files_and_makes_and_removes_none() {
         let modify = ["--modify", &dir];
         lab.sandbox(modify).sh("echo new > ../other/f && echo new > ../other/sub/g").assert_works();
         assert_eq!(lab.content("other/f") + &lab.content("other/sub/g"), "new\nnew\n");
-        let changes = ["touch $D/new", "rm -f $D/f", "mv $D/f $D/h", "mkdir $D/new", "ln -s f $D/new", "ln $D/f $D/new"];
+        let changes =
+            ["touch $D/new", "rm -f $D/f", "mv $D/f $D/h", "mkdir $D/new", "ln -s f $D/new", "ln $D/f $D/new"];
         for change in changes.map(|change| change.replace("$D", &dir)) {
             lab.sandbox(modify).sh(&change).assert_refused_for(&dir);
             assert!(lab.exists("other/f") && !lab.exists("other/new") && !lab.exists("other/h"), "{change}");

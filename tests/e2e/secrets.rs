@@ -86,7 +86,8 @@ fn variables_that_look_like_secrets_are_dropped_unless_they_are_named() {
             secrets.iter().chain(&harmless).fold(lab.sandbox(options), |sandbox, name| sandbox.env(name, "v4lue"))
         };
         let names = |text: String| {
-            let mut names: Vec<_> = text.lines().filter_map(|line| line.strip_suffix("=v4lue")).map(str::to_owned).collect();
+            let mut names: Vec<_> =
+                text.lines().filter_map(|line| line.strip_suffix("=v4lue")).map(str::to_owned).collect();
             names.sort();
             names
         };

@@ -69,7 +69,8 @@ pub fn listing(dir: &Path) -> BTreeSet<PathBuf> {
 /// Removes a lab, never through a mount, and the labs' common directory with the last of them.
 pub fn remove(dir: &Path) {
     let points = mounts();
-    let below = points.lines().filter_map(|line| line.split(' ').nth(4)).filter(|path| Path::new(path).starts_with(dir));
+    let below =
+        points.lines().filter_map(|line| line.split(' ').nth(4)).filter(|path| Path::new(path).starts_with(dir));
     for point in below.collect::<Vec<_>>().into_iter().rev() {
         drop(std::process::Command::new("umount").arg(point).status());
     }

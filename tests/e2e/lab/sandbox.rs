@@ -149,7 +149,8 @@ impl<'a> Sandbox<'a> {
 
     /// Where the options let the command make files.
     fn writable(&self) -> Vec<PathBuf> {
-        let of_options = self.options.windows(2).filter(|pair| pair[0] == "--write").map(|pair| normal(&self.cwd.join(&pair[1])));
+        let of_options =
+            self.options.windows(2).filter(|pair| pair[0] == "--write").map(|pair| normal(&self.cwd.join(&pair[1])));
         let full = self.options.iter().any(|option| option.to_string_lossy().contains("full-access"));
         let git = self.options.iter().any(|option| option == "commit");
         let everything = (full || git).then(|| self.lab.dir.clone());
