@@ -1,0 +1,76 @@
+//! What a test needs of the machine. Skips shout, and `RINGFENCE_MUST` makes them failures.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::User;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    UserNamespaces,
+    /// At least this ABI.
+    Landlock(u32),
+    Root,
+    Tool(&'static str),
+    /// A machine without a GPU that could be granted.
+    NoGpu,
+}
+
+/// What nearly every test needs.
+pub const ALWAYS: &[Need] = &[Need::UserNamespaces];
+
+impl Need {
+    fn name(self) -> &'static str {
+        match self {
+            Self::UserNamespaces => "userns",
+            Self::Landlock(_) => "landlock",
+            Self::Root => "root",
+            Self::Tool(name) => name,
+            Self::NoGpu => "no-gpu",
+        }
+    }
+
+    /// Why it is missing.
+    fn missing(self, user: User) -> Option<String> {
+        let (met, why) = match self {
+            Self::UserNamespaces => (namespaces_work(user), format!("{user} may not make user namespaces")),
+            Self::Landlock(abi) => {
+                let have = ringfence::host::kernel::landlock_abi();
+                (have >= abi, format!("Landlock ABI {abi}, this kernel has {have}"))
+            }
+            Self::Root => (User::Caller.is_root(), "the suite runs as an ordinary user".to_owned()),
+            Self::Tool(name) => (is_installed(name), format!("{name} is not installed")),
+            Self::NoGpu => {
+                let found = ["/dev/nvidiactl", "/dev/dxg"].into_iter().find(|path| std::fs::metadata(path).is_ok());
+                (found.is_none(), "this machine has a GPU".to_owned())
+            }
+        };
+        (!met).then_some(why)
+    }
+}
+
+fn namespaces_work(user: User) -> bool {
+    static KNOWN: [OnceLock<bool>; 2] = [OnceLock::new(), OnceLock::new()];
+    *KNOWN[usize::from(user == User::Caller)].get_or_init(|| {
+        let mut unshare = Command::new("unshare");
+        user.becomes(unshare.args(["--user", "--map-root-user", "--mount", "true"]).current_dir("/"));
+        unshare.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    })
+}
+
+fn is_installed(name: &str) -> bool {
+    super::PATH.split(':').any(|directory| std::path::Path::new(directory).join(name).exists())
+}
+
+/// Whether the test can run; says loudly why not.
+pub fn all_met(needs: &[Need], user: User) -> bool {
+    let missing = ALWAYS.iter().chain(needs).find_map(|need| Some((*need, need.missing(user)?)));
+    let Some((need, why)) = missing else { return true };
+    let must = std::env::var("RINGFENCE_MUST").unwrap_or_default();
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(!must.split(',').any(|name| name == need.name()), "RINGFENCE_MUST={}: {why}", need.name());
+    // Past the capture of the test harness: a skip that nobody sees is a lie.
+    drop(writeln!(std::io::stderr(), "SKIPPED {test} for {user}: {why} (RINGFENCE_MUST={})", need.name()));
+    false
+}

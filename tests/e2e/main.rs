@@ -1,0 +1,21 @@
+//! End to end: the real binary, looked at from inside and from outside, on every backend and for every user that this
+//! run may be. Each denial stands next to its control: the same command works with one grant more, or outside.
+//!
+//! A test that cannot run here says so on standard error; `RINGFENCE_MUST=userns,landlock,root,python3` turns that into
+//! a failure.
+
+mod devices;
+mod fs;
+mod git;
+mod input;
+mod lab;
+mod net;
+mod process;
+mod programs;
+mod protected;
+mod rules;
+mod secrets;
+mod signals;
+mod streams;
+mod syscalls;
+mod terminal;
