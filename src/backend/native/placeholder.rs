@@ -52,6 +52,7 @@ fn is_marked(fd: &OwnedFd) -> Result<bool, Errno> {
         FileType::RegularFile => Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777 == 0o444 && stat.st_size <= 2,
         _ => false,
     };
+    #[allow(clippy::useless_conversion, reason = "the field width differs between architectures")]
     Ok(bare && i64::from(stat.st_mtime) == MARK)
 }
 
