@@ -1,4 +1,4 @@
-//! Executes the pages of `docs/`: every ```` ```console ```` block, command by command, in a project directory of its
+//! Executes the README and the pages of `docs/`: every ```` ```console ```` block, command by command, in a project directory of its
 //! own, and compares what it prints.
 //!
 //! A line `$ COMMAND` is run by one bash per page, so variables and files last to the end of the page; `> ` continues a
@@ -11,6 +11,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+#[test]
+fn readme() {
+    run("../README.md", include_str!("../README.md"));
+}
 
 #[test]
 fn demo() {
@@ -116,7 +121,7 @@ fn execute(steps: &[Step], home: &Path) -> Vec<Option<String>> {
         writeln!(script, "{}\nprintf '\\036%d\\036' $?", step.command).unwrap();
     }
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_ringfence"));
-    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binary.parent().unwrap().display());
     let mut bash = Command::new("bash");
     bash.args(["--norc", "-c", &script])
         .current_dir(&project)
