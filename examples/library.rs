@@ -1,4 +1,5 @@
 //! Runs commands in a sandbox from a program of your own: `cargo run --example library`.
+#![allow(clippy::print_stdout, reason = "an example prints what it shows")]
 
 use std::io::{BufRead, BufReader, Error};
 use std::process::Stdio;

@@ -1,4 +1,11 @@
 //! A program that is its own helper.
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops where something is wrong"
+)]
 
 use ringfence::Sandbox;
 

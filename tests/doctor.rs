@@ -1,4 +1,5 @@
 //! `ringfence doctor` on this machine: what it prints, what it exits with, what `--fix` removes and what it leaves.
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

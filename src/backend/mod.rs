@@ -1,5 +1,7 @@
 //! Room 5, *doing it*: takes a [`Plan`] and knows no policy, no discovery, no vendor.
 
+#![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
+
 pub mod confine;
 pub mod native;
 

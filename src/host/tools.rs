@@ -60,17 +60,17 @@ mod tests {
     #[test]
     fn the_first_executable_bwrap_outside_the_workspace_counts() {
         let dir = tempfile::tempdir().unwrap();
-        program(dir.path(), "work/bin/bwrap", 0o755);
+        program(dir.path(), "project/bin/bwrap", 0o755);
         program(dir.path(), "opt/bwrap", 0o644);
         program(dir.path(), "usr/bin/bwrap", 0o755);
         program(dir.path(), "usr/bin/dnf", 0o755);
         std::fs::create_dir(dir.path().join("links")).unwrap();
-        std::os::unix::fs::symlink("/work/bin/bwrap", dir.path().join("links/bwrap")).unwrap();
+        std::os::unix::fs::symlink("/project/bin/bwrap", dir.path().join("links/bwrap")).unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let find = |path: &str| bwrap(&root, OsStr::new(path), Path::new("/work"));
-        let found = find("work/bin:/work/bin:/links:/opt:/missing:/usr/bin").unwrap();
+        let find = |path: &str| bwrap(&root, OsStr::new(path), Path::new("/project"));
+        let found = find("project/bin:/project/bin:/links:/opt:/missing:/usr/bin").unwrap();
         assert_eq!(found, Bwrap { path: "/usr/bin/bwrap".into(), setuid: false });
-        assert_eq!(find("/opt:/work/bin"), None);
+        assert_eq!(find("/opt:/project/bin"), None);
         assert_eq!(install_bwrap(&root), Some("sudo dnf install bubblewrap"));
     }
 }

@@ -190,6 +190,7 @@ fn grant_gpus(policy: &Policy, facts: &Facts, errors: &mut Vec<PlanError>, notes
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "three inputs, and the two lists that every planner adds to")]
 fn confine(
     policy: &Policy,
     facts: &Facts,

@@ -1,6 +1,5 @@
 //! The plan as stable text, for people and snapshots, and as JSON.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -31,16 +30,16 @@ pub fn text(plan: &Plan) -> String {
         if lines.is_empty() {
             continue;
         }
-        let _ = writeln!(out, "{title}");
+        out += &format!("{title}\n");
         let width = lines.iter().map(|line| line.what.len() + line.target.len()).max().unwrap_or(0).min(72);
         for Line { what, target, because } in lines {
             let left = if target.is_empty() { what } else { format!("{what} {target}") };
             let width = width + 1;
-            let _ = writeln!(out, "  {left:<width$}  because {because}");
+            out += &format!("  {left:<width$}  because {because}\n");
         }
     }
     for note in &plan.notes {
-        let _ = writeln!(out, "note: {note}");
+        out += &format!("note: {note}\n");
     }
     out
 }

@@ -94,7 +94,7 @@ impl Builder<'_> {
     }
 
     /// Adds a rule at an existing path.
-    pub fn present(&mut self, rule: &Rule, present: &Present) {
+    pub(super) fn present(&mut self, rule: &Rule, present: &Present) {
         let path = present.path.clone();
         if path.starts_with("/dev") {
             return self.rule_in_dev(rule, present);
@@ -132,7 +132,7 @@ impl Builder<'_> {
     }
 
     /// Plans to block a missing entry, if it turns out to be writable.
-    pub fn block(&mut self, target: PathBuf, shape: Shape, because: Origin) {
+    pub(super) fn block(&mut self, target: PathBuf, shape: Shape, because: Origin) {
         self.blocks.push(MountOp { target, what: Mount::Block { shape }, because });
     }
 
@@ -221,7 +221,7 @@ impl Builder<'_> {
     }
 
     /// Whether the user has a rule of at least this level for exactly this path.
-    pub fn is_named(&self, path: &Path, access: Access) -> bool {
+    pub(super) fn is_named(&self, path: &Path, access: Access) -> bool {
         self.facts.rules.iter().any(|(rule, fact)| {
             let canonical = matches!(fact, PathFact::Present(present) if present.path == path);
             rule.because.is_explicit() && rule.access >= access && (rule.path == path || canonical)

@@ -3,6 +3,15 @@
 //!
 //! A test that cannot run here says so on standard error; `RINGFENCE_MUST=userns,landlock,root,python3` turns that into
 //! a failure.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test stops where something is wrong, and tells what it skips"
+)]
 
 mod devices;
 mod fs;

@@ -54,7 +54,7 @@ fn prepare(
     // Core dumps would write memory, secrets included, where the kernel's core_pattern says.
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(step("switch core dumps off"))?;
-    rustix::process::setrlimit(Resource::Nofile, setup.open_files.clone()).map_err(step("restore the file limit"))?;
+    rustix::process::setrlimit(Resource::Nofile, setup.open_files).map_err(step("restore the file limit"))?;
     if let Some(confinement) = &plan.confinement {
         rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs"))?;
         confine::landlock::restrict(&confinement.landlock).map_err(Failure::Step)?;

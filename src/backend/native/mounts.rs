@@ -14,6 +14,7 @@ use crate::backend::StepError;
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::host::placeholder::is_marked;
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
+use crate::policy::tables::Shape;
 
 /// Applies a mount plan. `ready` is called once, before the first placeholder is looked for.
 ///
@@ -150,6 +151,24 @@ struct Bound {
     mount: OwnedFd,
 }
 
+/// Where a mount goes.
+enum Point {
+    /// On a mount point that is made in a tmpfs of ours.
+    Made(Shape),
+    /// On what is there, if it is what was planned.
+    Planned(Option<FileId>),
+}
+
+impl Point {
+    fn of(make: bool, dir: bool, id: Option<FileId>) -> Self {
+        match (make, dir) {
+            (true, true) => Self::Made(Shape::Dir),
+            (true, false) => Self::Made(Shape::File),
+            (false, _) => Self::Planned(id),
+        }
+    }
+}
+
 struct Applier {
     calls: Calls,
     root: OwnedFd,
@@ -166,33 +185,33 @@ impl Applier {
         let path = op.target.as_path();
         match (&op.what, source) {
             (Mount::Bind { id, dir, make, .. }, Source::Copy { location, copy }) => {
-                self.put(&copy, path, *dir, *make, *id)?;
+                self.put(&copy, path, Point::of(*make, *dir, *id))?;
                 if let Some(location) = location {
                     self.bound.push(Bound { path: path.to_owned(), location, mount: copy.into_fd() });
                 }
                 Ok(())
             }
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
-                self.put(&self.read_only(&location, path, *dir)?, path, *dir, *make, *id)
+                self.put(&self.read_only(&location, path, *dir)?, path, Point::of(*make, *dir, *id))
             }
-            (Mount::Device { .. }, Source::Copy { copy, .. }) => self.put(&copy, path, false, true, None),
+            (Mount::Device { .. }, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Made(Shape::File)),
             (Mount::Pin { id }, Source::Location(location)) => {
-                self.put(&self.read_only(&location, path, false)?, path, false, false, Some(*id))
+                self.put(&self.read_only(&location, path, false)?, path, Point::Planned(Some(*id)))
             }
             (Mount::Mask { id, dir }, _) => {
                 let mask = self.mask(*dir)?;
-                self.put(&mask, path, *dir, false, *id)
+                self.put(&mask, path, Point::Planned(*id))
             }
-            (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, true, false, *id),
+            (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, Point::Planned(*id)),
             (Mount::Block { .. }, _) => self.block(path),
-            (Mount::Tmpfs { mode, make }, _) => self.put(&tmpfs(*mode, path)?, path, true, *make, None),
+            (Mount::Tmpfs { mode, make }, _) => self.put(&tmpfs(*mode, path)?, path, Point::of(*make, true, None)),
             (Mount::Dir, _) => self.make_point(path, true),
             (Mount::Link { to }, _) => self.link(path, to),
             (Mount::Devpts, _) => {
                 let options = [("mode", "620"), ("ptmxmode", "666")];
-                self.put(&filesystem("devpts", &options, path)?, path, true, true, None)
+                self.put(&filesystem("devpts", &options, path)?, path, Point::Made(Shape::Dir))
             }
-            (Mount::Proc, _) => self.put(&filesystem("proc", &[], path)?, path, true, true, None),
+            (Mount::Proc, _) => self.put(&filesystem("proc", &[], path)?, path, Point::Made(Shape::Dir)),
             (Mount::ReadOnly, _) => {
                 let target = self.target(path)?;
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
@@ -210,15 +229,19 @@ impl Applier {
         self.calls.copy(location, path, dir, libc::MOUNT_ATTR_RDONLY & !self.inherited)
     }
 
-    /// Attaches a mount, on a point of ours that is made first, or on what is there and is what was planned.
-    fn put(&self, tree: &Tree, path: &Path, dir: bool, make: bool, id: Option<FileId>) -> Result<(), StepError> {
-        if make {
-            self.make_point(path, dir)?;
-            return tree.attach_at(&self.root, relative(path), path);
+    /// Attaches a mount.
+    fn put(&self, tree: &Tree, path: &Path, on: Point) -> Result<(), StepError> {
+        match on {
+            Point::Made(shape) => {
+                self.make_point(path, shape == Shape::Dir)?;
+                tree.attach_at(&self.root, relative(path), path)
+            }
+            Point::Planned(id) => {
+                let target = self.target(path)?;
+                compare("mount on", &target, id, path)?;
+                tree.attach(&target, path)
+            }
         }
-        let target = self.target(path)?;
-        compare("mount on", &target, id, path)?;
-        tree.attach(&target, path)
     }
 
     fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
@@ -239,7 +262,7 @@ impl Applier {
             })
         };
         let made = match make() {
-            Err(Errno::NOENT) => self.make_above(path).and_then(|()| Ok(make())),
+            Err(Errno::NOENT) => self.make_above(path).map(|()| make()),
             other => Ok(other),
         };
         made?.map_err(|error| StepError::new("make the mount point", Some(path), error))

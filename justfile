@@ -1,0 +1,36 @@
+# What is done often. `just` alone lists it; nothing here is needed that `cargo` or `.ci/run` does not do.
+
+_default:
+    @just --list
+
+# Build the release binary.
+build:
+    cargo build --release
+
+# The tests.
+test *ARGS:
+    cargo test {{ARGS}}
+
+# Everything that a change must pass.
+ci:
+    .ci/run
+
+# Format the code.
+fmt:
+    cargo fmt
+
+# Lints, as in ci.
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# Licences, advisories and bans of dependencies; needs cargo-deny.
+deny:
+    cargo deny check
+
+# Accept what snapshot tests print now. Read the diff: it is the review.
+bless:
+    UPDATE_EXPECT=1 cargo test
+
+# How long a start takes, next to bubblewrap and unshare.
+bench-start RUNS="300":
+    RUNS={{RUNS}} cargo bench --bench start
