@@ -75,7 +75,7 @@ pub struct Flags {
     #[arg(long, value_enum, value_name = "WHICH", help_heading = "Process")]
     backend: Option<Backend>,
     /// The command and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
@@ -143,7 +143,7 @@ impl Flags {
             read: caller.paths(read, "--read"),
             write: caller.paths(write, "--write"),
             modify: caller.paths(modify, "--modify"),
-            deny: caller.paths(deny, "--deny"),
+            deny: caller.globs(deny, "--deny"),
             device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
             unix: caller.paths(unix, "--unix"),
             gpu: said(gpu, "--gpu"),
@@ -172,6 +172,12 @@ impl Caller {
     /// Flags are relative to the working directory; the shell has expanded `~` already.
     fn paths(&self, paths: Vec<PathBuf>, flag: &'static str) -> Vec<Said<PathBuf>> {
         paths.into_iter().map(|path| Said::new(absolute(&path, &self.cwd, None), Origin::Flag(flag))).collect()
+    }
+
+    /// As [`Caller::paths`], where relative globs belong to the workspace.
+    fn globs(&self, paths: Vec<PathBuf>, flag: &'static str) -> Vec<Said<PathBuf>> {
+        let path = |path: PathBuf| load::absolute_or_glob(&path, &self.cwd, None);
+        paths.into_iter().map(|given| Said::new(path(given), Origin::Flag(flag))).collect()
     }
 
     /// `$XDG_CONFIG_HOME/ringfence/config.toml`, if it exists. A file in the workspace is never read unasked: the

@@ -111,6 +111,9 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let narrowed = policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"));
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
     let in_proc = |(path, _): &&(&str, bool)| root.look_at_entry(Path::new(path)).is_some();
+    let hidden = [Path::new("/run"), Path::new("/tmp")];
+    let mut sockets = if confines { sockets::bound(root, &hidden) } else { Vec::new() };
+    sockets.extend(protecting.sockets);
     // Only uid 0 is let through there.
     let of_root = if caller.ids.uid == 0 { tables::PROC_OF_ROOT } else { &[] };
     let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
@@ -125,7 +128,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         nested_bounded: protecting.nested_bounded,
         devices: policy.devices.iter().map(|said| (said.clone(), look_at_node(root, &said.value))).collect(),
         unix: policy.unix.iter().map(|said| (said.clone(), root.look(&said.value))).collect(),
-        sockets: if confines { sockets::bound(root, &[Path::new("/run"), Path::new("/tmp")]) } else { Vec::new() },
+        sockets,
         baseline,
         gpu_reads: existing(root, gpu_reads.iter().map(|(path, _)| *path)),
         proc_entries: of_root.iter().filter(in_proc).copied().collect(),
@@ -211,6 +214,7 @@ struct Protecting {
     repos: Vec<repo::Repo>,
     git_code: Vec<Protected>,
     nested_bounded: bool,
+    sockets: Vec<Present>,
 }
 
 impl Protecting {
@@ -230,11 +234,13 @@ impl Protecting {
             found.names(root, directory, *directory != Path::new("/"));
         }
         if directories.contains(&workspace) {
-            let (nested, bounded) = repo::nested(root, workspace);
-            found.nested_bounded = bounded;
-            for directory in nested {
+            let inside = repo::search(root, workspace);
+            found.nested_bounded = inside.bounded;
+            for directory in inside.repos {
                 found.names(root, &directory, false);
             }
+            let files = inside.sockets.iter().filter_map(|path| root.look_if_present(path)).collect();
+            found.sockets = sockets::bound_among(root, files);
         }
         if policy.git.value == Git::Commit {
             found.interior(root, workspace);

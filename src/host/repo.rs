@@ -13,7 +13,10 @@ use crate::policy::paths::normal;
 
 /// How many directories the search for nested repositories reads at most, breadth first: a bound on the start time.
 /// What lies beyond it is not protected, and the plan says so.
-pub const NESTED_DIRECTORIES: usize = 1024;
+pub const NESTED_DIRECTORIES: usize = 256;
+
+/// Directories that the search leaves out: what tools fill by the thousand and nobody runs git in.
+pub const NOT_SEARCHED: &[&str] = &["node_modules", "target", "__pycache__", ".venv", "venv", ".tox", ".cache"];
 
 /// Largest configuration or pointer file that is read, in bytes.
 const FILE_LIMIT: usize = 64 * 1024;
@@ -113,16 +116,28 @@ fn configured(root: &Root, tree: &Path, file: &Path) -> Vec<(PathFact, &'static 
     found
 }
 
-/// Directories below `tree` that hold a `.git` of their own, breadth first, and whether the bound ended the search.
+/// What the search through a workspace finds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Directories that hold a `.git` of their own.
+    pub repos: Vec<PathBuf>,
+    /// Socket files.
+    pub sockets: Vec<PathBuf>,
+    /// Whether the bound ended the search.
+    pub bounded: bool,
+}
+
+/// Searches the directories below `tree`, breadth first and up to [`NESTED_DIRECTORIES`] of them.
 #[must_use]
-pub fn nested(root: &Root, tree: &Path) -> (Vec<PathBuf>, bool) {
-    let Some(base) = open_directory(&root.real(tree)) else { return (Vec::new(), false) };
+pub fn search(root: &Root, tree: &Path) -> Found {
+    let mut found = Found::default();
+    let Some(base) = open_directory(&root.real(tree)) else { return found };
     let mut queue = VecDeque::from([PathBuf::new()]);
-    let mut found = Vec::new();
     let mut read = 0;
     while let Some(directory) = queue.pop_front() {
         if read == NESTED_DIRECTORIES {
-            return (found, true);
+            found.bounded = true;
+            return found;
         }
         read += 1;
         let opened = if directory.as_os_str().is_empty() { None } else { Some(open_on_same_device(&base, &directory)) };
@@ -135,15 +150,17 @@ pub fn nested(root: &Root, tree: &Path) -> (Vec<PathBuf>, bool) {
         each_entry(fd, |name, kind| {
             if name == b".git" {
                 is_repo = true;
-            } else if kind == FileType::Directory {
+            } else if kind == FileType::Directory && !NOT_SEARCHED.iter().any(|skipped| skipped.as_bytes() == name) {
                 queue.push_back(directory.join(OsStr::from_bytes(name)));
+            } else if kind == FileType::Socket {
+                found.sockets.push(tree.join(&directory).join(OsStr::from_bytes(name)));
             }
         });
         if is_repo && !directory.as_os_str().is_empty() {
-            found.push(tree.join(directory));
+            found.repos.push(tree.join(directory));
         }
     }
-    (found, false)
+    found
 }
 
 /// Opens a directory below `base` without following links or entering another mount.

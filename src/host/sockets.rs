@@ -16,12 +16,35 @@ pub fn bound(root: &Root, hidden: &[&Path]) -> Vec<Present> {
     paths.iter().filter_map(|path| root.look_if_present(path)).filter(|found| found.kind == Kind::Socket).collect()
 }
 
-/// Absolute paths in the eighth column; abstract names start with `@`, unbound sockets have none.
+/// Absolute paths in the eighth column.
 fn paths(text: &[u8]) -> impl Iterator<Item = PathBuf> {
-    text.split(|byte| *byte == b'\n').filter_map(|line| {
-        let at = line.windows(2).position(|pair| pair == b" /")?;
-        Some(PathBuf::from(OsStr::from_bytes(line.get(at + 1..)?)))
+    names(text).filter(|name| name.is_absolute())
+}
+
+/// Names in the eighth column, as they were bound; abstract ones start with `@`, unbound sockets have none.
+fn names(text: &[u8]) -> impl Iterator<Item = PathBuf> {
+    text.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        // Seven columns without blanks, separated by some; the inode is padded to five.
+        let mut rest = line;
+        for _ in 0..7 {
+            let at = rest.iter().position(|byte| *byte == b' ')?;
+            rest = rest.get(at..)?.trim_ascii_start();
+        }
+        (!rest.is_empty() && !rest.starts_with(b"@")).then(|| PathBuf::from(OsStr::from_bytes(rest)))
     })
+}
+
+/// Those of the socket files found in the workspace that somebody may listen on: the kernel tells a relative name as it
+/// was said, without the directory that it is relative to.
+#[must_use]
+pub fn bound_among(root: &Root, files: Vec<Present>) -> Vec<Present> {
+    if files.is_empty() {
+        return files;
+    }
+    let text = std::fs::read(root.real(Path::new("/proc/net/unix"))).unwrap_or_default();
+    let relative: Vec<_> = names(&text).filter(|name| !name.is_absolute()).collect();
+    let listens = |file: &Present| relative.iter().any(|name| name.file_name() == file.path.file_name());
+    files.into_iter().filter(listens).collect()
 }
 
 #[cfg(test)]
@@ -33,7 +56,9 @@ mod tests {
         let text = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 17 /var/lib/x y.sock\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 18 @abstract\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01    20 rel/s\n\
             0000000000000000: 00000003 00000000 00000000 0001 03 19\n";
         assert_eq!(paths(text).collect::<Vec<_>>(), [PathBuf::from("/var/lib/x y.sock")]);
+        assert_eq!(names(text).collect::<Vec<_>>(), ["/var/lib/x y.sock", "rel/s"].map(PathBuf::from));
     }
 }

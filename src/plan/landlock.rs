@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::policy::paths::Access;
 use crate::request::{Net, Origin};
 
-use super::mounts::{Mount, MountOp, Tree, View};
+use super::mounts::{Mount, MountOp, Node, Tree, View};
 
 /// The first ABI whose rules cover everything the wall needs: `refer` (2) and `truncate` (3).
 pub const WALL_ABI: u32 = 3;
@@ -63,7 +63,9 @@ pub fn plan(abi: u32, net: Net, tree: &Tree, ops: &[MountOp], proc: bool) -> Lan
     if proc {
         rules.push(baseline("/proc", Beneath::Modify, "programs name their threads, CUDA's start fails without it"));
     }
-    for (path, node) in tree.iter() {
+    // Anchors add no right: the tree that they lie in has it.
+    let anchor = |node: &Node| node.anchored && matches!(node.because, Origin::Protected(_));
+    for (path, node) in tree.iter().filter(|(_, node)| !anchor(node)) {
         let allow = match node.view {
             View::Host(Access::Write) => Beneath::Write,
             View::Host(Access::Modify) => Beneath::Modify,

@@ -139,6 +139,9 @@ pub struct Node {
     pub kind: Kind,
     /// Who asked.
     pub because: Origin,
+    /// Whether it is bound onto itself even where nothing changes: a mount point cannot be renamed, so nobody can move
+    /// it, and what is protected below it, out of the way.
+    pub anchored: bool,
 }
 
 /// What remains visible of a node after its ancestors: decides what must be mounted.
@@ -188,6 +191,23 @@ impl Tree {
     /// Takes a node out.
     pub fn remove(&mut self, path: &Path) {
         self.nodes.remove(path);
+    }
+
+    /// Anchors the directories between a protected path and the writable tree that it lies in.
+    pub fn anchor_above(&mut self, path: &Path) {
+        let Some((top, node)) = path.parent().and_then(|parent| self.governing(parent)) else { return };
+        if node.ground() != Ground::Writable {
+            return;
+        }
+        let (top, view) = (top.to_owned(), node.view.clone());
+        if let Some(top) = self.nodes.get_mut(&top) {
+            top.anchored = true;
+        }
+        for above in path.ancestors().skip(1).take_while(|above| *above != top) {
+            let because = Origin::Protected("cannot be moved away with what is protected below it".to_owned());
+            let anchor = Node { view: view.clone(), id: None, kind: Kind::Dir, because, anchored: true };
+            self.nodes.entry(above.to_owned()).or_insert(anchor);
+        }
     }
 
     /// The node at exactly this path.
@@ -274,7 +294,11 @@ fn operation(path: &Path, node: &Node, around: Ground, opened: bool) -> Option<M
     let what = match (node.ground(), around) {
         (Ground::Hidden, Ground::Hidden | Ground::Private)
         | (Ground::ReadOnly, Ground::ReadOnly)
-        | (Ground::Writable, Ground::Writable) => return None,
+        | (Ground::Writable, Ground::Writable)
+            if !node.anchored =>
+        {
+            return None;
+        }
         (Ground::Hidden, _) if opened && dir => Mount::Veil { id: node.id },
         (Ground::Hidden, _) => Mount::Mask { id: node.id, dir },
         (Ground::ReadOnly, _) => Mount::Bind { id: node.id, dir, writable: false, make: in_tmpfs },
@@ -294,7 +318,13 @@ mod tests {
     fn ops(rules: &[(&str, View)]) -> String {
         let mut tree = Tree::default();
         for (path, view) in rules {
-            let node = Node { view: view.clone(), id: None, kind: Kind::Dir, because: Origin::Flag("--test") };
+            let node = Node {
+                view: view.clone(),
+                id: None,
+                kind: Kind::Dir,
+                because: Origin::Flag("--test"),
+                anchored: false,
+            };
             tree.insert(path.into(), node);
         }
         let mut text = format!("{:?}\n", tree.root());

@@ -84,12 +84,12 @@ impl Builder<'_> {
 
     fn private(&mut self, path: &str, mode: u32, hides: &'static str) {
         let because = Origin::Baseline(hides);
-        let node = Node { view: View::Private(mode), id: None, kind: Kind::Dir, because };
+        let node = Node { view: View::Private(mode), id: None, kind: Kind::Dir, because, anchored: false };
         self.tree.insert(path.into(), node);
     }
 
     fn node(&mut self, rule: &Rule, path: PathBuf, id: Option<crate::host::paths::FileId>, kind: Kind) {
-        let node = Node { view: View::Host(rule.access), id, kind, because: rule.because.clone() };
+        let node = Node { view: View::Host(rule.access), id, kind, because: rule.because.clone(), anchored: false };
         self.tree.insert(path, node);
     }
 
@@ -319,7 +319,20 @@ impl Builder<'_> {
         }
     }
 
-    fn finish(self) -> Built {
+    /// What is read-only, blocked or pinned in a writable tree must not be moved aside for something else of that name.
+    /// What is hidden may be moved: it stays hidden.
+    fn anchor(&mut self) {
+        let read_only = |(_, node): &(&Path, &Node)| node.view == View::Host(Access::Read);
+        let nodes = self.tree.iter().filter(read_only).map(|(path, _)| path.to_owned());
+        let entries = self.blocks.iter().chain(&self.pins).map(|op| op.target.clone());
+        let protected: Vec<_> = nodes.chain(entries).collect();
+        for path in protected {
+            self.tree.anchor_above(&path);
+        }
+    }
+
+    fn finish(mut self) -> Built {
+        self.anchor();
         let mut ops = Vec::new();
         if self.tree.root() == RootView::Empty {
             ops.extend(root_links(self.facts, &self.tree));

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::env::EnvPolicy;
 use super::gpu::{GpuSyntax, GpuWish};
@@ -233,22 +233,30 @@ fn glob(said: &Said<PathBuf>, workspace: &Path) -> Result<Glob, PolicyError> {
     let Some(written) = said.value.to_str() else {
         return Err(refuse("is not UTF-8"));
     };
-    // A path on disk may hold the metacharacters; only what follows the first one is a pattern.
-    let whole = if said.value.is_absolute() { said.value.clone() } else { workspace.join(written) };
-    let mut base = PathBuf::new();
-    for part in whole.components() {
+    // A relative glob starts in the workspace, whose own name may hold metacharacters and is no part of the pattern.
+    let mut base = if said.value.is_absolute() { PathBuf::from("/") } else { workspace.to_owned() };
+    let mut parts = said.value.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    let mut rest = Vec::new();
+    for part in parts.by_ref() {
         if has_metacharacters(part.as_os_str()) {
+            rest.push(part);
             break;
         }
         base.push(part);
+    }
+    rest.extend(parts);
+    if rest.contains(&Component::ParentDir) {
+        return Err(refuse("has `..` behind a metacharacter"));
     }
     let base = normal(&base);
     if base == Path::new("/") {
         return Err(refuse("would have to be searched for on the whole machine"));
     }
-    let Some(pattern) = whole.to_str() else {
+    let Some(base_text) = base.to_str() else {
         return Err(refuse("starts in a directory whose name is not UTF-8"));
     };
+    let rest: PathBuf = rest.into_iter().collect();
+    let pattern = &format!("{}/{}", globset::escape(base_text), rest.display());
     super::globs::compile(pattern).map_err(|why| refuse(&why))?;
     Ok(Glob { pattern: pattern.to_owned(), base, written: written.to_owned(), because: said.by.clone() })
 }
@@ -293,4 +301,34 @@ pub fn secret_rules(homes: &[PathBuf]) -> Vec<Rule> {
         homes.iter().flat_map(|home| tables::HOME_SECRETS.iter().map(|(name, what)| (home.join(name), *what)));
     let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
     of_home.chain(of_system).map(|(path, what)| rule(path, what)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(written: &str) -> Result<(String, PathBuf), String> {
+        let said = Said::new(PathBuf::from(written), Origin::Flag("--deny"));
+        match glob(&said, Path::new("/w/we[i]rd")) {
+            Ok(glob) => Ok((glob.pattern, glob.base)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn globs_lose_their_dots_and_keep_the_workspace_as_it_is() {
+        let table = [
+            ("**/.env", "/w/we[[]i[]]rd/**/.env", "/w/we[i]rd"),
+            ("./**/.env", "/w/we[[]i[]]rd/**/.env", "/w/we[i]rd"),
+            ("../other/*.pem", "/w/other/*.pem", "/w/other"),
+            ("/a/./b//*.pem", "/a/b/*.pem", "/a/b"),
+            ("/a/b/../*.pem", "/a/*.pem", "/a"),
+        ];
+        for (written, pattern, base) in table {
+            assert_eq!(expand(written), Ok((pattern.to_owned(), base.into())), "{written}");
+        }
+        for written in ["/*.pem", "/**/x", "../../../*", "a/*/../b", "[z-a]"] {
+            assert!(expand(written).is_err(), "{written}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Allow, Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
-use crate::policy::paths::Access;
+use crate::policy::paths::{Access, has_metacharacters};
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,14 +97,16 @@ pub fn file(path: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
 /// # Errors
 /// [`LoadError::Parse`].
 pub fn parse(text: &str, path: &Path, base: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
-    let source = Source { text, path, base, home };
+    let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let source = Source { newlines, path, base, home };
     let file: File =
         toml::from_str(text).map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
     source.request(file)
 }
 
 struct Source<'a> {
-    text: &'a str,
+    /// Where lines end, ascending: a file of ten thousand rules asks ten thousand times.
+    newlines: Vec<usize>,
     path: &'a Path,
     base: &'a Path,
     home: Option<&'a Path>,
@@ -112,8 +114,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        self.newlines.partition_point(|at| *at < span.start) + 1
     }
 
     fn error(&self, span: Range<usize>, message: String) -> LoadError {
@@ -131,6 +132,11 @@ impl Source<'_> {
 
     fn paths(&self, values: Vec<Spanned<PathBuf>>) -> Vec<Said<PathBuf>> {
         values.into_iter().map(|value| self.path(self.said(value))).collect()
+    }
+
+    fn globs(&self, values: Vec<Spanned<PathBuf>>) -> Vec<Said<PathBuf>> {
+        let path = |said: Said<PathBuf>| Said::new(absolute_or_glob(&said.value, self.base, self.home), said.by);
+        values.into_iter().map(|value| path(self.said(value))).collect()
     }
 
     fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
@@ -164,7 +170,7 @@ impl Source<'_> {
             read: self.paths(read),
             write: self.paths(write),
             modify: self.paths(modify),
-            deny: self.paths(deny),
+            deny: self.globs(deny),
             device: self.all(device),
             unix: self.paths(unix),
             gpu: self.gpu(gpu, gpu_passthrough)?,
@@ -181,7 +187,11 @@ impl Source<'_> {
         };
         for (path, access) in paths {
             let said = self.said(path);
-            let path = self.path(Said::new(PathBuf::from(said.value), said.by));
+            let path = Said::new(PathBuf::from(said.value), said.by);
+            let path = match access {
+                Access::None => Said::new(absolute_or_glob(&path.value, self.base, self.home), path.by),
+                Access::Read | Access::Modify | Access::Write => self.path(path),
+            };
             match access {
                 Access::None => request.deny.push(path),
                 Access::Read => request.read.push(path),
@@ -221,8 +231,14 @@ impl Source<'_> {
     }
 }
 
-/// Makes a path absolute: `~/` is the home directory, everything else relative is below `base`. Globs keep their
-/// metacharacters.
+/// As [`absolute`], but a relative glob stays relative: it is searched for in the workspace, whoever wrote it.
+#[must_use]
+pub fn absolute_or_glob(path: &Path, base: &Path, home: Option<&Path>) -> PathBuf {
+    let relative = !path.is_absolute() && !path.starts_with("~");
+    if relative && has_metacharacters(path.as_os_str()) { path.to_owned() } else { absolute(path, base, home) }
+}
+
+/// Makes a path absolute: `~/` is the home directory, everything else relative is below `base`.
 #[must_use]
 pub fn absolute(path: &Path, base: &Path, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~"), home) {

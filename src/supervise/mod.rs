@@ -43,6 +43,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
     let signals = Signals::watch()?;
     let terminal = Terminal::of_caller();
     let child = backend::spawn(plan, terminal.settings())?;
+    release_streams(&terminal);
     let deadline = plan.process.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut run = Running { child, signals, terminal, deadline, kill_at: None, timed_out: false, ending: None };
     loop {
@@ -57,6 +58,14 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
             Event::JanitorGone(report) => run.give_up(report),
             Event::Gone => return run.finish(plan),
         }
+    }
+}
+
+/// A pipe must close when the command closes it: what is no terminal is not held here any longer. Standard error stays,
+/// for our own words at the end.
+fn release_streams(terminal: &Terminal) {
+    for number in [0, 1].into_iter().filter(|number| !terminal.uses(*number)) {
+        crate::sys::ignore(crate::sys::fd::replace_by_null(number));
     }
 }
 

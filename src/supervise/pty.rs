@@ -42,6 +42,12 @@ impl Terminal {
         Self { input, output, settings, raw: false, master: None, pending: Vec::new() }
     }
 
+    /// Whether a standard stream of the caller is a terminal.
+    pub fn uses(&self, number: i32) -> bool {
+        use std::os::fd::AsRawFd;
+        [self.input, self.output].into_iter().flatten().any(|fd| fd.as_raw_fd() == number)
+    }
+
     /// The caller's settings.
     pub fn settings(&self) -> Option<Settings> {
         self.settings.clone()

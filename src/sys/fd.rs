@@ -44,6 +44,16 @@ pub fn duplicate_onto(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Puts `/dev/null` in the place of a descriptor.
+///
+/// # Errors
+/// As open(2) and dup2(2).
+pub fn replace_by_null(target: RawFd) -> io::Result<()> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
+    duplicate_onto(std::os::fd::AsFd::as_fd(&null), target)
+}
+
 /// Clears `FD_CLOEXEC`.
 ///
 /// # Errors

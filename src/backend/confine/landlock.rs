@@ -1,6 +1,6 @@
 //! Landlock: translates the planned wall for the landlock crate.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -39,11 +39,12 @@ fn rights(beneath: Beneath, abi: ABI) -> BitFlags<AccessFs> {
     }
 }
 
-/// Puts the calling thread behind the wall; `no_new_privs` must be set.
+/// Puts the calling thread behind the wall; `no_new_privs` must be set. `readable` are open files that no path leads to
+/// and that may be opened again for reading, as `/dev/stdin` is.
 ///
 /// # Errors
 /// Any rule that the kernel does not take: nothing is enforced by halves.
-pub fn restrict(plan: &LandlockPlan) -> Result<(), StepError> {
+pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
     let LandlockPlan { abi: version, rules, scope_abstract } = plan;
     if *version == 0 {
         return Ok(());
@@ -61,6 +62,12 @@ pub fn restrict(plan: &LandlockPlan) -> Result<(), StepError> {
     let mut created = ruleset.create().map_err(fail)?;
     for rule in rules {
         let Some((fd, allowed)) = open(rule, abi)? else { continue };
+        created = created.add_rule(PathBeneath::new(fd, allowed)).map_err(fail)?;
+    }
+    for fd in readable {
+        let directory = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+        let read = rights(Beneath::Read, abi);
+        let allowed = if directory { read } else { read & AccessFs::from_file(abi) };
         created = created.add_rule(PathBeneath::new(fd, allowed)).map_err(fail)?;
     }
     created.restrict_self().map_err(fail)?;

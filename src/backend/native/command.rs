@@ -50,14 +50,19 @@ fn prepare(
         let group: Pid = rustix::process::getpgrp();
         rustix::termios::tcsetpgrp(terminal, group).map_err(step("become the terminal's foreground group"))?;
     }
-    connect_streams(setup, streams, terminal).map_err(Failure::Step)?;
+    connect_streams(setup, streams.as_ref(), terminal).map_err(Failure::Step)?;
     // Core dumps would write memory, secrets included, where the kernel's core_pattern says.
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(step("switch core dumps off"))?;
     rustix::process::setrlimit(Resource::Nofile, setup.open_files).map_err(step("restore the file limit"))?;
     if let Some(confinement) = &plan.confinement {
+        let reopened = setup.streams.iter().zip(streams.iter().flatten());
+        let readable: Vec<_> = reopened
+            .filter(|(stream, _)| matches!(stream, Stream::ReadOnly { .. }))
+            .filter_map(|(_, fd)| fd.as_ref().map(AsFd::as_fd))
+            .collect();
         rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs"))?;
-        confine::landlock::restrict(&confinement.landlock).map_err(Failure::Step)?;
+        confine::landlock::restrict(&confinement.landlock, &readable).map_err(Failure::Step)?;
         for fd in &plan.process.pass_fd {
             sys::fd::keep_across_exec(*fd)
                 .map_err(|error| Failure::Step(StepError::new("pass a descriptor", None, error)))?;
@@ -86,9 +91,9 @@ fn restore_signals(mask: &SignalSet) {
     let _ours = mask.block_only();
 }
 
-fn connect_streams(setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>) -> Result<(), StepError> {
+fn connect_streams(setup: &Setup, streams: Option<&Streams>, terminal: Option<&OwnedFd>) -> Result<(), StepError> {
     let Some(streams) = streams else { return Ok(()) };
-    for ((number, opened), stream) in (0..).zip(&streams).zip(&setup.streams) {
+    for ((number, opened), stream) in (0..).zip(streams).zip(&setup.streams) {
         let source = match stream {
             Stream::Keep => continue,
             Stream::Terminal => terminal.map(AsFd::as_fd),

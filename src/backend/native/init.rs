@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 use rustix::termios::OptionalActions;
 
 use super::command::{self, Streams};
@@ -31,8 +31,9 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     let kept: Vec<_> = plan.process.pass_fd.iter().copied().chain([control.as_raw_fd()]).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     die_with_parent()?;
+    let mut early = Vec::new();
     let streams = match &plan.confinement {
-        Some(confinement) => Some(enter(confinement, setup, control)?),
+        Some(confinement) => Some(enter(confinement, setup, control, &mut early)?),
         None => None,
     };
     let cwd = &plan.process.cwd;
@@ -61,12 +62,22 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     drop(streams);
     drop(terminal);
     release_streams();
+    // Both sides say it: whoever comes first, signals to the group reach the command from now on.
+    sys::ignore(rustix::process::setpgid(Pid::from_raw(command), Pid::from_raw(command)));
+    for signal in early {
+        sys::ignore(sys::signal::send(command, true, signal));
+    }
     serve(command, &signals, control);
     Ok(())
 }
 
 /// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.
-fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<Streams, StepError> {
+fn enter(
+    confinement: &Confinement,
+    setup: &Setup,
+    control: &OwnedFd,
+    early: &mut Vec<i32>,
+) -> Result<Streams, StepError> {
     let Confinement { uid, gid, net, mounts, landlock: _, syscalls: _ } = confinement;
     map_ids(*uid, *gid)?;
     if *net == Net::None {
@@ -78,9 +89,15 @@ fn enter(confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<
             *slot = Some(stdio::open_read_only(path, *id, *dir, *offset)?);
         }
     }
-    mounts::apply(mounts, &mut || match next_order(control.as_fd()) {
-        Some(Order::Go) => Ok(()),
-        _ => Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE }),
+    mounts::apply(mounts, &mut || {
+        loop {
+            match next_order(control.as_fd()) {
+                Some(Order::Go) => return Ok(()),
+                // The command will get it when there is one.
+                Some(Order::Signal(signal)) => early.push(signal),
+                None => return Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE }),
+            }
+        }
     })?;
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::Node(path, flags) = stream {

@@ -113,7 +113,11 @@ fn early_copy(calls: Calls, op: &MountOp, location: Option<OwnedFd>) -> Result<S
             let copy = calls.copy(&location, path, dir, libc::MOUNT_ATTR_NODEV)?;
             Ok(Source::Copy { location: dir.then_some(location), copy })
         }
-        Mount::Device { .. } => calls.copy(&location, path, false, 0).map(|copy| Source::Copy { location: None, copy }),
+        Mount::Device { .. } => {
+            // A device can be written to on a read-only mount; its owner, mode and times cannot be changed there.
+            let copy = calls.copy(&location, path, false, libc::MOUNT_ATTR_RDONLY)?;
+            Ok(Source::Copy { location: None, copy })
+        }
         _ => Ok(Source::Location(location)),
     }
 }

@@ -14,7 +14,8 @@ use rustix::net::AddressFamily;
 use super::STDIO;
 use crate::backend::StepError;
 use crate::host::paths::{FileId, Kind, fd_path, id_of, kind_of};
-use crate::plan::Plan;
+use crate::plan::mounts::{Mount, MountOp};
+use crate::plan::{Confinement, Plan};
 use crate::request::Net;
 use crate::sys;
 
@@ -48,50 +49,58 @@ pub fn classify(plan: &Plan) -> Result<[Stream; 3], StepError> {
     let Some(confinement) = &plan.confinement else {
         return Ok([Stream::Keep, Stream::Keep, Stream::Keep]);
     };
-    let wall = confinement.landlock.abi > 0;
-    let net = confinement.net;
-    let granted: Vec<_> = confinement
-        .mounts
-        .ops
-        .iter()
-        .filter_map(|op| match op.what {
-            crate::plan::mounts::Mount::Device { major, minor } => Some((major, minor)),
-            _ => None,
-        })
-        .collect();
-    Ok([one(0, wall, net, &granted)?, one(1, wall, net, &granted)?, one(2, wall, net, &granted)?])
+    let around = Around(confinement);
+    Ok([around.decide(0)?, around.decide(1)?, around.decide(2)?])
 }
 
-fn one(number: i32, wall: bool, net: Net, granted: &[(u32, u32)]) -> Result<Stream, StepError> {
-    let Some(fd) = sys::fd::borrow_if_open(number) else {
-        return Ok(Stream::Node("/dev/null", if number == 0 { OFlags::RDONLY } else { OFlags::WRONLY }));
-    };
-    let name = Path::new(["standard input", "standard output", "standard error"][usize::try_from(number).unwrap_or(0)]);
-    let refuse = |errno| StepError { step: STDIO.into(), path: Some(name.to_owned()), errno };
-    let stat = rustix::fs::fstat(fd).map_err(|errno| StepError::new(STDIO, Some(name), errno))?;
-    let flags = rustix::fs::fcntl_getfl(fd).map_err(|errno| StepError::new(STDIO, Some(name), errno))?;
-    if flags.contains(OFlags::PATH) {
-        return Err(refuse(libc::EBADF));
+/// What the streams are judged by.
+struct Around<'a>(&'a Confinement);
+
+impl Around<'_> {
+    /// Whether a device is there for the command anyway.
+    fn grants(&self, number: (u32, u32)) -> bool {
+        self.0.mounts.ops.iter().any(|op| matches!(op.what, Mount::Device { major, minor } if (major, minor) == number))
     }
-    let reads_only = flags & OFlags::RWMODE == OFlags::RDONLY;
-    match kind_of(&stat) {
-        Kind::Fifo => Ok(Stream::Keep),
-        Kind::Char { .. } if rustix::termios::isatty(fd) => Ok(Stream::Terminal),
-        Kind::Char { major, minor } => match node(major, minor) {
-            Some(path) => Ok(Stream::Node(path, flags & (OFlags::RWMODE | OFlags::APPEND))),
-            None if granted.contains(&(major, minor)) => Ok(Stream::Keep),
-            None => Err(refuse(libc::EPERM)),
-        },
-        Kind::Socket if net == Net::Host || is_unix(fd) => Ok(Stream::Keep),
-        // An internet socket of the host could be connected elsewhere from inside.
-        Kind::Socket => Err(refuse(libc::EPERM)),
-        Kind::Block => Err(refuse(libc::EPERM)),
-        // Deleted, as the files of here-documents are, or never named (memfd): nobody else finds it by its name.
-        Kind::File if stat.st_nlink == 0 => Ok(Stream::Keep),
-        Kind::File if !reads_only && wall => Ok(Stream::Keep),
-        Kind::File if !reads_only => Err(refuse(libc::EPERM)),
-        kind => {
-            read_only(fd, kind == Kind::Dir, id_of(&stat)).map_err(|errno| StepError::new(STDIO, Some(name), errno))
+
+    /// Whether the plan hides the file that a descriptor is open on: through it, it could be read.
+    fn hides(&self, fd: BorrowedFd<'_>) -> bool {
+        let Ok(path) = fd_path(fd) else { return true };
+        let hiding = |op: &MountOp| matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
+        self.0.mounts.ops.iter().any(|op| hiding(op) && path.starts_with(&op.target))
+    }
+
+    fn decide(&self, number: i32) -> Result<Stream, StepError> {
+        let Some(fd) = sys::fd::borrow_if_open(number) else {
+            return Ok(Stream::Node("/dev/null", if number == 0 { OFlags::RDONLY } else { OFlags::WRONLY }));
+        };
+        let name =
+            Path::new(["standard input", "standard output", "standard error"][usize::try_from(number).unwrap_or(0)]);
+        let refuse = |errno| StepError { step: STDIO.into(), path: Some(name.to_owned()), errno };
+        let stat = rustix::fs::fstat(fd).map_err(|errno| StepError::new(STDIO, Some(name), errno))?;
+        let flags = rustix::fs::fcntl_getfl(fd).map_err(|errno| StepError::new(STDIO, Some(name), errno))?;
+        if flags.contains(OFlags::PATH) {
+            return Err(refuse(libc::EBADF));
+        }
+        let reads_only = flags & OFlags::RWMODE == OFlags::RDONLY;
+        match kind_of(&stat) {
+            Kind::Fifo => Ok(Stream::Keep),
+            Kind::Char { .. } if rustix::termios::isatty(fd) => Ok(Stream::Terminal),
+            Kind::Char { major, minor } => match node(major, minor) {
+                Some(path) => Ok(Stream::Node(path, flags & (OFlags::RWMODE | OFlags::APPEND))),
+                None if self.grants((major, minor)) => Ok(Stream::Keep),
+                None => Err(refuse(libc::EPERM)),
+            },
+            Kind::Socket if self.0.net == Net::Host || is_unix(fd) => Ok(Stream::Keep),
+            // An internet socket of the host could be connected elsewhere from inside.
+            Kind::Socket => Err(refuse(libc::EPERM)),
+            Kind::Block => Err(refuse(libc::EPERM)),
+            // Deleted, as the files of here-documents are, or never named (memfd): nobody else finds it by its name.
+            Kind::File if stat.st_nlink == 0 => Ok(Stream::Keep),
+            Kind::File if !reads_only && self.0.landlock.abi > 0 && !self.hides(fd) => Ok(Stream::Keep),
+            Kind::File if !reads_only => Err(refuse(libc::EPERM)),
+            kind => {
+                read_only(fd, kind == Kind::Dir, id_of(&stat)).map_err(|errno| StepError::new(STDIO, Some(name), errno))
+            }
         }
     }
 }
