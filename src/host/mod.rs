@@ -8,6 +8,7 @@ pub mod mountinfo;
 mod names;
 pub mod paths;
 pub mod placeholder;
+mod read;
 pub mod repo;
 pub mod sockets;
 pub mod tools;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::policy::paths::{Access, Rule};
 use crate::policy::{Policy, check, tables};
-use crate::request::{Git, Said};
+use crate::request::{Git, Origin, Said};
 use paths::{Kind, PathFact, Present, Root};
 
 /// What the plan needs to know about the machine.
@@ -59,8 +60,6 @@ pub struct Facts {
     pub baseline: Vec<Present>,
     /// What a GPU process reads besides its libraries, where the root is narrowed.
     pub gpu_reads: Vec<Present>,
-    /// Entries of procfs that exist, from [`tables::PROC_OF_ROOT`].
-    pub proc_entries: Vec<(&'static str, bool)>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
@@ -110,12 +109,9 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
     let narrowed = policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"));
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
-    let in_proc = |(path, _): &&(&str, bool)| root.look_at_entry(Path::new(path)).is_some();
     let hidden = [Path::new("/run"), Path::new("/tmp")];
     let mut sockets = if confines { sockets::bound(root, &hidden) } else { Vec::new() };
     sockets.extend(protecting.sockets);
-    // Only uid 0 is let through there.
-    let of_root = if caller.ids.uid == 0 { tables::PROC_OF_ROOT } else { &[] };
     let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
     Ok(Facts {
         secrets: if confines { secrets(root, &caller.homes) } else { Vec::new() },
@@ -131,7 +127,6 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         sockets,
         baseline,
         gpu_reads: existing(root, gpu_reads.iter().map(|(path, _)| *path)),
-        proc_entries: of_root.iter().filter(in_proc).copied().collect(),
         gpus,
         landlock_abi: kernel::landlock_abi(),
         caller,
@@ -173,6 +168,7 @@ fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
         .into_iter()
         .filter(|rule| listed.iter().all(|names| names.may_hold(&rule.path)))
         .filter_map(|rule| root.look_if_present(&rule.path).map(|present| (rule, present)))
+        .chain(kernel_internals(root))
         .collect()
 }
 
@@ -193,7 +189,7 @@ fn aliases(root: &Root, rules: &[(Rule, PathFact)]) -> Vec<(Rule, Present)> {
     if denied.is_empty() {
         return Vec::new();
     }
-    let table = std::fs::read(root.real(Path::new("/proc/self/mountinfo"))).unwrap_or_default();
+    let table = read::whole(&root.real(Path::new("/proc/self/mountinfo"))).unwrap_or_default();
     let table = mountinfo::parse(&table);
     let mut found = Vec::new();
     for (rule, present) in denied {
@@ -206,6 +202,16 @@ fn aliases(root: &Root, rules: &[(Rule, PathFact)]) -> Vec<(Rule, Present)> {
         }
     }
     found
+}
+
+/// File systems of kernel internals, where they are mounted.
+fn kernel_internals(root: &Root) -> impl Iterator<Item = (Rule, Present)> {
+    let sys = root.look_at_entry(Path::new("/sys")).map(|(id, _)| id.dev);
+    tables::KERNEL_INTERNALS.iter().filter_map(move |path| {
+        let (id, kind) = root.look_at_entry(Path::new(path)).filter(|(id, _)| Some(id.dev) != sys)?;
+        let rule = Rule { path: path.into(), access: Access::None, because: Origin::Secret("kernel internals") };
+        Some((rule, Present { path: path.into(), id, kind, link: None }))
+    })
 }
 
 #[derive(Default)]
@@ -250,7 +256,11 @@ impl Protecting {
 
     fn names(&mut self, root: &Root, directory: &Path, block_missing: bool) {
         for (name, why) in tables::PROTECTED_NAMES {
-            let fact = placeholder::seen_through(root, root.look_at_child(directory, Path::new(name)));
+            let fact = match root.look_at_child(directory, Path::new(name)) {
+                // The directory itself was just found: no placeholder stands in its place.
+                missing @ PathFact::Missing { .. } => missing,
+                fact => placeholder::seen_through(root, fact),
+            };
             if *name == ".git" {
                 self.repos.extend(repo::read(root, directory, &fact));
             }

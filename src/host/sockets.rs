@@ -5,11 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::paths::{Kind, Present, Root};
+use super::read;
 
 /// The sockets bound now outside `hidden` directories, from `/proc/net/unix` (proc(5)).
 #[must_use]
 pub fn bound(root: &Root, hidden: &[&Path]) -> Vec<Present> {
-    let text = std::fs::read(root.real(Path::new("/proc/net/unix"))).unwrap_or_default();
+    let text = read::whole(&root.real(Path::new("/proc/net/unix"))).unwrap_or_default();
     let mut paths: Vec<_> = paths(&text).filter(|path| !hidden.iter().any(|dir| path.starts_with(dir))).collect();
     paths.sort();
     paths.dedup();
@@ -41,7 +42,7 @@ pub fn bound_among(root: &Root, files: Vec<Present>) -> Vec<Present> {
     if files.is_empty() {
         return files;
     }
-    let text = std::fs::read(root.real(Path::new("/proc/net/unix"))).unwrap_or_default();
+    let text = read::whole(&root.real(Path::new("/proc/net/unix"))).unwrap_or_default();
     let relative: Vec<_> = names(&text).filter(|name| !name.is_absolute()).collect();
     let listens = |file: &Present| relative.iter().any(|name| name.file_name() == file.path.file_name());
     files.into_iter().filter(listens).collect()

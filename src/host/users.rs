@@ -15,7 +15,7 @@ use super::paths::Root;
 pub fn caller(root: &Root, home: Option<&OsStr>) -> Caller {
     let CallerIds { uid, gid, groups } = ids();
     let mut homes: Vec<PathBuf> = home.map(PathBuf::from).into_iter().filter(|home| home.is_absolute()).collect();
-    let database = std::fs::read(root.real(Path::new("/etc/passwd"))).unwrap_or_default();
+    let database = super::read::whole(&root.real(Path::new("/etc/passwd"))).unwrap_or_default();
     if let Some(home) = home_of(&database, uid).filter(|home| home != Path::new("/") && !homes.contains(home)) {
         homes.push(home);
     }

@@ -57,7 +57,7 @@ pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, asked: Vec<Mo
     let mut ops = vec![MountOp { target: "/proc".into(), what: Mount::Proc, because }];
     if facts.caller.ids.uid == 0 {
         let because = Origin::Baseline("uid 0 may write it without any capability");
-        for (path, dir) in &facts.proc_entries {
+        for (path, dir) in tables::PROC_OF_ROOT {
             let what = if *dir { Mount::ReadOnly } else { Mount::Mask { id: None, dir: false } };
             ops.push(MountOp { target: path.into(), what, because: because.clone() });
         }

@@ -146,14 +146,14 @@ pub const SYSTEM_SECRETS: &[(&str, &str)] = &[
     ("/var/lib/containerd", "containers' file systems"),
     ("/var/lib/kubelet", "pods' secrets"),
     ("/var/spool/cron", "cron tables"),
-    ("/var/spool/mail", "mail"),
     ("/var/mail", "mail"),
     ("/proc/keys", "names of kernel keys"),
-    ("/sys/kernel/debug", "kernel internals"),
-    ("/sys/kernel/tracing", "kernel internals"),
     ("/sys/firmware", "firmware tables and variables"),
-    ("/sys/fs/pstore", "crash logs of the kernel"),
 ];
+
+/// Mount points in `/sys` that hold kernel internals when something is mounted there.
+pub const KERNEL_INTERNALS: &[&str] =
+    &["/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security", "/sys/fs/pstore", "/sys/fs/bpf"];
 
 /// Entries of the host's `/run` that stay readable in the private one, and who needs them.
 pub const RUN_KEPT: &[(&str, &str)] = &[

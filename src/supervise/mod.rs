@@ -51,7 +51,11 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
             Event::Signal(signal) => run.pass_on(signal),
             Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
             Event::Report(Report::Stopped(_)) => run.stop(),
-            Event::Report(Report::Ended(status)) => run.end(Ending::of_status(status)),
+            // Init exits right after this word: waiting for it needs no further event.
+            Event::Report(Report::Ended(status)) => {
+                run.end(Ending::of_status(status));
+                return run.finish(plan);
+            }
             Event::Report(Report::NotExecuted(error)) => run.end(Ending::NotExecuted(error)),
             Event::Report(Report::Failed(error)) => run.end(Ending::Failed(error)),
             Event::Clock => run.clock(),
@@ -178,9 +182,9 @@ impl Running {
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
+        self.child.finish(plan);
         self.terminal.drain();
         self.terminal.restore();
-        self.child.finish(plan);
         match self.ending.unwrap_or(Ending::Signal(libc::SIGKILL)) {
             Ending::Failed(error) => Err(error),
             ending => Ok(Outcome { ending, timed_out: self.timed_out }),

@@ -79,6 +79,12 @@ pub fn set_default(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN installs no handler code; a bad number gives an error and changes nothing.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
 /// Sends a signal to a process group, or to the process where `group` is false.
 ///
 /// # Errors

@@ -23,15 +23,17 @@ use crate::policy::tables::Shape;
 pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>) -> Result<(), StepError> {
     let MountPlan { root, ops } = plan;
     let host = open("open", Path::new("/"), OFlags::DIRECTORY)?;
-    let opened: Vec<_> = ops.iter().map(source).collect::<Result<_, _>>()?;
-    // Every mount and every copy made from now on is private and nosuid.
-    let calls = change_all(&host, Path::new("/"), libc::MOUNT_ATTR_NOSUID)?;
-    let sources: Vec<_> = ops.iter().zip(opened).map(|(op, fd)| early_copy(calls, op, fd)).collect::<Result<_, _>>()?;
+    let early: Vec<_> = ops.iter().map(early).collect::<Result<_, _>>()?;
+    // What is copied from now on is private, nosuid and, below a read-only root, read-only.
     let inherited = match root {
-        RootView::HostReadOnly | RootView::Empty => libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY,
-        RootView::HostWritable => libc::MOUNT_ATTR_NODEV,
+        RootView::HostReadOnly | RootView::Empty => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_RDONLY,
+        RootView::HostWritable => libc::MOUNT_ATTR_NOSUID,
     };
-    change_all(&host, Path::new("/"), inherited)?;
+    let calls = change_all(&host, Path::new("/"), inherited)?;
+    let sources: Vec<_> =
+        ops.iter().zip(early).map(|(op, early)| source(calls, op, early, inherited)).collect::<Result<_, _>>()?;
+    // Devices are copied; the rest of the host's need not be usable.
+    change_all(&host, Path::new("/"), libc::MOUNT_ATTR_NODEV)?;
     let root_fd = match root {
         RootView::HostReadOnly | RootView::HostWritable => host,
         RootView::Empty => {
@@ -62,36 +64,44 @@ fn open(step: &'static str, path: &Path, extra: OFlags) -> Result<OwnedFd, StepE
         .map_err(|error| StepError::new(step, Some(path), error))
 }
 
-/// What an operation takes from the host.
-enum Source {
+/// What an operation takes from the host before the root changes.
+enum Early {
     /// Nothing.
-    None,
+    Nothing,
     /// The location, from which a read-only copy will be made.
     Location(OwnedFd),
-    /// A copy that can be written to or holds a usable device; of a directory, its location too.
+    /// The location and a copy that can be written to.
+    Writable(OwnedFd, Tree),
+}
+
+/// What an operation mounts.
+enum Source {
+    /// Something of our own.
+    Nothing,
+    /// A read-only copy of this location, made when it is needed.
+    Location(OwnedFd),
+    /// A copy; of a writable directory, its location too.
     Copy { location: Option<OwnedFd>, copy: Tree },
 }
 
-/// Opens and compares what an operation binds, while nothing of ours covers it.
-fn source(op: &MountOp) -> Result<Option<OwnedFd>, StepError> {
+/// Opens and compares what an operation binds, while nothing of ours covers it, and copies what stays writable.
+fn early(op: &MountOp) -> Result<Early, StepError> {
     let path = &op.target;
     let opened = |step, id: Option<FileId>| {
         let fd = open(step, path, OFlags::empty())?;
         compare(step, &fd, id, path)?;
-        Ok(Some(fd))
+        Ok(fd)
     };
     match &op.what {
-        Mount::Bind { id, .. } => opened("mount", *id),
-        Mount::Pin { id } => opened("pin link", Some(*id)),
-        Mount::Device { major, minor } => {
-            let fd = open("open device", path, OFlags::empty())?;
-            let stat = rustix::fs::fstat(&fd).map_err(|error| StepError::new("look at device", Some(path), error))?;
-            if kind_of(&stat) != (Kind::Char { major: *major, minor: *minor }) {
-                return Err(StepError::changed("mount device", path));
-            }
-            Ok(Some(fd))
+        Mount::Bind { id, writable: true, dir, .. } => {
+            let location = opened("mount", *id)?;
+            let copy = Tree::copy(&location, path, *dir)?;
+            Ok(Early::Writable(location, copy))
         }
-        Mount::Mask { .. }
+        Mount::Bind { id, writable: false, .. } => opened("mount", *id).map(Early::Location),
+        Mount::Pin { id } => opened("pin link", Some(*id)).map(Early::Location),
+        Mount::Device { .. }
+        | Mount::Mask { .. }
         | Mount::Veil { .. }
         | Mount::Block { .. }
         | Mount::Tmpfs { .. }
@@ -100,25 +110,32 @@ fn source(op: &MountOp) -> Result<Option<OwnedFd>, StepError> {
         | Mount::Devpts
         | Mount::Proc
         | Mount::ReadOnly
-        | Mount::Seal => Ok(None),
+        | Mount::Seal => Ok(Early::Nothing),
     }
 }
 
-/// Copies what must not inherit the attributes that the root is about to get.
-fn early_copy(calls: Calls, op: &MountOp, location: Option<OwnedFd>) -> Result<Source, StepError> {
-    let Some(location) = location else { return Ok(Source::None) };
+/// Gives writable copies their attributes, and copies devices while they are usable.
+fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<Source, StepError> {
     let path = &op.target;
-    match op.what {
-        Mount::Bind { writable: true, dir, .. } => {
-            let copy = calls.copy(&location, path, dir, libc::MOUNT_ATTR_NODEV)?;
-            Ok(Source::Copy { location: dir.then_some(location), copy })
-        }
-        Mount::Device { .. } => {
+    match (&op.what, early) {
+        (Mount::Device { major, minor }, _) => {
+            let copy = Tree::copy_entry(rustix::fs::CWD, path)
+                .map_err(|error| StepError::new("copy device", Some(path), error))?;
+            let stat =
+                rustix::fs::fstat(copy.fd()).map_err(|error| StepError::new("look at device", Some(path), error))?;
+            if kind_of(&stat) != (Kind::Char { major: *major, minor: *minor }) {
+                return Err(StepError::changed("mount device", path));
+            }
             // A device can be written to on a read-only mount; its owner, mode and times cannot be changed there.
-            let copy = calls.copy(&location, path, false, libc::MOUNT_ATTR_RDONLY)?;
+            let copy = calls.with(copy, path, libc::MOUNT_ATTR_RDONLY & !inherited)?;
             Ok(Source::Copy { location: None, copy })
         }
-        _ => Ok(Source::Location(location)),
+        (Mount::Bind { dir, .. }, Early::Writable(location, copy)) => {
+            let copy = calls.with(copy, path, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?;
+            Ok(Source::Copy { location: dir.then_some(location), copy })
+        }
+        (_, Early::Location(location)) => Ok(Source::Location(location)),
+        (_, Early::Nothing | Early::Writable(..)) => Ok(Source::Nothing),
     }
 }
 
@@ -202,6 +219,8 @@ impl Applier {
             (Mount::Pin { id }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, false)?, path, Point::Planned(Some(*id)))
             }
+            // What a kernel's procfs does not have needs no protection.
+            (Mount::ReadOnly | Mount::Mask { id: None, .. }, _) if self.is_missing(path) => Ok(()),
             (Mount::Mask { id, dir }, _) => {
                 let mask = self.mask(*dir)?;
                 self.put(&mask, path, Point::Planned(*id))
@@ -246,6 +265,11 @@ impl Applier {
                 tree.attach(&target, path)
             }
         }
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        let found = rustix::fs::statat(&self.root, relative(path), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        found.err() == Some(Errno::NOENT)
     }
 
     fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
@@ -296,7 +320,7 @@ impl Applier {
         };
         let from = bound.map(|bound| &bound.location).or(parent.as_ref());
         let Some(from) = from else { return Ok(()) };
-        let placeholder = match Calls::copy_entry(from, name) {
+        let placeholder = match Tree::copy_entry(from, name) {
             // Where none could be made (a read-only or foreign directory) the command cannot make one either.
             Err(Errno::NOENT) => return Ok(()),
             other => other.map_err(fail)?,
@@ -317,7 +341,7 @@ impl Applier {
             Some(masks) => masks,
             None => make_masks(self.calls)?,
         };
-        let copy = Calls::copy_entry(&masks, if dir { "d" } else { "f" });
+        let copy = Tree::copy_entry(&masks, if dir { "d" } else { "f" });
         self.masks = Some(masks);
         copy.map_err(|error| StepError::new("copy the mask mount", None, error))
     }

@@ -18,6 +18,8 @@ use crate::backend::StepError;
 use crate::host::mountinfo;
 use crate::sys;
 
+const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+
 /// Which calls this kernel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calls {
@@ -61,23 +63,7 @@ impl Calls {
     /// # Errors
     /// As open_tree(2) and mount_setattr(2).
     pub fn copy(self, from: &OwnedFd, path: &Path, recursive: bool, attributes: u64) -> Result<Tree, StepError> {
-        let mut flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        if recursive {
-            flags |= OpenTreeFlags::AT_RECURSIVE;
-        }
-        let fd = open_tree(from, "", flags).map_err(|error| StepError::new("copy mount", Some(path), error))?;
-        self.with(Tree { fd, recursive, pending: 0 }, path, attributes)
-    }
-
-    /// A detached copy of what has this name in a directory; a link is not followed.
-    ///
-    /// # Errors
-    /// As open_tree(2): `ENOENT` when there is no such name.
-    pub fn copy_entry(directory: &OwnedFd, name: impl rustix::path::Arg) -> Result<Tree, Errno> {
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
-        open_tree(directory, name, flags).map(|fd| Tree { fd, recursive: false, pending: 0 })
+        self.with(Tree::copy(from, path, recursive)?, path, attributes)
     }
 
     /// Gives a detached mount attributes, now or when it is attached.
@@ -133,6 +119,26 @@ pub fn filesystem(kind: &'static str, options: &[(&str, &str)], path: &Path) -> 
 }
 
 impl Tree {
+    /// A detached copy of the mount at a location, just as it is.
+    ///
+    /// # Errors
+    /// As open_tree(2).
+    pub fn copy(from: &OwnedFd, path: &Path, recursive: bool) -> Result<Self, StepError> {
+        let recursion = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+        let fd = open_tree(from, "", COPY | OpenTreeFlags::AT_EMPTY_PATH | recursion)
+            .map_err(|error| StepError::new("copy mount", Some(path), error))?;
+        Ok(Self { fd, recursive, pending: 0 })
+    }
+
+    /// A detached copy of what has this name in a directory; a link is not followed.
+    ///
+    /// # Errors
+    /// As open_tree(2): `ENOENT` when there is no such name.
+    pub fn copy_entry(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<Self, Errno> {
+        let fd = open_tree(directory, name, COPY | OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
+        Ok(Self { fd, recursive: false, pending: 0 })
+    }
+
     /// The mount's root.
     pub fn fd(&self) -> &OwnedFd {
         &self.fd

@@ -116,7 +116,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 
 /// The text of a small file of `/proc` or `/sys`; `None` when it is absent or unreadable.
 fn read(root: &Path, path: &str) -> Option<String> {
-    let bytes = std::fs::read(below(root, Path::new(path))).ok()?;
+    let bytes = super::read::whole(&below(root, Path::new(path)))?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
