@@ -30,8 +30,18 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>)
         RootView::HostWritable => libc::MOUNT_ATTR_NOSUID,
     };
     let calls = change_all(&host, Path::new("/"), inherited)?;
-    let sources: Vec<_> =
-        ops.iter().zip(early).map(|(op, early)| source(calls, op, early, inherited)).collect::<Result<_, _>>()?;
+    let scratch = scratch(ops)?;
+    let sources: Vec<_> = ops
+        .iter()
+        .zip(early)
+        .enumerate()
+        .map(|(index, (op, early))| match op.what {
+            Mount::Tmpfs { .. } => directory_of(&scratch, index, &op.target),
+            _ => source(calls, op, early, inherited),
+        })
+        .collect::<Result<_, _>>()?;
+    // Masks are copied from it when they are needed; nothing in it is to be written to any more.
+    calls.seal(&scratch, Path::new("/"))?;
     // Devices are copied; the rest of the host's need not be usable.
     change_all(&host, Path::new("/"), libc::MOUNT_ATTR_NODEV)?;
     let root_fd = match root {
@@ -42,7 +52,7 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>)
             fresh.into_fd()
         }
     };
-    let mut applier = Applier { calls, root: root_fd, inherited, masks: None, bound: Vec::new(), waited: false };
+    let mut applier = Applier { calls, root: root_fd, inherited, scratch, bound: Vec::new(), waited: false };
     for (op, source) in ops.iter().zip(sources) {
         if matches!(op.what, Mount::Block { .. }) && !applier.waited {
             ready()?;
@@ -195,8 +205,8 @@ struct Applier {
     root: OwnedFd,
     /// Attributes that copies of the host's mounts have by now.
     inherited: u64,
-    /// A directory with an unreadable directory `d` and file `f`, from which all masks are copied.
-    masks: Option<OwnedFd>,
+    /// See [`scratch`].
+    scratch: OwnedFd,
     bound: Vec<Bound>,
     waited: bool,
 }
@@ -227,7 +237,9 @@ impl Applier {
             }
             (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, Point::Planned(*id)),
             (Mount::Block { .. }, _) => self.block(path),
-            (Mount::Tmpfs { mode, make }, _) => self.put(&tmpfs(*mode, path)?, path, Point::of(*make, true, None)),
+            (Mount::Tmpfs { make, .. }, Source::Copy { copy, .. }) => {
+                self.put(&copy, path, Point::of(*make, true, None))
+            }
             (Mount::Dir, _) => self.make_point(path, true),
             (Mount::Link { to }, _) => self.link(path, to),
             (Mount::Devpts, _) => {
@@ -241,7 +253,7 @@ impl Applier {
                 self.calls.copy(&target, path, true, attributes)?.attach(&target, path)
             }
             (Mount::Seal, _) => self.calls.seal(&self.target(path)?, path),
-            (Mount::Bind { .. } | Mount::Device { .. } | Mount::Pin { .. }, _) => {
+            (Mount::Bind { .. } | Mount::Device { .. } | Mount::Pin { .. } | Mount::Tmpfs { .. }, _) => {
                 Err(StepError::changed("mount without a source on", path))
             }
         }
@@ -336,28 +348,44 @@ impl Applier {
     }
 
     /// A copy of the unreadable directory or file.
-    fn mask(&mut self, dir: bool) -> Result<Tree, StepError> {
-        let masks = match self.masks.take() {
-            Some(masks) => masks,
-            None => make_masks(self.calls)?,
-        };
-        let copy = Tree::copy_entry(&masks, if dir { "d" } else { "f" });
-        self.masks = Some(masks);
-        copy.map_err(|error| StepError::new("copy the mask mount", None, error))
+    fn mask(&self, dir: bool) -> Result<Tree, StepError> {
+        Tree::copy_entry(&self.scratch, if dir { "d" } else { "f" })
+            .map_err(|error| StepError::new("copy the mask mount", None, error))
     }
 }
 
-/// Masks are copies of one tmpfs. It must be attached somewhere to be copied from: on top of the root, where no path of
-/// this process leads.
-fn make_masks(calls: Calls) -> Result<OwnedFd, StepError> {
+/// One tmpfs for all that is made anew: an unreadable directory `d` and file `f`, of which masks are copies, and a
+/// numbered directory for each private one. Making a file system costs more than all mounts of one together.
+///
+/// It must be attached somewhere to be copied from: on top of the root, where no path of this process leads.
+fn scratch(ops: &[MountOp]) -> Result<OwnedFd, StepError> {
     let path = Path::new("/");
-    let fail = |error: Errno| StepError::new("make the masks", Some(path), error);
-    let masks = tmpfs(0o755, path)?;
-    rustix::fs::mkdirat(masks.fd(), "d", Mode::empty()).map_err(fail)?;
-    rustix::fs::mknodat(masks.fd(), "f", FileType::RegularFile, Mode::empty(), 0).map_err(fail)?;
-    masks.attach(&open("open", path, OFlags::DIRECTORY)?, path)?;
-    calls.seal(masks.fd(), path)?;
-    Ok(masks.into_fd())
+    let fail = |error: Errno| StepError::new("make the private directories", Some(path), error);
+    let scratch = tmpfs(0o755, path)?;
+    // The permissions are meant as they are.
+    let caller_mask = rustix::process::umask(Mode::empty());
+    let make = || {
+        rustix::fs::mkdirat(scratch.fd(), "d", Mode::empty())?;
+        rustix::fs::mknodat(scratch.fd(), "f", FileType::RegularFile, Mode::empty(), 0)?;
+        for (index, op) in ops.iter().enumerate() {
+            if let Mount::Tmpfs { mode, .. } = op.what {
+                rustix::fs::mkdirat(scratch.fd(), index.to_string(), Mode::from_raw_mode(mode))?;
+            }
+        }
+        Ok(())
+    };
+    let made = make();
+    rustix::process::umask(caller_mask);
+    made.map_err(fail)?;
+    scratch.attach(&open("open", path, OFlags::DIRECTORY)?, path)?;
+    Ok(scratch.into_fd())
+}
+
+/// A private directory of the scratch file system, as a mount of its own.
+fn directory_of(scratch: &OwnedFd, index: usize, path: &Path) -> Result<Source, StepError> {
+    let copy = Tree::copy_entry(scratch, index.to_string());
+    let copy = copy.map_err(|error| StepError::new("mount a private directory on", Some(path), error))?;
+    Ok(Source::Copy { location: None, copy })
 }
 
 fn exists_now(result: Result<(), Errno>) -> Result<(), Errno> {
