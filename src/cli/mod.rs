@@ -40,6 +40,8 @@ enum Command {
 /// Exit codes of `run`: the command's own; 128 + n when signal n killed it; 127 when its program was not found, 126 when
 /// it cannot be executed; 124 when `--timeout` ended it; 125 when ringfence itself failed; 2 for a bad command line.
 pub fn main() -> ! {
+    // Where this fails there is no `/dev/null`, and no stream to tell it to.
+    crate::sys::ignore(crate::sys::fd::fill_standard_streams());
     // A reader that goes away gives an error, not death, as Rust's runtime has it.
     crate::sys::signal::ignore(libc::SIGPIPE);
     let code = match Cli::parse().command {

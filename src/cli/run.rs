@@ -47,7 +47,7 @@ pub fn run(flags: Flags) -> i32 {
 /// Says what the exit code alone does not.
 fn tell(outcome: &Outcome, plan: &Plan) {
     if outcome.timed_out {
-        let after = plan.process.timeout.unwrap_or_default();
+        let after = plan.process.timeout.as_ref().map(|said| said.value).unwrap_or_default();
         problems(&[Problem { what: format!("the command was ended after {after:?} (--timeout)"), hint: None }]);
         return;
     }

@@ -163,7 +163,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         command: policy.command.clone(),
         cwd,
         env,
-        timeout: policy.timeout.as_ref().map(|said| said.value),
+        timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
     };
     Ok(Plan { process, confinement, notes })
@@ -215,7 +215,7 @@ fn confine(
     Confinement {
         uid: facts.caller.ids.uid,
         gid: facts.caller.ids.gid,
-        net: policy.net.value,
+        net: policy.net.clone(),
         mounts: MountPlan { root: view.tree.root(), ops: view.ops },
         landlock: wall,
         syscalls: syscalls::plan(ptrace),

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::host::paths::FileId;
-use crate::request::{Net, Origin};
+use crate::request::{Net, Origin, Said};
 use landlock::LandlockPlan;
 use mounts::MountPlan;
 use syscalls::SyscallPlan;
@@ -47,7 +47,7 @@ pub struct ProcessPlan {
     /// Its environment, complete, and what was taken out of the caller's.
     pub env: env::EnvPlan,
     /// When TERM is sent, and KILL after the grace period.
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Said<Duration>>,
     /// Descriptors above 2 that stay open.
     pub pass_fd: Vec<i32>,
 }
@@ -60,7 +60,7 @@ pub struct Confinement {
     /// See [`Confinement::uid`].
     pub gid: u32,
     /// Which network.
-    pub net: Net,
+    pub net: Said<Net>,
     /// The file system view.
     pub mounts: MountPlan,
     /// The Landlock wall under the mounts.

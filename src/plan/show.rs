@@ -83,8 +83,8 @@ fn sections(plan: &Plan) -> Vec<(&'static str, Vec<Line>)> {
 
 fn process(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![Line::new("start in", show(&plan.process.cwd), "the working directory")];
-    if let Some(timeout) = plan.process.timeout {
-        lines.push(Line::new("end after", format!("{timeout:?}"), "--timeout"));
+    if let Some(timeout) = &plan.process.timeout {
+        lines.push(Line::new("end after", format!("{:?}", timeout.value), &timeout.by));
     }
     for fd in &plan.process.pass_fd {
         lines.push(Line::new("keep descriptor", fd.to_string(), "--pass-fd"));
@@ -92,11 +92,11 @@ fn process(plan: &Plan) -> Vec<Line> {
     if let Some(confinement) = &plan.confinement {
         let ids = format!("user, pid, mount, ipc, uts, cgroup; uid {} gid {}", confinement.uid, confinement.gid);
         lines.push(Line::new("new namespaces", ids, "every sandbox has its own"));
-        let net = match confinement.net {
+        let net = match confinement.net.value {
             crate::request::Net::None => ("network", "loopback only, in a namespace of its own"),
             crate::request::Net::Host => ("network", "the host's"),
         };
-        lines.push(Line::new(net.0, net.1, "net"));
+        lines.push(Line::new(net.0, net.1, &confinement.net.by));
         lines.push(Line::new("no capabilities, no_new_privs, no core files", "", "every sandbox"));
     }
     lines

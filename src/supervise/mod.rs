@@ -44,7 +44,7 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
     let terminal = Terminal::of_caller();
     let child = backend::spawn(plan, terminal.settings())?;
     release_streams(&terminal);
-    let deadline = plan.process.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = plan.process.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
     let mut run = Running { child, signals, terminal, deadline, kill_at: None, timed_out: false, ending: None };
     loop {
         match run.next() {

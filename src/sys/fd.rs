@@ -44,6 +44,21 @@ pub fn duplicate_onto(fd: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Opens `/dev/null` in the place of closed standard streams, so that nothing else gets their numbers.
+///
+/// # Errors
+/// As open(2).
+pub fn fill_standard_streams() -> io::Result<()> {
+    for number in 0..=2 {
+        if borrow_if_open(number).is_none() {
+            // The lowest free number is this one; it must stay open across exec.
+            let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+            let _kept = std::os::fd::IntoRawFd::into_raw_fd(null);
+        }
+    }
+    Ok(())
+}
+
 /// Puts `/dev/null` in the place of a descriptor.
 ///
 /// # Errors

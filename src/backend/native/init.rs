@@ -80,7 +80,7 @@ fn enter(
 ) -> Result<Streams, StepError> {
     let Confinement { uid, gid, net, mounts, landlock: _, syscalls: _ } = confinement;
     map_ids(*uid, *gid)?;
-    if *net == Net::None {
+    if net.value == Net::None {
         sys::net::loopback_up().map_err(|error| StepError::new("bring up loopback", None, error))?;
     }
     let mut streams = [const { None }; 3];

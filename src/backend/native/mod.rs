@@ -158,7 +158,7 @@ fn namespaces(plan: &Plan) -> u64 {
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWCGROUP;
-    if confinement.net == Net::None {
+    if confinement.net.value == Net::None {
         flags |= libc::CLONE_NEWNET;
     }
     u64::from(flags.cast_unsigned())

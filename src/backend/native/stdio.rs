@@ -90,7 +90,7 @@ impl Around<'_> {
                 None if self.grants((major, minor)) => Ok(Stream::Keep),
                 None => Err(refuse(libc::EPERM)),
             },
-            Kind::Socket if self.0.net == Net::Host || is_unix(fd) => Ok(Stream::Keep),
+            Kind::Socket if self.0.net.value == Net::Host || is_unix(fd) => Ok(Stream::Keep),
             // An internet socket of the host could be connected elsewhere from inside.
             Kind::Socket => Err(refuse(libc::EPERM)),
             Kind::Block => Err(refuse(libc::EPERM)),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::rows::{Number, Row};
-use crate::host::paths::{FileId, Kind};
+use crate::host::paths::{FileId, Kind, id_of, kind_of};
 
 /// What `lstat` says about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,27 +46,12 @@ impl NodeLookup for HostNodes {
         let path = super::below(&self.root, path);
         let stat = rustix::fs::statat(rustix::fs::CWD, &path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(NodeFact {
-            kind: kind(&stat),
+            kind: kind_of(&stat),
             uid: stat.st_uid,
             gid: stat.st_gid,
             mode: stat.st_mode & 0o7777,
-            id: Some(FileId { dev: stat.st_dev, ino: stat.st_ino }),
+            id: Some(id_of(&stat)),
         })
-    }
-}
-
-fn kind(stat: &rustix::fs::Stat) -> Kind {
-    use rustix::fs::FileType;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => Kind::Dir,
-        FileType::Symlink => Kind::Symlink,
-        FileType::CharacterDevice => {
-            Kind::Char { major: rustix::fs::major(stat.st_rdev), minor: rustix::fs::minor(stat.st_rdev) }
-        }
-        FileType::BlockDevice => Kind::Block,
-        FileType::Socket => Kind::Socket,
-        FileType::Fifo => Kind::Fifo,
-        FileType::RegularFile | FileType::Unknown => Kind::File,
     }
 }
 

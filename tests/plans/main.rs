@@ -1,0 +1,188 @@
+//! Policies × machines → plans, as text. The diff of a snapshot is the security review of a change.
+//!
+//! `UPDATE_EXPECT=1 cargo test --test plans` writes the snapshots anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, dead_code, reason = "a test")]
+
+#[path = "../gpu_hosts/lab.rs"]
+mod lab;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use expect_test::expect_file;
+use ringfence::host::gpu::CallerIds;
+use ringfence::host::{self, Caller};
+use ringfence::plan::{self, show, why};
+use ringfence::policy::Policy;
+use ringfence::request::load;
+
+const PROJECT: &str = "/home/you/project";
+
+/// The directories and files of a small machine; a trailing `/` makes a directory.
+const MACHINE: &[&str] = &[
+    "bin/",
+    "etc/ssl/private/",
+    "etc/shadow",
+    "proc/",
+    "run/systemd/resolve/",
+    "sys/",
+    "tmp/",
+    "usr/bin/true",
+    "usr/lib/",
+    "home/you/.ssh/id_ed25519",
+    "home/you/.config/gh/hosts.yml",
+    "home/you/data/sets/open/",
+    "home/you/data/sets/closed/",
+    "home/you/project/.git/config",
+    "home/you/project/.git/hooks/",
+    "home/you/project/.git/info/",
+    "home/you/project/src/main.rs",
+    "home/you/project/.env",
+    "home/you/project/deploy/prod.env",
+    "home/you/project/vendor/lib/.git/config",
+];
+
+fn machine() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for entry in MACHINE {
+        let path = root.path().join(entry);
+        if entry.ends_with('/') {
+            std::fs::create_dir_all(path).unwrap();
+        } else {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+    }
+    root
+}
+
+/// Who runs it, on which kernel, with which GPUs: no test asks the real machine.
+struct Host {
+    gpus: &'static str,
+    uid: u32,
+    landlock_abi: u32,
+}
+
+const DESK: Host = Host { gpus: "no-gpu", uid: 1000, landlock_abi: 7 };
+
+fn policy(toml: &str) -> Policy {
+    let home = Some(Path::new("/home/you"));
+    let mut request = load::parse(toml, Path::new("agent.toml"), Path::new(PROJECT), home).unwrap();
+    request.command = vec!["true".into()];
+    Policy::new(request, Path::new(PROJECT)).unwrap()
+}
+
+fn planned(toml: &str, host: &Host) -> Result<plan::Plan, String> {
+    let root = machine();
+    let env: Vec<(OsString, OsString)> =
+        [("HOME", "/home/you"), ("PATH", "/usr/bin"), ("GITHUB_TOKEN", "t"), ("CUDA_VISIBLE_DEVICES", "0,1")]
+            .map(|(name, value)| (name.into(), value.into()))
+            .to_vec();
+    let policy = policy(toml);
+    let mut facts = host::probe(root.path(), &policy, env).unwrap();
+    let ids = CallerIds { uid: host.uid, gid: host.uid, groups: vec![44] };
+    facts.caller = Caller { ids, homes: vec![PathBuf::from("/home/you")] };
+    facts.landlock_abi = host.landlock_abi;
+    facts.sockets.clear();
+    facts.gpus = lab::Host::named(host.gpus).gpus();
+    plan::build(&policy, &facts)
+        .map_err(|errors| errors.iter().map(|error| format!("{error}\nhint: {:?}\n", error.hint())).collect())
+}
+
+/// The text of a plan without the table of system calls, which has a snapshot of its own.
+fn text(toml: &str, host: &Host) -> String {
+    let whole = match planned(toml, host) {
+        Ok(plan) => show::text(&plan),
+        Err(why) => return why,
+    };
+    let mut skipping = false;
+    let kept = |line: &&str| {
+        if !line.starts_with(' ') {
+            skipping = line.starts_with("system calls");
+        }
+        !skipping
+    };
+    format!("{toml}---\n{}\n", whole.lines().filter(kept).collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn the_default_is_a_writable_workspace_and_a_read_only_machine() {
+    expect_file!["snapshots/default.txt"].assert_eq(&text("", &DESK));
+}
+
+#[test]
+fn read_only_writes_nothing_and_grants_no_gpu() {
+    let host = Host { gpus: "two-gpus", ..DESK };
+    expect_file!["snapshots/read-only.txt"].assert_eq(&text("sandbox = \"read-only\"\n", &host));
+}
+
+#[test]
+fn one_of_two_gpus_is_its_node_and_the_shared_ones() {
+    let host = Host { gpus: "two-gpus", ..DESK };
+    expect_file!["snapshots/one-gpu.txt"].assert_eq(&text("gpu = [1]\n", &host));
+}
+
+#[test]
+fn a_missing_module_is_told_with_its_cure() {
+    let host = Host { gpus: "no-uvm", ..DESK };
+    expect_file!["snapshots/no-uvm.txt"].assert_eq(&text("gpu = \"all\"\n", &host));
+}
+
+#[test]
+fn carve_outs_and_globs() {
+    let toml = "read = [\"~/data/sets/open\"]\ndeny = [\"~/data/sets\", \"**/*.env\", \"src/later\"]\n\
+                [paths]\n\"~/data/sets/open\" = \"write\"\n";
+    expect_file!["snapshots/carve-outs.txt"].assert_eq(&text(toml, &DESK));
+}
+
+#[test]
+fn a_narrowed_root_shows_only_what_is_named() {
+    let toml = "read = [\"/usr\", \"/bin\"]\ndeny = [\"/\"]\n";
+    let host = Host { gpus: "wsl2", ..DESK };
+    expect_file!["snapshots/narrowed.txt"].assert_eq(&text(toml, &host));
+}
+
+#[test]
+fn git_commit_opens_the_repository_and_keeps_what_runs_code() {
+    expect_file!["snapshots/git-commit.txt"].assert_eq(&text("git = \"commit\"\n", &DESK));
+}
+
+#[test]
+fn root_gets_masks_in_procfs_and_the_host_s_network_a_scope() {
+    let host = Host { uid: 0, ..DESK };
+    expect_file!["snapshots/root-net-host.txt"].assert_eq(&text("net = \"host\"\n", &host));
+}
+
+#[test]
+fn an_old_kernel_has_no_wall_and_modify_is_refused() {
+    let host = Host { landlock_abi: 2, ..DESK };
+    expect_file!["snapshots/old-kernel.txt"].assert_eq(&text("", &host));
+    expect_file!["snapshots/old-kernel-modify.txt"].assert_eq(&text("modify = [\"~/data\"]\n", &host));
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let host = Host { gpus: "two-gpus", ..DESK };
+    let toml = "deny = [\"**/*.env\"]\ngpu = \"all\"\n";
+    let json = |()| show::json(&planned(toml, &host).unwrap()).to_string();
+    assert_eq!(json(()), json(()));
+}
+
+#[test]
+fn why_names_the_line_that_decides() {
+    let plan = planned("deny = [\"~/data/sets\"]\nwrite = [\"~/data\"]\n", &DESK).unwrap();
+    let table = [
+        ("/home/you/data/x", "write", "agent.toml:2"),
+        ("/home/you/data/sets/closed", "none", "agent.toml:1"),
+        ("/home/you/project/src/main.rs", "write", "preset workspace-write"),
+        ("/home/you/project/.git/config", "read", "protected: .git"),
+        ("/home/you/project/vendor/lib/.git/config", "read", "protected: .git"),
+        ("/home/you/.ssh/id_ed25519", "none", "secret: SSH keys"),
+        ("/etc/hostname", "read", "no other rule covers it"),
+    ];
+    for (path, access, because) in table {
+        let answer = why::why(&plan, Path::new(path));
+        assert_eq!(answer.access.to_string(), access, "{path}: {answer:?}");
+        assert!(answer.because.starts_with(because), "{path}: {answer:?}");
+    }
+}
