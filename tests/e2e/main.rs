@@ -17,6 +17,7 @@ mod devices;
 mod fs;
 mod git;
 mod input;
+mod kernels;
 mod lab;
 mod net;
 mod process;

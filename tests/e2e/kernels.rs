@@ -1,0 +1,63 @@
+//! Kernels that lack something: a filter makes the calls answer ENOSYS, as they do where they are not known.
+
+use crate::lab::{Lab, Need};
+
+const NONE: [&str; 0] = [];
+
+const MOUNT_SETATTR: u32 = 442;
+const LANDLOCK_CREATE_RULESET: u32 = 444;
+
+/// A prefix that runs a command where a system call (its number is the same on all architectures) does not exist.
+fn without_call(lab: &Lab, call: u32) -> String {
+    let script = format!(
+        "import ctypes, os, struct, sys\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         ops = [(0x20, 0, 0, 0), (0x15, 0, 1, {call}), (6, 0, 0, 0x50026), (6, 0, 0, 0x7fff0000)]\n\
+         code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *op) for op in ops))\n\
+         class Program(ctypes.Structure): _fields_ = [('n', ctypes.c_ushort), ('p', ctypes.c_void_p)]\n\
+         program = Program(len(ops), ctypes.addressof(code))\n\
+         assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program)) == 0\n\
+         os.execvp(sys.argv[1], sys.argv[1:])\n"
+    );
+    let path = lab.file(&format!("without-{call}.py"), &script);
+    format!("python3 {path} \"$@\"")
+}
+
+#[test]
+fn without_mount_setattr_the_same_is_made_by_mount() {
+    for lab in Lab::every_user(&[Need::Tool("python3")]) {
+        let by = without_call(&lab, MOUNT_SETATTR);
+        let secret = lab.file("other/secret", "42");
+        let look = |path: &str| lab.sandbox(["--deny", &secret]).by(&by).sh(path);
+        look("echo in > made; cat made").assert_prints("in");
+        assert_eq!(lab.content("work/made"), "in\n");
+        for attack in ["echo x > ../other/new", "mkdir .git/x", &format!("cat {secret}"), "echo x > /dev/new"] {
+            let ran = look(attack);
+            assert_ne!(ran.code(), 0, "{attack}: {ran}");
+        }
+        assert!(!lab.exists("other/new"));
+        lab.sandbox(NONE).by(&by).run(["cat", &secret]).assert_prints("42");
+        let suid = "while read _ _ _ _ point options _; do case $options in *nosuid*) ;; *) echo $point;; esac; \
+             done < /proc/self/mountinfo";
+        // A mount that another one covers cannot be reached, neither to be remounted nor to be used.
+        let ran = look(suid);
+        assert!(!ran.stdout().contains("/work"), "{ran}");
+    }
+}
+
+#[test]
+fn without_landlock_a_file_as_standard_output_is_refused_and_the_rest_holds() {
+    for lab in Lab::every_user(&[Need::Tool("python3"), Need::Tool("bash")]) {
+        let by = without_call(&lab, LANDLOCK_CREATE_RULESET);
+        lab.sandbox(NONE).by(&by).sh("echo in > made; cat made").assert_prints("in");
+        let ran = lab.sandbox(NONE).by(&by).sh("echo x > ../other-file");
+        assert_ne!(ran.code(), 0, "{ran}");
+        let into_a_file = format!("{by} > out");
+        let ran = lab.sandbox(NONE).by(&into_a_file).sh("echo x");
+        assert!(ran.code() == 125 && ran.stderr().contains("pipe it"), "{ran}");
+        let ran = lab.sandbox(["--modify", "."]).by(&by).sh("true");
+        assert!(ran.code() == 125 && ran.stderr().contains("Landlock"), "{ran}");
+        // The control: with Landlock it is taken.
+        lab.sandbox(NONE).by("\"$@\" > out").sh("echo x").assert_works();
+    }
+}
