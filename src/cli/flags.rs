@@ -87,10 +87,12 @@ struct Caller {
 
 impl Flags {
     /// The question of `ringfence why`: `PATH` asks about reading, `--write PATH` without another path about writing.
+    /// More than one path is no question.
     pub fn take_question(&mut self) -> Option<(PathBuf, bool)> {
-        match self.command.pop() {
-            Some(path) => Some((path.into(), false)),
-            None => self.write.pop().map(|path| (path, true)),
+        match (self.command.len(), self.command.pop()) {
+            (1, Some(path)) => Some((path.into(), false)),
+            (0, _) => self.write.pop().map(|path| (path, true)),
+            _ => None,
         }
     }
 
@@ -158,7 +160,7 @@ impl Flags {
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             pass_fd,
             files: Vec::new(),
-            cd: cd.map(|path| absolute(&path, &caller.cwd, None)),
+            cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
             command,
         }
     }
@@ -169,14 +171,17 @@ fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {
 }
 
 impl Caller {
-    /// Flags are relative to the working directory; the shell has expanded `~` already.
+    /// Flags are relative to the working directory; `~/` that was quoted from the shell is the home directory.
     fn paths(&self, paths: Vec<PathBuf>, flag: &'static str) -> Vec<Said<PathBuf>> {
-        paths.into_iter().map(|path| Said::new(absolute(&path, &self.cwd, None), Origin::Flag(flag))).collect()
+        paths
+            .into_iter()
+            .map(|path| Said::new(absolute(&path, &self.cwd, self.home.as_deref()), Origin::Flag(flag)))
+            .collect()
     }
 
     /// As [`Caller::paths`], where relative globs belong to the workspace.
     fn globs(&self, paths: Vec<PathBuf>, flag: &'static str) -> Vec<Said<PathBuf>> {
-        let path = |path: PathBuf| load::absolute_or_glob(&path, &self.cwd, None);
+        let path = |path: PathBuf| load::absolute_or_glob(&path, &self.cwd, self.home.as_deref());
         paths.into_iter().map(|given| Said::new(path(given), Origin::Flag(flag))).collect()
     }
 

@@ -42,21 +42,21 @@ pub struct WhyArgs {
 /// Answers for one path; the result is the exit code: 0 yes, 1 no.
 pub fn why(mut args: WhyArgs) -> i32 {
     let Some((path, writing)) = args.flags.take_question() else {
-        let hint = Some("ringfence why PATH, or ringfence why --write PATH".to_owned());
-        return problems(&[Problem { what: "no path was given".to_owned(), hint }]).min(2);
+        let hint = Some("ringfence why [OPTIONS] PATH, or ringfence why [OPTIONS] --write PATH".to_owned());
+        return problems(&[Problem { what: "why asks about one path, which stands last".to_owned(), hint }]).min(2);
     };
     let (_, plan) = match prepare(args.flags) {
         Ok(prepared) => prepared,
         Err(found) => return problems(&found),
     };
-    let path = canonical(&path);
-    let answer = why::why(&plan, &path);
+    let canonical = canonical(&path);
+    let answer = why::why(&plan, &canonical);
     let yes = if writing { answer.access.writes() } else { answer.access >= Access::Read };
     let why::Answer { access, at, line, because } = answer;
     let verdict = if yes { "yes" } else { "no" };
     print(&format!(
         "{verdict}: {}\n  access: {access}\n  decided at: {} ({line})\n  because: {because}\n",
-        path.display(),
+        std::path::absolute(&path).unwrap_or(path).display(),
         at.display()
     ));
     i32::from(!yes)

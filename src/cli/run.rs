@@ -1,7 +1,8 @@
 //! `ringfence run`.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
 use super::report::{Problem, note, problems};
@@ -58,10 +59,15 @@ fn tell(outcome: &Outcome, plan: &Plan) {
     };
     let program =
         plan.process.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-    let hidden = error.path.as_deref().is_some_and(|path| path.is_absolute() && path.exists());
+    let on_host = on_host(plan, error.path.as_deref());
     let (what, hint) = match error.errno {
-        libc::ENOENT if hidden => {
-            (format!("`{program}` is not there inside the sandbox"), Some(format!("ringfence why {program}")))
+        libc::ENOENT if on_host.is_some() => {
+            let path = on_host.unwrap_or_default();
+            let path = path.display();
+            (
+                format!("`{program}` is not there inside the sandbox"),
+                Some(format!("ringfence why {path} tells who hides it")),
+            )
         }
         libc::ENOENT => (format!("`{program}` was not found"), Some("check the spelling and PATH".to_owned())),
         _ => (error.to_string(), None),
@@ -83,4 +89,14 @@ fn hidden_things_named(plan: &Plan) {
         let name = name.display();
         note(&format!("variable {name} was dropped ({because}): --env {name} lets it through"));
     }
+}
+
+/// Where the program is outside, if it is there.
+fn on_host(plan: &Plan, tried: Option<&Path>) -> Option<PathBuf> {
+    let program = tried?;
+    if program.is_absolute() {
+        return program.exists().then(|| program.to_owned());
+    }
+    let path = plan.process.env.vars.get(OsStr::new("PATH"))?;
+    std::env::split_paths(path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
 }

@@ -2,6 +2,7 @@
 //!
 //! Production passes `/`; tests pass a fixture directory. Everything found is a value in [`Facts`].
 
+mod gitconfig;
 pub mod gpu;
 pub mod kernel;
 pub mod mountinfo;
@@ -104,7 +105,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         Some((_, fact)) => fact.clone(),
         None => root.look(&policy.workspace),
     };
-    let protecting = Protecting::of(root, policy, &rules, &workspace);
+    let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
     let gpu_wished = policy.gpu.value != crate::policy::gpu::GpuWish::Off;
     let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
     let narrowed = policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"));
@@ -224,7 +225,7 @@ struct Protecting {
 }
 
 impl Protecting {
-    fn of(root: &Root, policy: &Policy, rules: &[(Rule, PathFact)], workspace: &PathFact) -> Self {
+    fn of(root: &Root, policy: &Policy, rules: &[(Rule, PathFact)], workspace: &PathFact, homes: &[PathBuf]) -> Self {
         let mut found = Self::default();
         if !policy.confines() {
             return found;
@@ -237,13 +238,13 @@ impl Protecting {
         directories.sort();
         directories.dedup();
         for directory in &directories {
-            found.names(root, directory, *directory != Path::new("/"));
+            found.names(root, directory, homes, *directory != Path::new("/"));
         }
         if directories.contains(&workspace) {
             let inside = repo::search(root, workspace);
             found.nested_bounded = inside.bounded;
             for directory in inside.repos {
-                found.names(root, &directory, false);
+                found.names(root, &directory, homes, false);
             }
             let files = inside.sockets.iter().filter_map(|path| root.look_if_present(path)).collect();
             found.sockets = sockets::bound_among(root, files);
@@ -254,7 +255,7 @@ impl Protecting {
         found
     }
 
-    fn names(&mut self, root: &Root, directory: &Path, block_missing: bool) {
+    fn names(&mut self, root: &Root, directory: &Path, homes: &[PathBuf], block_missing: bool) {
         for (name, why) in tables::PROTECTED_NAMES {
             let fact = match root.look_at_child(directory, Path::new(name)) {
                 // The directory itself was just found: no placeholder stands in its place.
@@ -262,7 +263,7 @@ impl Protecting {
                 fact => placeholder::seen_through(root, fact),
             };
             if *name == ".git" {
-                self.repos.extend(repo::read(root, directory, &fact));
+                self.repos.extend(repo::read(root, directory, &fact, homes));
             }
             self.protected.push(Protected {
                 below: directory.to_owned(),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
 
+use super::gitconfig::{self, Setting};
 use super::paths::{Kind, PathFact, Present, Root};
 use crate::policy::paths::normal;
 
@@ -38,7 +39,7 @@ pub struct Repo {
 
 /// Reads the repository whose working tree is `tree`, if there is one. `dot_git` is what was found at `tree/.git`.
 #[must_use]
-pub fn read(root: &Root, tree: &Path, dot_git: &PathFact) -> Option<Repo> {
+pub fn read(root: &Root, tree: &Path, dot_git: &PathFact, homes: &[PathBuf]) -> Option<Repo> {
     let PathFact::Present(entry) = dot_git else { return None };
     let git_dir = match entry.kind {
         Kind::Dir => Some(entry.clone()),
@@ -54,8 +55,10 @@ pub fn read(root: &Root, tree: &Path, dot_git: &PathFact) -> Option<Repo> {
         let back = pointer(root, &dir.path.join("gitdir"), "").map(|target| below(&dir.path, &target));
         entry.kind == Kind::Dir || back == Some(tree.join(".git"))
     });
-    let config = common_dir.as_ref().or(git_dir.as_ref()).map(|dir| dir.path.join("config"));
-    let configured = config.map(|file| configured(root, tree, &file)).unwrap_or_default();
+    let own = common_dir.as_ref().or(git_dir.as_ref()).map(|dir| dir.path.join("config"));
+    let of_user = homes.iter().flat_map(|home| [home.join(".gitconfig"), home.join(".config/git/config")]);
+    let files: Vec<_> = own.into_iter().chain(of_user).collect();
+    let configured = configured(root, tree, &files, homes.first().map(PathBuf::as_path));
     Some(Repo { tree: tree.to_owned(), git_dir, common_dir, points_back, configured })
 }
 
@@ -84,33 +87,29 @@ fn read_small(root: &Root, file: &Path) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Paths that a git configuration file takes code or configuration from, where they can be inside a workspace.
-///
-/// A small reader for `section`, `key = value`: what it does not understand it leaves to the protection of the
-/// configuration file itself.
-fn configured(root: &Root, tree: &Path, file: &Path) -> Vec<(PathFact, &'static str)> {
-    let Some(text) = read_small(root, file) else { return Vec::new() };
-    let mut section = String::new();
+/// Paths that git takes code or configuration from, where they can be inside a workspace.
+fn configured(root: &Root, tree: &Path, files: &[PathBuf], home: Option<&Path>) -> Vec<(PathFact, &'static str)> {
     let mut found = Vec::new();
-    for line in String::from_utf8_lossy(&text).lines() {
-        let line = line.trim();
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.split([' ', ']', '.']).next().unwrap_or_default().to_ascii_lowercase();
-            continue;
-        }
-        let Some((key, value)) = line.split_once('=') else { continue };
-        let value = value.trim().trim_matches('"');
-        let (base, why) = match (section.as_str(), key.trim().to_ascii_lowercase().as_str()) {
-            ("core", "hookspath") => (tree, "core.hooksPath: git runs the programs in it"),
-            ("core", "fsmonitor") => (tree, "core.fsmonitor: git runs it"),
-            ("core", "attributesfile") => (tree, "core.attributesFile: it selects filter programs"),
-            ("include" | "includeif", "path") => {
-                (file.parent().unwrap_or(tree), "include.path: git reads configuration from it")
+    for file in files {
+        let Some(text) = read_small(root, file) else { continue };
+        for Setting { section, key, value } in gitconfig::parse(&String::from_utf8_lossy(&text)) {
+            let (base, why) = match (section.as_str(), key.as_str()) {
+                ("core", "hookspath") => (tree, "core.hooksPath: git runs the programs in it"),
+                ("core", "fsmonitor") => (tree, "core.fsmonitor: git runs it"),
+                ("core", "attributesfile") => (tree, "core.attributesFile: it selects filter programs"),
+                ("include" | "includeif", "path") => {
+                    (file.parent().unwrap_or(tree), "include.path: git reads configuration from it")
+                }
+                _ => continue,
+            };
+            let path = match (value.strip_prefix("~/"), home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                (Some(_), None) => continue,
+                (None, _) => below(base, Path::new(&value)),
+            };
+            if !value.is_empty() {
+                found.push((root.look(&path), why));
             }
-            _ => continue,
-        };
-        if !value.is_empty() && !value.starts_with('~') {
-            found.push((root.look(&below(base, Path::new(value))), why));
         }
     }
     found

@@ -119,7 +119,12 @@ impl PlanError {
                 )
             }
             Self::HiddenWorkspace { .. } => "name a visible one with --cd DIR, or grant it with --read DIR".to_owned(),
-            Self::MissingWritable { path, .. } => format!("mkdir -p {}", path.display()),
+            Self::MissingWritable { path, .. } if crate::policy::paths::has_metacharacters(path.as_os_str()) => {
+                "only --deny takes globs: name the directory".to_owned()
+            }
+            Self::MissingWritable { path, .. } => {
+                format!("make it first: mkdir -p {0} (a directory) or touch {0} (a file)", path.display())
+            }
             Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
             Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
             Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
@@ -173,6 +178,9 @@ fn why_unusable(fact: &PathFact) -> &'static str {
     match fact {
         PathFact::Present(_) => "exists",
         PathFact::Missing { .. } | PathFact::Dangling { .. } => "it does not exist",
+        PathFact::Unreachable { errno: libc::ENOSYS } => {
+            "openat2 is missing: the kernel is older than 5.6, or this is a sandbox already"
+        }
         PathFact::Unreachable { .. } => "it cannot be reached",
     }
 }

@@ -46,7 +46,8 @@ fn made(mut op: MountOp) -> MountOp {
 pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, asked: Vec<MountOp>) -> Vec<MountOp> {
     let hidden = asked.iter().any(|op| op.target == Path::new("/proc"));
     if hidden || !policy.proc.value {
-        let because = asked.into_iter().next().map_or_else(|| policy.proc.by.clone(), |op| op.because);
+        let whole = asked.into_iter().find(|op| op.target == Path::new("/proc"));
+        let because = whole.map_or_else(|| policy.proc.by.clone(), |op| op.because);
         let what = match root {
             RootView::Empty => Mount::Dir,
             RootView::HostReadOnly | RootView::HostWritable => Mount::Mask { id: None, dir: true },

@@ -122,6 +122,9 @@ impl Builder<'_> {
                 self.errors.push(PlanError::MissingWritable { path: rule.path.clone(), by: rule.because.clone() })
             }
             PathFact::Missing { parent, name } => {
+                let (path, by) = (rule.path.display(), &rule.because);
+                self.notes
+                    .push(format!("{path} ({by}) does not exist: outside writable directories the rule does nothing"));
                 self.block(parent.join(name), Shape::Dir, rule.because.clone());
             }
             PathFact::Dangling { link, id } => {
@@ -206,6 +209,11 @@ impl Builder<'_> {
             let because = Origin::Glob(glob.written.clone(), Box::new(glob.because.clone()));
             let rule = Rule { path: found.present.path.clone(), access: Access::None, because };
             self.present(&rule, &found.present);
+        }
+        for (index, glob) in self.policy.globs.iter().enumerate() {
+            if !self.facts.globbed.iter().any(|found| found.glob == index) {
+                self.notes.push(format!("{} ({}) matches nothing now", glob.written, glob.because));
+            }
         }
         if !self.policy.globs.is_empty() {
             self.notes.push("deny globs hide what matches at the start; files made later are not hidden".to_owned());

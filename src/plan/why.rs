@@ -60,6 +60,9 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
         Mount::Tmpfs { mode, .. } if mode & 0o002 != 0 => {
             (Access::Write, "a private tmpfs: the host's content is not there, and what is written is gone at the end")
         }
+        Mount::Tmpfs { .. } if path.starts_with("/dev") && !here => {
+            (Access::None, "a private /dev: only what is listed is there")
+        }
         Mount::Tmpfs { .. } if path.starts_with("/dev") => {
             (Access::Read, "a private /dev: only what is listed is there")
         }

@@ -178,7 +178,10 @@ fn refuse_restricted_full_access(request: &Request, mode: Mode, errors: &mut Vec
     let paths = narrowed.into_iter().flatten().map(|said| &said.by);
     let net = request.net.iter().filter(|net| net.value == Net::None).map(|net| &net.by);
     let tmp = request.tmp.iter().filter(|tmp| tmp.value == Tmp::Private).map(|tmp| &tmp.by);
-    errors.extend(paths.chain(net).chain(tmp).map(|by| PolicyError::FullAccessRestricted { by: by.clone() }));
+    let gpu =
+        request.gpu.iter().filter(|gpu| !matches!(gpu.value.as_str(), "auto" | "all" | "true")).map(|gpu| &gpu.by);
+    errors
+        .extend(paths.chain(net).chain(tmp).chain(gpu).map(|by| PolicyError::FullAccessRestricted { by: by.clone() }));
 }
 
 fn path_rules(

@@ -19,7 +19,7 @@ fn without_call(lab: &Lab, call: u32) -> String {
          assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program)) == 0\n\
          os.execvp(sys.argv[1], sys.argv[1:])\n"
     );
-    let path = lab.file(&format!("without-{call}.py"), &script);
+    let path = lab.file(format!("without-{call}.py").as_str(), &script);
     format!("python3 {path} \"$@\"")
 }
 

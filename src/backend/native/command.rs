@@ -64,8 +64,9 @@ fn prepare(
         rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs"))?;
         confine::landlock::restrict(&confinement.landlock, &readable).map_err(Failure::Step)?;
         for fd in &plan.process.pass_fd {
-            sys::fd::keep_across_exec(*fd)
-                .map_err(|error| Failure::Step(StepError::new("pass a descriptor", None, error)))?;
+            sys::fd::keep_across_exec(*fd).map_err(|error| {
+                Failure::Step(StepError::new("pass on", Some(Path::new(&format!("descriptor {fd}"))), error))
+            })?;
         }
         let program = confine::seccomp::compile(&confinement.syscalls).map_err(|error| {
             Failure::Step(StepError {
