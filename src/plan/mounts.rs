@@ -79,7 +79,7 @@ pub enum Mount {
     },
     /// An empty directory or file that cannot be entered or read, over something of the host.
     Mask {
-        /// Identity of what is hidden; `None` for procfs.
+        /// Identity of what is hidden; `None`: whatever is there, and nothing if nothing is.
         id: Option<FileId>,
         /// Whether it is a directory.
         dir: bool,

@@ -89,6 +89,9 @@ impl Builder<'_> {
     }
 
     fn node(&mut self, rule: &Rule, path: PathBuf, id: Option<crate::host::paths::FileId>, kind: Kind) {
+        // Credentials and sockets of other programs come and go: whatever is there when the sandbox starts is hidden.
+        let whatever = matches!(rule.because, Origin::Secret(_)) || kind == Kind::Socket;
+        let id = if whatever && rule.access == Access::None { None } else { id };
         let node = Node { view: View::Host(rule.access), id, kind, because: rule.because.clone(), anchored: false };
         self.tree.insert(path, node);
     }

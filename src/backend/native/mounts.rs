@@ -229,7 +229,7 @@ impl Applier {
             (Mount::Pin { id }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, false)?, path, Point::Planned(Some(*id)))
             }
-            // What a kernel's procfs does not have needs no protection.
+            // What is not there, or not any more, needs no protection.
             (Mount::ReadOnly | Mount::Mask { id: None, .. }, _) if self.is_missing(path) => Ok(()),
             (Mount::Mask { id, dir }, _) => {
                 let mask = self.mask(*dir)?;
