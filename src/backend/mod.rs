@@ -57,6 +57,9 @@ impl StepError {
             ("mount a new proc on", libc::EPERM | libc::EACCES) => {
                 "the host's /proc is masked, as in most containers: say --no-proc"
             }
+            (native::PLACEHOLDER, libc::EACCES) => {
+                "you own the directory but cannot write in it: chmod u+w it, or use -s read-only"
+            }
             (native::PLACEHOLDER, libc::ENOSPC | libc::EDQUOT) => "make room on the disk of the workspace",
             (native::STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
             _ => return None,

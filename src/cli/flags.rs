@@ -104,7 +104,7 @@ impl Flags {
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let cwd = current_directory(self.cd.as_deref())?;
         let caller = Caller { cwd, home };
-        let mut request = match caller.user_file() {
+        let mut request = match caller.user_file().filter(|file| is_there(file)) {
             Some(file) => load::file(&file, caller.home.as_deref()).map_err(|error| vec![error.into()])?,
             None => Request::default(),
         };
@@ -112,6 +112,8 @@ impl Flags {
             let said = load::file(file, caller.home.as_deref()).map_err(|error| vec![error.into()])?;
             request = request.overlaid_by(said);
         }
+        // A configuration that does not exist yet must not be made by the command either.
+        request.files.extend(caller.user_file());
         let request = request.overlaid_by(self.request(&caller));
         Policy::new(request, &caller.cwd).map_err(|errors| errors.into_iter().map(Problem::from).collect())
     }
@@ -185,19 +187,19 @@ impl Caller {
         paths.into_iter().map(|given| Said::new(path(given), Origin::Flag(flag))).collect()
     }
 
-    /// `$XDG_CONFIG_HOME/ringfence/config.toml`, if it exists. A file in the workspace is never read unasked: the
+    /// `$XDG_CONFIG_HOME/ringfence/config.toml`, whether it exists or not. A file in the workspace is never read unasked: the
     /// command could have written it.
     fn user_file(&self) -> Option<PathBuf> {
         let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let base = base.or_else(|| self.home.as_ref().map(|home| home.join(".config")))?;
-        let file = base.join("ringfence/config.toml");
-        match std::fs::symlink_metadata(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => None,
-            // Unreadable is told when it is read: a policy must not vanish silently.
-            _ => Some(file),
-        }
+        Some(base.join("ringfence/config.toml"))
     }
+}
+
+/// Whether there is a file to read. An unreadable one is told when it is read: a policy must not vanish silently.
+fn is_there(file: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    !std::fs::symlink_metadata(file).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The working directory. A deleted one has no path: then `--cd` must name another.

@@ -44,11 +44,17 @@ pub struct Facts {
     /// Protected names below writable directories.
     pub protected: Vec<Protected>,
     /// This program and its configuration: whoever can write them decides about the next run.
-    pub own_files: Vec<Present>,
+    pub own_files: Vec<PathFact>,
     /// Repositories of the writable directories and nested ones of the workspace.
     pub repos: Vec<repo::Repo>,
     /// In `git = "commit"`: the entries of git directories that run code.
     pub git_code: Vec<Protected>,
+    /// Directories of the workspace that cannot be searched for repositories.
+    pub closed: Vec<Present>,
+    /// Directories to be writable whose own permissions forbid it to the caller, who owns them.
+    pub unwritable: Vec<PathBuf>,
+    /// Where the links in protected directories lead.
+    pub linked: Vec<PathFact>,
     /// Whether the search for nested repositories reached its bound.
     pub nested_bounded: bool,
     /// Devices asked for by path.
@@ -123,6 +129,9 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         repos: protecting.repos,
         git_code: protecting.git_code,
         nested_bounded: protecting.nested_bounded,
+        closed: protecting.closed,
+        linked: protecting.linked,
+        unwritable: protecting.unwritable,
         devices: policy.devices.iter().map(|said| (said.clone(), look_at_node(root, &said.value))).collect(),
         unix: policy.unix.iter().map(|said| (said.clone(), root.look(&said.value))).collect(),
         sockets,
@@ -173,9 +182,9 @@ fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
         .collect()
 }
 
-fn own_files(root: &Root, policy: &Policy) -> Vec<Present> {
+fn own_files(root: &Root, policy: &Policy) -> Vec<PathFact> {
     let program = std::env::current_exe().ok();
-    policy.files.iter().chain(&program).filter_map(|path| root.look_if_present(path)).collect()
+    policy.files.iter().chain(&program).map(|path| root.look(path)).collect()
 }
 
 /// Denied paths by their other names.
@@ -222,6 +231,9 @@ struct Protecting {
     git_code: Vec<Protected>,
     nested_bounded: bool,
     sockets: Vec<Present>,
+    closed: Vec<Present>,
+    linked: Vec<PathFact>,
+    unwritable: Vec<PathBuf>,
 }
 
 impl Protecting {
@@ -238,11 +250,19 @@ impl Protecting {
         directories.sort();
         directories.dedup();
         for directory in &directories {
+            if root.owner_may_not_write(directory) {
+                found.unwritable.push(directory.to_path_buf());
+                continue;
+            }
             found.names(root, directory, homes, *directory != Path::new("/"));
         }
         if directories.contains(&workspace) {
             let inside = repo::search(root, workspace);
             found.nested_bounded = inside.bounded;
+            for directory in inside.closed {
+                found.closed.extend(root.look_if_present(&directory));
+            }
+            found.repos.extend(repo::above(root, workspace, homes));
             for directory in inside.repos {
                 found.names(root, &directory, homes, false);
             }
@@ -262,6 +282,15 @@ impl Protecting {
                 missing @ PathFact::Missing { .. } => missing,
                 fact => placeholder::seen_through(root, fact),
             };
+            if let PathFact::Present(Present { path, kind: Kind::Dir, .. }) = &fact {
+                let inside = if *name == ".git" { path.join("hooks") } else { path.clone() };
+                self.linked.extend(repo::link_targets(root, &inside));
+                if *name == ".git" {
+                    let files = tables::GIT_CODE.iter().map(|(name, ..)| root.look_at_child(path, Path::new(name)));
+                    self.linked
+                        .extend(files.filter(|file| matches!(file, PathFact::Present(Present { link: Some(_), .. }))));
+                }
+            }
             if *name == ".git" {
                 self.repos.extend(repo::read(root, directory, &fact, homes));
             }
@@ -277,6 +306,14 @@ impl Protecting {
 
     fn interior(&mut self, root: &Root, tree: &Path) {
         let Some(repo) = self.repos.iter().find(|repo| repo.tree == tree) else { return };
+        // A broken git directory makes git look at the tree itself: with a HEAD it could be a bare repository.
+        self.git_code.push(Protected {
+            below: tree.to_owned(),
+            name: "HEAD".into(),
+            fact: root.look_at_child(tree, Path::new("HEAD")),
+            block: Some(tables::Shape::Dir),
+            why: "HEAD: git would take the workspace itself for a repository".to_owned(),
+        });
         for directory in [&repo.git_dir, &repo.common_dir].into_iter().flatten() {
             for (name, shape, why) in tables::GIT_CODE {
                 self.git_code.push(Protected {

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::placeholder::is_marked;
+use super::repo::{each_entry, open_directory};
 use crate::policy::paths::normal;
 
 /// Device and inode: what a path named when it was looked at.
@@ -140,7 +141,7 @@ impl Root {
         match self.open_location(path, ResolveFlags::NO_SYMLINKS) {
             Ok(fd) => {
                 let stat = rustix::fs::fstat(&fd)?;
-                if is_marked(&stat) {
+                if self.is_placeholder(path, &stat) {
                     return Err(Errno::NOENT);
                 }
                 return Ok(Present { path: normal(path), id: id_of(&stat), kind: kind_of(&stat), link: None });
@@ -174,7 +175,7 @@ impl Root {
     fn entry(&self, canonical: &Path) -> Result<(FileId, Kind), Errno> {
         let relative = canonical.strip_prefix("/").unwrap_or(canonical);
         let stat = rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)?;
-        if is_marked(&stat) {
+        if self.is_placeholder(canonical, &stat) {
             return Err(Errno::NOENT);
         }
         Ok((id_of(&stat), kind_of(&stat)))
@@ -195,12 +196,34 @@ impl Root {
         }
     }
 
+    /// Whether the caller owns a directory whose permissions keep him from making entries. Not asked of uid 0, whom
+    /// they do not keep outside.
+    #[must_use]
+    pub fn owner_may_not_write(&self, canonical: &Path) -> bool {
+        let relative = canonical.strip_prefix("/").unwrap_or(canonical);
+        let caller = rustix::process::geteuid();
+        !caller.is_root()
+            && rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| stat.st_uid == caller.as_raw() && stat.st_mode & 0o300 != 0o300)
+    }
+
     fn path_of(&self, fd: BorrowedFd<'_>) -> Result<PathBuf, Errno> {
         let real = fd_path(fd)?;
         match real.strip_prefix(&self.prefix) {
             Ok(inside) => Ok(Path::new("/").join(inside)),
             Err(_) => Err(Errno::XDEV),
         }
+    }
+
+    /// Whether what was found stands for a missing entry: marked, and with nothing in it that a rule could be about.
+    fn is_placeholder(&self, path: &Path, stat: &Stat) -> bool {
+        if !is_marked(stat) || kind_of(stat) != Kind::Dir {
+            return is_marked(stat);
+        }
+        let Some(directory) = open_directory(&self.real(path)) else { return false };
+        let mut empty = true;
+        each_entry(&directory, |_, _| empty = false);
+        empty
     }
 
     /// The first component that is missing, or the link that leads nowhere.

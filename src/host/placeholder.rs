@@ -13,7 +13,8 @@ pub const MARK: i64 = 0x0A_52_49_4E;
 /// Whether it looks like a placeholder, marked or not yet.
 #[must_use]
 pub fn is_bare(stat: &Stat) -> bool {
-    let permissions = stat.st_mode & 0o7777;
+    // A set-group-ID directory hands its bit down.
+    let permissions = stat.st_mode & 0o5777;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => permissions == 0o555,
         FileType::RegularFile => permissions == 0o444 && stat.st_size <= 2,

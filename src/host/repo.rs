@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
 
 use super::gitconfig::{self, Setting};
 use super::paths::{Kind, PathFact, Present, Root};
@@ -57,7 +58,8 @@ pub fn read(root: &Root, tree: &Path, dot_git: &PathFact, homes: &[PathBuf]) -> 
     });
     let own = common_dir.as_ref().or(git_dir.as_ref()).map(|dir| dir.path.join("config"));
     let of_user = homes.iter().flat_map(|home| [home.join(".gitconfig"), home.join(".config/git/config")]);
-    let files: Vec<_> = own.into_iter().chain(of_user).collect();
+    let of_worktree = git_dir.as_ref().map(|dir| dir.path.join("config.worktree"));
+    let files: Vec<_> = own.into_iter().chain(of_worktree).chain(of_user).collect();
     let configured = configured(root, tree, &files, homes.first().map(PathBuf::as_path));
     Some(Repo { tree: tree.to_owned(), git_dir, common_dir, points_back, configured })
 }
@@ -107,12 +109,40 @@ fn configured(root: &Root, tree: &Path, files: &[PathBuf], home: Option<&Path>) 
                 (Some(_), None) => continue,
                 (None, _) => below(base, Path::new(&value)),
             };
-            if !value.is_empty() {
-                found.push((root.look(&path), why));
+            if value.is_empty() {
+                continue;
             }
+            // Husky's directory of shims calls the scripts beside it.
+            if let (true, Some(above)) = (path.ends_with("_"), path.parent()) {
+                found.push((root.look(above), why));
+            }
+            found.push((root.look(&path), why));
         }
     }
     found
+}
+
+/// The repository that `tree` lies in without being its root.
+#[must_use]
+pub fn above(root: &Root, tree: &Path, homes: &[PathBuf]) -> Option<Repo> {
+    tree.ancestors().skip(1).find_map(|ancestor| {
+        let dot_git = root.look_at_child(ancestor, Path::new(".git"));
+        read(root, ancestor, &dot_git, homes)
+    })
+}
+
+/// Where the links in a directory lead: protecting the link alone would leave what it runs.
+#[must_use]
+pub fn link_targets(root: &Root, directory: &Path) -> Vec<PathFact> {
+    let mut names = Vec::new();
+    if let Some(fd) = open_directory(&root.real(directory)) {
+        each_entry(&fd, |name, kind| {
+            if kind == FileType::Symlink {
+                names.push(directory.join(OsStr::from_bytes(name)));
+            }
+        });
+    }
+    names.iter().map(|path| root.look(path)).collect()
 }
 
 /// What the search through a workspace finds.
@@ -120,6 +150,8 @@ fn configured(root: &Root, tree: &Path, files: &[PathBuf], home: Option<&Path>) 
 pub struct Found {
     /// Directories that hold a `.git` of their own.
     pub repos: Vec<PathBuf>,
+    /// Directories that cannot be searched: they become read-only, for their owner could open them later.
+    pub closed: Vec<PathBuf>,
     /// Socket files.
     pub sockets: Vec<PathBuf>,
     /// Whether the bound ended the search.
@@ -142,8 +174,13 @@ pub fn search(root: &Root, tree: &Path) -> Found {
         let opened = if directory.as_os_str().is_empty() { None } else { Some(open_on_same_device(&base, &directory)) };
         let fd = match &opened {
             None => &base,
-            Some(Some(fd)) => fd,
-            Some(None) => continue,
+            Some(Ok(fd)) => fd,
+            // Another mount, or gone.
+            Some(Err(Errno::XDEV | Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => continue,
+            Some(Err(_)) => {
+                found.closed.push(tree.join(directory));
+                continue;
+            }
         };
         let mut is_repo = false;
         each_entry(fd, |name, kind| {
@@ -163,10 +200,10 @@ pub fn search(root: &Root, tree: &Path) -> Found {
 }
 
 /// Opens a directory below `base` without following links or entering another mount.
-fn open_on_same_device(base: &OwnedFd, directory: &Path) -> Option<OwnedFd> {
+fn open_on_same_device(base: &OwnedFd, directory: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve).ok()
+    rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve)
 }
 
 /// Calls `visit` with name and type of each entry but `.` and `..`; entries of unknown type are looked at.

@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
-use super::paths::{Present, Root};
+use super::paths::{Kind, Present, Root, id_of, kind_of};
 use super::repo::{each_entry, open_directory};
 use crate::policy::paths::Glob;
 
@@ -67,7 +68,7 @@ impl Search<'_> {
             path.extend_from_slice(name);
             let hit = self.set.matches(OsStr::from_bytes(path)).first().copied();
             match hit {
-                Some(hit) => self.keep(hit, OsStr::from_bytes(path)),
+                Some(hit) => self.keep(hit, fd, name, path),
                 None if kind == FileType::Directory => below.push(name.to_vec()),
                 None => {}
             }
@@ -75,18 +76,32 @@ impl Search<'_> {
         });
         for name in below {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let Ok(child) = rustix::fs::openat(fd, OsStr::from_bytes(&name), flags, Mode::empty()) else { continue };
+            let child = rustix::fs::openat(fd, OsStr::from_bytes(&name), flags, Mode::empty());
             path.push(b'/');
             path.extend_from_slice(&name);
-            self.directory(&child, path);
+            match child {
+                Ok(child) => self.directory(&child, path),
+                // Gone, or replaced by something that is no directory.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                // What cannot be searched may hold anything, and its owner can open it later: it is hidden as a whole.
+                Err(_) => self.keep(0, fd, &name, path),
+            }
             path.truncate(length);
         }
     }
 
-    fn keep(&mut self, hit: usize, path: &OsStr) {
-        let (Some(glob), Some(present)) = (self.indices.get(hit), self.root.look_if_present(Path::new(path))) else {
+    /// Keeps what is called `name` in an open directory. A link is followed: its target is what is to be hidden.
+    fn keep(&mut self, hit: usize, directory: &OwnedFd, name: &[u8], path: &[u8]) {
+        let Some(glob) = self.indices.get(hit).copied() else { return };
+        let path = Path::new(OsStr::from_bytes(path));
+        // By its directory: the whole path may be longer than one that the kernel takes.
+        let Ok(stat) = rustix::fs::statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) else {
             return;
         };
-        self.found.push(Match { glob: *glob, present });
+        let present = match kind_of(&stat) {
+            Kind::Symlink => self.root.look_if_present(path),
+            kind => Some(Present { path: path.to_owned(), id: id_of(&stat), kind, link: None }),
+        };
+        self.found.extend(present.map(|present| Match { glob, present }));
     }
 }

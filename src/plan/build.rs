@@ -93,6 +93,16 @@ pub enum PlanError {
         /// What stands in the way.
         why: &'static str,
     },
+    /// A grant in the workspace that a link, which the command may have made, turns into one elsewhere.
+    #[error("`{}` ({by}) leads out of the workspace, to `{}`", path.display(), target.display())]
+    LeadsOut {
+        /// The path as it is written.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
     /// A rule below `/proc` that names a process.
     #[error("`{}` belongs to a process of the host, which the sandbox does not show ({by})", path.display())]
     ProcessPath {
@@ -125,6 +135,7 @@ impl PlanError {
             Self::MissingWritable { path, .. } => {
                 format!("make it first: mkdir -p {0} (a directory) or touch {0} (a file)", path.display())
             }
+            Self::LeadsOut { target, .. } => format!("name the place itself if you mean it: {}", target.display()),
             Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
             Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
             Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
@@ -212,7 +223,7 @@ fn confine(
         // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
         errors.push(PlanError::HiddenWorkspace { path: cwd.to_owned(), by: node.because.clone() });
     }
-    let wall = landlock::plan(facts.landlock_abi, policy.net.value, &view.tree, &view.ops, policy.proc.value);
+    let wall = landlock::plan(facts.landlock_abi, &view.tree, &view.ops, policy.proc.value);
     if wall.abi == 0 {
         notes.push(
             "this kernel has no Landlock wall (ABI 3, Linux 6.2): a regular file as standard output is refused, pipe it"

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::policy::paths::Access;
-use crate::request::{Net, Origin};
+use crate::request::Origin;
 
 use super::mounts::{Mount, MountOp, Node, Tree, View};
 
@@ -51,7 +51,7 @@ pub enum Beneath {
 
 /// The wall for a view.
 #[must_use]
-pub fn plan(abi: u32, net: Net, tree: &Tree, ops: &[MountOp], proc: bool) -> LandlockPlan {
+pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: bool) -> LandlockPlan {
     if abi < WALL_ABI {
         return LandlockPlan { abi: 0, rules: Vec::new(), scope_abstract: false };
     }
@@ -79,5 +79,5 @@ pub fn plan(abi: u32, net: Net, tree: &Tree, ops: &[MountOp], proc: bool) -> Lan
             rules.push(LandlockRule { path: target.clone(), allow: Beneath::Write, because: because.clone() });
         }
     }
-    LandlockPlan { abi, rules, scope_abstract: net == Net::Host && abi >= SCOPE_ABI }
+    LandlockPlan { abi, rules, scope_abstract: abi >= SCOPE_ABI }
 }

@@ -21,8 +21,14 @@ pub(super) fn names(builder: &mut Builder<'_>) {
             protect(builder, entry, &path);
         }
     }
-    for file in &facts.own_files {
-        read_only(builder, file, Origin::Protected("ringfence itself or its configuration".to_owned()));
+    let own = facts.own_files.iter().map(|fact| (fact, "ringfence itself or its configuration"));
+    let linked = facts.linked.iter().map(|fact| (fact, "a link in a protected directory leads to it"));
+    for (fact, why) in own.chain(linked) {
+        read_only_or_blocked(builder, fact, Origin::Protected(why.to_owned()));
+    }
+    for directory in &facts.closed {
+        let why = "a directory that cannot be searched for repositories".to_owned();
+        read_only(builder, directory, Origin::Protected(why));
     }
     for repo in &facts.repos {
         for directory in [&repo.git_dir, &repo.common_dir].into_iter().flatten() {
@@ -30,14 +36,7 @@ pub(super) fn names(builder: &mut Builder<'_>) {
             read_only(builder, directory, Origin::Protected(why));
         }
         for (fact, why) in &repo.configured {
-            let origin = Origin::Protected((*why).to_owned());
-            match fact {
-                PathFact::Present(present) => read_only(builder, present, origin),
-                PathFact::Missing { parent, name } => {
-                    builder.block(parent.join(name), Shape::Dir, origin);
-                }
-                PathFact::Dangling { .. } | PathFact::Unreachable { .. } => {}
-            }
+            read_only_or_blocked(builder, fact, Origin::Protected((*why).to_owned()));
         }
     }
     if facts.nested_bounded {
@@ -77,6 +76,16 @@ fn hidden(id: FileId) -> Mount {
 
 fn pin(builder: &mut Builder<'_>, target: PathBuf, what: Mount, because: &Origin) {
     builder.pins.push(MountOp { target, what, because: because.clone() });
+}
+
+/// As [`read_only`], and what is missing cannot be made.
+fn read_only_or_blocked(builder: &mut Builder<'_>, fact: &PathFact, because: Origin) {
+    match fact {
+        PathFact::Present(present) => read_only(builder, present, because),
+        PathFact::Missing { parent, name } => builder.block(parent.join(name), Shape::Dir, because),
+        PathFact::Dangling { link, id } => pin(builder, link.clone(), hidden(*id), &because),
+        PathFact::Unreachable { .. } => {}
+    }
 }
 
 /// A read rule for something that may lie in a writable directory; elsewhere it changes nothing.

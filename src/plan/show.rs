@@ -145,7 +145,11 @@ fn wall(confinement: &Confinement) -> Vec<Line> {
     let mut lines: Vec<_> =
         plan.rules.iter().map(|rule| Line::new(rights(rule.allow), show(&rule.path), &rule.because)).collect();
     if plan.scope_abstract {
-        lines.push(Line::new("no abstract sockets of the host", "", "the network is the host's"));
+        lines.push(Line::new(
+            "no abstract sockets of the host",
+            "",
+            "a socket that is passed in could connect to them",
+        ));
     }
     if !lines.is_empty() {
         lines.insert(0, Line::new(format!("ABI {}", plan.abi), "", "the highest of this kernel"));

@@ -98,6 +98,12 @@ impl Builder<'_> {
 
     /// Adds a rule at an existing path.
     pub(super) fn present(&mut self, rule: &Rule, present: &Present) {
+        if rule.access.writes() && self.facts.unwritable.contains(&present.path) {
+            // The command owns it and could change the permissions, but nothing could be blocked in it before.
+            self.notes
+                .push(format!("{} is not writable by its own permissions: it stays read-only", rule.path.display()));
+            return self.present(&Rule { access: Access::Read, ..rule.clone() }, present);
+        }
         let path = present.path.clone();
         if path.starts_with("/dev") {
             return self.rule_in_dev(rule, present);
@@ -115,6 +121,15 @@ impl Builder<'_> {
     }
 
     fn rule(&mut self, rule: &Rule, fact: &PathFact) {
+        if let (PathFact::Present(present), PathFact::Present(workspace)) = (fact, &self.facts.workspace) {
+            let inside = rule.path.starts_with(&workspace.path) || rule.path.starts_with(&self.policy.workspace);
+            let leaves = inside && !present.path.starts_with(&workspace.path);
+            if leaves && rule.access >= Access::Read && self.policy.mode == Mode::WorkspaceWrite {
+                let (path, target, by) = (rule.path.clone(), present.path.clone(), rule.because.clone());
+                self.errors.push(PlanError::LeadsOut { path, target, by });
+                return;
+            }
+        }
         match fact {
             PathFact::Present(present) => self.present(rule, present),
             PathFact::Unreachable { errno } if rule.access != Access::None => self
@@ -225,7 +240,9 @@ impl Builder<'_> {
 
     fn secrets(&mut self) {
         for (rule, present) in &self.facts.secrets {
-            if !self.is_named(&rule.path, Access::Read) && !self.is_named(&present.path, Access::Read) {
+            // Named as it is written: a link to it, which the command may have made, is another name.
+            let named = |(said, _): &(Rule, PathFact)| said.path == rule.path && said.access >= Access::Read;
+            if !self.facts.rules.iter().any(|said| said.0.because.is_explicit() && named(said)) {
                 self.present(rule, present);
             }
         }
@@ -330,11 +347,13 @@ impl Builder<'_> {
         }
     }
 
-    /// What is read-only, blocked or pinned in a writable tree must not be moved aside for something else of that name.
-    /// What is hidden may be moved: it stays hidden.
+    /// What is read-only, blocked or pinned in a writable tree must not be moved aside for something else of that name,
+    /// and what is hidden not to where the next run does not look for it.
     fn anchor(&mut self) {
-        let read_only = |(_, node): &(&Path, &Node)| node.view == View::Host(Access::Read);
-        let nodes = self.tree.iter().filter(read_only).map(|(path, _)| path.to_owned());
+        let restricted = |(_, node): &(&Path, &Node)| {
+            node.view == View::Host(Access::Read) || node.view == View::Host(Access::None) && node.because.is_explicit()
+        };
+        let nodes = self.tree.iter().filter(restricted).map(|(path, _)| path.to_owned());
         let entries = self.blocks.iter().chain(&self.pins).map(|op| op.target.clone());
         let protected: Vec<_> = nodes.chain(entries).collect();
         for path in protected {

@@ -200,6 +200,12 @@ pub const PROC_OF_ROOT: &[(&str, bool)] = &[
     ("/proc/timer_list", false),
     ("/proc/mtrr", false),
     ("/proc/kmsg", false),
+    ("/proc/slabinfo", false),
+    ("/proc/vmallocinfo", false),
+    ("/proc/pagetypeinfo", false),
+    ("/proc/kpagecount", false),
+    ("/proc/kpageflags", false),
+    ("/proc/kpagecgroup", false),
 ];
 
 /// Links in `/` that merged-usr systems need when the root is narrowed: the dynamic loader is named by `/lib64`.

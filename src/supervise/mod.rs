@@ -45,12 +45,15 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
     let child = backend::spawn(plan, terminal.settings())?;
     release_streams(&terminal);
     let deadline = plan.process.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
-    let mut run = Running { child, signals, terminal, deadline, kill_at: None, timed_out: false, ending: None };
+    let mut run =
+        Running { child, signals, terminal, deadline, kill_at: None, timed_out: false, suspended: false, ending: None };
     loop {
         match run.next() {
             Event::Signal(signal) => run.pass_on(signal),
             Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
-            Event::Report(Report::Stopped(_)) => run.stop(),
+            Event::Report(Report::Stopped(_)) if run.stop_wanted() => run.stop(),
+            // A command that stops itself stops nobody else: time goes on, and so does the watch over it.
+            Event::Report(Report::Stopped(_)) => {}
             // Init exits right after this word: waiting for it needs no further event.
             Event::Report(Report::Ended(status)) => {
                 run.end(Ending::of_status(status));
@@ -82,6 +85,8 @@ struct Running {
     /// When the grace period is over.
     kill_at: Option<Instant>,
     timed_out: bool,
+    /// Whether TSTP was passed on.
+    suspended: bool,
     ending: Option<Ending>,
 }
 
@@ -149,8 +154,14 @@ impl Running {
         match signal {
             libc::SIGTERM | libc::SIGHUP if self.kill_at.is_none() => self.kill_at = Instant::now().checked_add(GRACE),
             libc::SIGCONT => self.terminal.make_raw(),
+            libc::SIGTSTP => self.suspended = true,
             _ => {}
         }
+    }
+
+    /// Whether the user asked for the stop: by the terminal's suspend character, or by TSTP to us.
+    fn stop_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.suspended) | self.terminal.take_suspend()
     }
 
     /// The command was stopped: so are we, until somebody continues us.

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
-use rustix::termios::OptionalActions;
+use rustix::termios::{OptionalActions, SpecialCodeIndex};
 
 use crate::backend::native::Terminal as Settings;
 use crate::sys;
@@ -26,6 +26,8 @@ pub struct Terminal {
     master: Option<OwnedFd>,
     /// Typed, but not yet taken by the command's side.
     pending: Vec<u8>,
+    /// Whether the suspend character was typed.
+    suspend: bool,
 }
 
 impl Terminal {
@@ -39,7 +41,12 @@ impl Terminal {
             let size = rustix::termios::tcgetwinsize(fd).ok()?;
             Some(Settings { termios, size })
         });
-        Self { input, output, settings, raw: false, master: None, pending: Vec::new() }
+        Self { input, output, settings, raw: false, master: None, pending: Vec::new(), suspend: false }
+    }
+
+    /// Whether the suspend character was typed since the last time.
+    pub fn take_suspend(&mut self) -> bool {
+        std::mem::take(&mut self.suspend)
     }
 
     /// Whether a standard stream of the caller is a terminal.
@@ -119,7 +126,13 @@ impl Terminal {
         let mut buffer = [0_u8; CHUNK];
         match rustix::io::read(input, &mut buffer) {
             Ok(0) | Err(_) => self.input = None,
-            Ok(length) => self.pending.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            Ok(length) => {
+                let typed = buffer.get(..length).unwrap_or_default();
+                let suspend =
+                    self.settings.as_ref().map(|settings| settings.termios.special_codes[SpecialCodeIndex::VSUSP]);
+                self.suspend |= suspend.is_some_and(|code| typed.contains(&code));
+                self.pending.extend_from_slice(typed);
+            }
         }
     }
 

@@ -21,6 +21,14 @@ use crate::plan::mounts::{Mount, MountPlan};
 use crate::policy::tables::Shape;
 use crate::sys;
 
+impl Placeholder {
+    /// The descriptors that it needs.
+    pub fn descriptors(&self) -> [std::os::fd::RawFd; 2] {
+        use std::os::fd::AsRawFd;
+        [self.parent.as_raw_fd(), self.lock.as_raw_fd()]
+    }
+}
+
 /// What a [`Shape::Here`] says.
 const HERE: &[u8] = b".\n";
 
@@ -95,7 +103,7 @@ fn parent_of<'a>(
     if let Some((_, fd)) = known.iter().find(|(known, _)| known == above) {
         return Ok(fd.clone().map(|fd| (fd, name)));
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let opened = match rustix::fs::openat2(rustix::fs::CWD, above, flags, Mode::empty(), resolve) {
         Err(Errno::ACCESS | Errno::PERM) => None,
@@ -111,6 +119,8 @@ fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Place
         let fresh = match create(parent, name, shape) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
+            // The command could make a directory of its own user writable, and then the entry.
+            Err(Errno::ACCESS) if is_own(parent)? => return Err(Errno::ACCESS),
             Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -118,8 +128,16 @@ fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Place
             Err(Errno::NOENT) => continue,
             other => other?,
         };
-        rustix::fs::flock(&lock, FlockOperation::LockShared)?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN) {
+            // Another run is removing it; nobody else has reason to lock it, and nobody may hold up the start.
+            std::thread::sleep(MOMENT);
+            continue;
+        }
         if fresh {
+            if !is_bare(&rustix::fs::fstat(&lock)?) {
+                // A default ACL of the directory has changed the permissions.
+                rustix::fs::fchmod(&lock, permissions(shape))?;
+            }
             // Marked only now that it is locked: nobody removes it in between.
             set_mark(lock.as_fd())?;
         } else {
@@ -140,6 +158,11 @@ fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Place
         return Ok(Some(Placeholder { parent: Rc::clone(parent), name: name.to_owned(), lock }));
     }
     Err(Errno::AGAIN)
+}
+
+/// Whether the caller owns a directory, and so may change its permissions.
+fn is_own(directory: &OwnedFd) -> Result<bool, Errno> {
+    Ok(rustix::fs::fstat(directory)?.st_uid == rustix::process::geteuid().as_raw())
 }
 
 fn create(parent: &OwnedFd, name: &OsStr, shape: Shape) -> Result<(), Errno> {
@@ -182,7 +205,21 @@ fn remove_if_unused(parent: &OwnedFd, name: &OsStr, fd: &OwnedFd, ours: impl Fn(
     }
     let directory = FileType::from_raw_mode(stat.st_mode).is_dir();
     let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-    rustix::fs::unlinkat(parent, name, flags).map(|()| true)
+    match rustix::fs::unlinkat(parent, name, flags) {
+        // The command has made its own directory read-only.
+        Err(Errno::ACCESS) => unlink_writable(parent, name, flags)?,
+        other => other?,
+    }
+    Ok(true)
+}
+
+/// Removes an entry of a directory whose permissions forbid it, and leaves the permissions as they were.
+fn unlink_writable(parent: &OwnedFd, name: &OsStr, flags: AtFlags) -> Result<(), Errno> {
+    let before = Mode::from_raw_mode(rustix::fs::fstat(parent)?.st_mode);
+    rustix::fs::chmodat(parent, ".", before | Mode::RWXU, AtFlags::empty())?;
+    let removed = rustix::fs::unlinkat(parent, name, flags);
+    rustix::fs::chmodat(parent, ".", before, AtFlags::empty())?;
+    removed
 }
 
 /// Removes a placeholder that an earlier run left behind, if `path` is one and no run uses it.
@@ -204,7 +241,7 @@ pub fn reclaim_planned(plan: &MountPlan, since: i64) {
 
 fn reclaim_if(path: &Path, ours: impl Fn(&Stat) -> bool) -> Result<bool, Errno> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
-    let parent = rustix::fs::open(above, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let parent = rustix::fs::open(above, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let fd = match rustix::fs::openat(&parent, name, open_flags(), Mode::empty()) {
         Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
         other => other?,

@@ -69,6 +69,13 @@ impl Around<'_> {
         self.0.mounts.ops.iter().any(|op| hiding(op) && path.starts_with(&op.target))
     }
 
+    /// Whether the plan hides something in the directory that a descriptor is open on, or the directory itself.
+    fn hides_below(&self, fd: BorrowedFd<'_>) -> bool {
+        let Ok(path) = fd_path(fd) else { return true };
+        let hiding = |op: &MountOp| matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
+        self.hides(fd) || self.0.mounts.ops.iter().any(|op| hiding(op) && op.target.starts_with(&path))
+    }
+
     fn decide(&self, number: i32) -> Result<Stream, StepError> {
         let Some(fd) = sys::fd::borrow_if_open(number) else {
             return Ok(Stream::Node("/dev/null", if number == 0 { OFlags::RDONLY } else { OFlags::WRONLY }));
@@ -98,6 +105,8 @@ impl Around<'_> {
             Kind::File if stat.st_nlink == 0 => Ok(Stream::Keep),
             Kind::File if !reads_only && self.0.landlock.abi > 0 && !self.hides(fd) => Ok(Stream::Keep),
             Kind::File if !reads_only => Err(refuse(libc::EPERM)),
+            Kind::Dir if self.hides_below(fd) => Err(refuse(libc::EPERM)),
+            Kind::File if self.hides(fd) => Err(refuse(libc::EPERM)),
             kind => {
                 read_only(fd, kind == Kind::Dir, id_of(&stat)).map_err(|errno| StepError::new(STDIO, Some(name), errno))
             }
