@@ -24,6 +24,7 @@ mod process;
 mod programs;
 mod protected;
 mod rules;
+mod second_run;
 mod secrets;
 mod signals;
 mod streams;
