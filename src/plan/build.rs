@@ -128,7 +128,9 @@ impl PlanError {
                     path.display()
                 )
             }
-            Self::HiddenWorkspace { .. } => "name a visible one with --cd DIR, or grant it with --read DIR".to_owned(),
+            Self::HiddenWorkspace { .. } => {
+                "name a visible one with --cd DIR, or grant it with --read DIR (all of /tmp: --tmp host)".to_owned()
+            }
             Self::MissingWritable { path, .. } if crate::policy::paths::has_metacharacters(path.as_os_str()) => {
                 "only --deny takes globs: name the directory".to_owned()
             }

@@ -217,19 +217,21 @@ fn without_a_gpu_auto_is_silent() {
         "all",
         "no-gpu",
         expect![[r#"
-        error: no GPU found
-          needed by: --gpu all
-          looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/no-gpu`
-    "#]],
+            error: no GPU found
+              needed by: --gpu all
+              looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/no-gpu`
+            hint: run without one: `--gpu auto`
+        "#]],
     );
     check(
         "0",
         "no-gpu",
         expect![[r#"
-        error: no GPU found
-          needed by: gpu = [0] (agent.toml:7)
-          looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/no-gpu`
-    "#]],
+            error: no GPU found
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/no-gpu`
+            hint: run without one: `--gpu auto`
+        "#]],
     );
 }
 

@@ -149,8 +149,10 @@ fn no_gpu(excluded: &[PciAddress], unheld: &[Unheld]) -> Option<String> {
     if unheld.iter().any(|gpu| gpu.reason == UnheldReason::NotBound) {
         return Some("see why the driver refused it: `sudo dmesg | grep NVRM`".to_owned());
     }
-    let gpu = unheld.first()?;
-    Some(format!("see which driver has it: `lspci -nnk -s {}`", gpu.bus))
+    Some(match unheld.first() {
+        Some(gpu) => format!("see which driver has it: `lspci -nnk -s {}`", gpu.bus),
+        None => "run without one: `--gpu auto`".to_owned(),
+    })
 }
 
 /// The command that makes a node right. `nvidia-modprobe` removes what is wrong and sets owner and mode itself.
