@@ -205,10 +205,10 @@ fn aliases(root: &Root, rules: &[(Rule, PathFact)]) -> Vec<(Rule, Present)> {
     for (rule, present) in denied {
         for alias in mountinfo::aliases(&table, &present.path) {
             let rule = Rule { path: alias, ..rule.clone() };
-            // Covered mounts lead to something else: the identity tells.
+            // Covered mounts lead to something else: the device tells.
             let seen = root.look_if_present(&rule.path);
-            let part = |seen: &Present| seen.id == present.id || seen.id.dev == present.id.dev;
-            found.extend(seen.filter(part).map(|seen| (rule, seen)));
+            let same = |seen: &Present| seen.id.dev == present.id.dev;
+            found.extend(seen.filter(same).map(|seen| (rule, seen)));
         }
     }
     found
@@ -283,13 +283,7 @@ impl Protecting {
                 fact => placeholder::seen_through(root, fact),
             };
             if let PathFact::Present(Present { path, kind: Kind::Dir, .. }) = &fact {
-                let inside = if *name == ".git" { path.join("hooks") } else { path.clone() };
-                self.linked.extend(repo::link_targets(root, &inside));
-                if *name == ".git" {
-                    let files = tables::GIT_CODE.iter().map(|(name, ..)| root.look_at_child(path, Path::new(name)));
-                    self.linked
-                        .extend(files.filter(|file| matches!(file, PathFact::Present(Present { link: Some(_), .. }))));
-                }
+                self.links(root, name, path);
             }
             if *name == ".git" {
                 self.repos.extend(repo::read(root, directory, &fact, homes));
@@ -304,13 +298,23 @@ impl Protecting {
         }
     }
 
+    /// Where links in a protected directory lead; in a git directory, those among its code and its hooks.
+    fn links(&mut self, root: &Root, name: &str, directory: &Path) {
+        if name != ".git" {
+            return self.linked.extend(repo::link_targets(root, directory));
+        }
+        let entries = tables::GIT_CODE.iter().map(|(name, ..)| root.look_at_child(directory, Path::new(name)));
+        let links = entries.filter(|fact| matches!(fact, PathFact::Present(Present { link: Some(_), .. })));
+        self.linked.extend(links.chain(repo::link_targets(root, &directory.join("hooks"))));
+    }
+
     fn interior(&mut self, root: &Root, tree: &Path) {
         let Some(repo) = self.repos.iter().find(|repo| repo.tree == tree) else { return };
         // A broken git directory makes git look at the tree itself: with a HEAD it could be a bare repository.
         self.git_code.push(Protected {
             below: tree.to_owned(),
             name: "HEAD".into(),
-            fact: root.look_at_child(tree, Path::new("HEAD")),
+            fact: placeholder::seen_through(root, root.look_at_child(tree, Path::new("HEAD"))),
             block: Some(tables::Shape::Dir),
             why: "HEAD: git would take the workspace itself for a repository".to_owned(),
         });

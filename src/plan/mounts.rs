@@ -335,6 +335,41 @@ mod tests {
     }
 
     #[test]
+    fn the_most_specific_rule_wins_and_at_equal_depth_the_more_restrictive_one() {
+        use Access::{None as Nothing, Read, Write};
+        let mut tree = Tree::default();
+        let rules = [
+            ("/", Read),
+            ("/repo", Write),
+            ("/repo/a", Nothing),
+            ("/repo/a/b", Write),
+            ("/repo/a/b/c", Nothing),
+            ("/same", Write),
+            ("/same", Read),
+            ("/same", Write),
+        ];
+        for (path, access) in rules {
+            let because = Origin::Flag("--test");
+            let node = Node { view: View::Host(access), id: None, kind: Kind::Dir, because, anchored: false };
+            tree.insert(path.into(), node);
+        }
+        let table = [
+            ("/etc/passwd", Read),
+            ("/repo", Write),
+            ("/repository", Read),
+            ("/repo/a/x", Nothing),
+            ("/repo/a/b/x", Write),
+            ("/repo/a/b/c/d", Nothing),
+            ("/same/x", Read),
+        ];
+        for (path, access) in table {
+            let (_, node) = tree.governing(Path::new(path)).unwrap();
+            assert_eq!(node.view, View::Host(access), "{path}");
+        }
+        assert!(Tree::default().governing(Path::new("/b")).is_none(), "no rule, no access");
+    }
+
+    #[test]
     fn carve_outs_nest_to_any_depth_in_both_directions() {
         use Access::{None as Nothing, Read, Write};
         let host = View::Host;

@@ -241,8 +241,9 @@ impl Builder<'_> {
     fn secrets(&mut self) {
         for (rule, present) in &self.facts.secrets {
             // Named as it is written: a link to it, which the command may have made, is another name.
-            let named = |(said, _): &(Rule, PathFact)| said.path == rule.path && said.access >= Access::Read;
-            if !self.facts.rules.iter().any(|said| said.0.because.is_explicit() && named(said)) {
+            let names =
+                |said: &Rule| said.because.is_explicit() && said.path == rule.path && said.access >= Access::Read;
+            if !self.facts.rules.iter().any(|(said, _)| names(said)) {
                 self.present(rule, present);
             }
         }
@@ -330,7 +331,6 @@ impl Builder<'_> {
     fn check_modify(&mut self) {
         let nodes: Vec<_> = self.tree.iter().filter(|(_, node)| node.view == View::Host(Access::Modify)).collect();
         for (path, node) in nodes {
-            let parent = path.parent().and_then(|parent| self.tree.governing(parent));
             let below_write = path
                 .ancestors()
                 .skip(1)
@@ -338,7 +338,7 @@ impl Builder<'_> {
                 .any(|above| matches!(above.view, View::Host(Access::Write) | View::Private(_)));
             let why = if self.facts.landlock_abi < super::landlock::WALL_ABI {
                 "it needs Landlock ABI 3 (Linux 6.2)"
-            } else if below_write && parent.is_some() {
+            } else if below_write {
                 "it lies below a writable directory, and Landlock rules only add rights"
             } else {
                 continue;

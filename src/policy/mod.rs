@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::request::{Allow, Backend, Git, Mode, Net, Origin, Said, Tmp};
+use crate::request::{Allow, Backend, Git, Mode, Net, Said, Tmp};
 use env::EnvPolicy;
 use gpu::GpuWish;
 use paths::{Glob, Rule};
@@ -23,7 +23,7 @@ pub struct Policy {
     pub mode: Mode,
     /// The working directory: where the command starts and, in workspace-write, what it may write.
     pub workspace: PathBuf,
-    /// Path rules, unordered; which one wins is decided by [`paths::winner`].
+    /// Path rules, unordered; which one wins is decided by [`crate::plan::mounts::Tree`].
     pub rules: Vec<Rule>,
     /// Deny globs, expanded at start by the host room.
     pub globs: Vec<Glob>,
@@ -62,11 +62,5 @@ impl Policy {
     #[must_use]
     pub fn confines(&self) -> bool {
         self.mode != Mode::FullAccess
-    }
-
-    /// The origin for what the mode itself brings.
-    #[must_use]
-    pub fn preset(&self) -> Origin {
-        Origin::Preset(self.mode.name())
     }
 }

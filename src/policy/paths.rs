@@ -65,15 +65,6 @@ pub struct Glob {
     pub because: Origin,
 }
 
-/// The rule that decides about `path`: the deepest one at or above it, at equal depth the most restrictive.
-#[must_use]
-pub fn winner<'a>(rules: impl IntoIterator<Item = &'a Rule>, path: &Path) -> Option<&'a Rule> {
-    rules
-        .into_iter()
-        .filter(|rule| path.starts_with(&rule.path))
-        .max_by_key(|rule| (rule.path.components().count(), std::cmp::Reverse(rule.access)))
-}
-
 /// Removes `.`, `..` and doubled slashes from an absolute path without looking at the file system.
 ///
 /// `..` is taken lexically on purpose: what it means on disk is found out by the host room, which resolves the result.
@@ -101,45 +92,6 @@ pub fn has_metacharacters(path: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rule(path: &str, access: Access) -> Rule {
-        Rule { path: path.into(), access, because: Origin::Baseline("test") }
-    }
-
-    fn decide(rules: &[(&str, Access)], path: &str) -> Option<Access> {
-        let rules: Vec<_> = rules.iter().map(|(path, access)| rule(path, *access)).collect();
-        winner(&rules, Path::new(path)).map(|rule| rule.access)
-    }
-
-    #[test]
-    fn the_most_specific_rule_wins_in_both_directions_and_to_any_depth() {
-        use Access::{None as Nothing, Read, Write};
-        let rules =
-            [("/", Read), ("/repo", Write), ("/repo/a", Nothing), ("/repo/a/b", Write), ("/repo/a/b/c", Nothing)];
-        let table = [
-            ("/etc/passwd", Read),
-            ("/repo", Write),
-            ("/repository", Read),
-            ("/repo/a", Nothing),
-            ("/repo/a/x", Nothing),
-            ("/repo/a/b/x", Write),
-            ("/repo/a/b/c/d", Nothing),
-        ];
-        for (path, access) in table {
-            assert_eq!(decide(&rules, path), Some(access), "{path}");
-        }
-    }
-
-    #[test]
-    fn at_equal_depth_the_more_restrictive_rule_wins() {
-        assert_eq!(decide(&[("/a", Access::Write), ("/a", Access::Read)], "/a/x"), Some(Access::Read));
-        assert_eq!(decide(&[("/a", Access::None), ("/a", Access::Write)], "/a/x"), Some(Access::None));
-    }
-
-    #[test]
-    fn no_rule_means_no_access() {
-        assert_eq!(decide(&[("/a", Access::Write)], "/b"), None);
-    }
 
     #[test]
     fn normal_paths_have_no_dots() {

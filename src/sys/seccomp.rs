@@ -17,11 +17,9 @@ use std::io;
 pub fn load_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
-    // SAFETY: the third argument points to `filter`, which lives on this stack until the call has returned. Its pointer
-    // and length come from one slice, borrowed for as long. The kernel only reads: it copies `filter`, then exactly
-    // `len` instructions, checks the copy and keeps no pointer to our memory; so `cast_mut` makes nothing mutable,
-    // the field is only declared that way. Whatever the instructions are, the worst they can do is to make later
-    // system calls fail or end the process.
+    // SAFETY: `filter` lives on this stack during the call; its pointer and length are of one slice, borrowed as long.
+    // The kernel copies `filter` and then `len` instructions, keeps no pointer and writes nothing, so `cast_mut` makes
+    // nothing mutable. The worst that the instructions can do is to make later system calls fail or end the process.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -59,10 +59,6 @@ impl Janitor {
     }
 }
 
-fn keep_open(made: &[placeholder::Placeholder], others: &[i32]) -> Vec<i32> {
-    made.iter().flat_map(placeholder::Placeholder::descriptors).chain(others.iter().copied()).collect()
-}
-
 fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd) {
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
@@ -75,15 +71,23 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd) 
     };
     message::order(control.as_fd(), Order::Go);
     // Init knows by this socket that the supervisor is gone: from now on only the supervisor holds its end.
-    sys::ignore(sys::fd::close_all_but(0, &keep_open(&made, &[sandbox.as_raw_fd(), line.as_raw_fd()])));
-    // The sandbox is readable when init is dead, and with it its whole PID namespace. The line hangs up when the
-    // supervisor is: then nothing may go on, even where its death came before init was tied to it.
-    let mut watched = [PollFd::new(sandbox, PollFlags::IN), PollFd::new(line, PollFlags::IN)];
-    while poll(&mut watched, None).is_err() {}
-    if watched.iter().take(1).all(|sandbox| sandbox.revents().is_empty()) {
+    let held = made.iter().flat_map(placeholder::Placeholder::descriptors);
+    let kept: Vec<_> = held.chain([sandbox.as_raw_fd(), line.as_raw_fd()]).collect();
+    sys::ignore(sys::fd::close_all_but(0, &kept));
+    // The line hangs up when the supervisor is dead: then nothing may go on, even where its death came before init was
+    // tied to it.
+    let [ended, _] = wait_for([sandbox, line]);
+    if !ended {
         sys::ignore(rustix::process::pidfd_send_signal(sandbox, rustix::process::Signal::KILL));
-        let mut dead = [PollFd::new(sandbox, PollFlags::IN)];
-        while poll(&mut dead, None).is_err() {}
+        // Readable when init is dead, and with it its whole PID namespace.
+        wait_for([sandbox]);
     }
     placeholder::remove_all(&made);
+}
+
+/// Waits until something happens to one of the descriptors, and tells to which.
+fn wait_for<const N: usize>(descriptors: [&OwnedFd; N]) -> [bool; N] {
+    let mut watched = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::IN));
+    while poll(&mut watched, None).is_err() {}
+    watched.map(|one| !one.revents().is_empty())
 }

@@ -6,7 +6,7 @@
 //! it, so that runs in the same directory share it and the last one removes it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -21,14 +21,6 @@ use crate::plan::mounts::{Mount, MountPlan};
 use crate::policy::tables::Shape;
 use crate::sys;
 
-impl Placeholder {
-    /// The descriptors that it needs.
-    pub fn descriptors(&self) -> [std::os::fd::RawFd; 2] {
-        use std::os::fd::AsRawFd;
-        [self.parent.as_raw_fd(), self.lock.as_raw_fd()]
-    }
-}
-
 /// What a [`Shape::Here`] says.
 const HERE: &[u8] = b".\n";
 
@@ -41,6 +33,13 @@ pub struct Placeholder {
     parent: Rc<OwnedFd>,
     name: OsString,
     lock: OwnedFd,
+}
+
+impl Placeholder {
+    /// The descriptors that it needs.
+    pub fn descriptors(&self) -> [RawFd; 2] {
+        [self.parent.as_raw_fd(), self.lock.as_raw_fd()]
+    }
 }
 
 fn permissions(shape: Shape) -> Mode {
@@ -62,11 +61,11 @@ pub fn planned(plan: &MountPlan) -> impl Iterator<Item = (&Path, Shape)> {
     })
 }
 
-/// Makes, or joins, the placeholders of a plan. One that cannot be made because the directory cannot be written is left
-/// out: the command cannot make the entry either.
+/// Makes, or joins, the placeholders of a plan. One that cannot be made because the directory is read-only, or another
+/// user's, is left out: the command cannot make the entry either.
 ///
 /// # Errors
-/// A full disk, or an entry that appeared since the plan was made. What was made until then is removed.
+/// A full disk, an own directory whose permissions forbid it, or an entry that appeared since the plan was made. What was made until then is removed.
 pub fn make_all(plan: &MountPlan) -> Result<Vec<Placeholder>, StepError> {
     // The permissions above are meant as they are.
     let caller_mask = rustix::process::umask(Mode::empty());
