@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::report::Problem;
 use crate::policy::Policy;
+use crate::request::codex::Surroundings;
 use crate::request::load::{self, absolute, duration, variable};
-use crate::request::{Allow, Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
+use crate::request::{Allow, Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
 
 /// The options that `run`, `plan` and `why` share.
 #[derive(Debug, Args)]
@@ -74,9 +75,29 @@ pub struct Flags {
     /// What enforces the plan.
     #[arg(long, value_enum, value_name = "WHICH", help_heading = "Process")]
     backend: Option<Backend>,
+    /// Set a feature, as Codex does: use_legacy_landlock=true is --backend landlock.
+    #[arg(short = 'c', value_name = "KEY=VALUE", value_parser = feature, help_heading = "Process")]
+    feature: Vec<Feature>,
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+/// A `-c KEY=VALUE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// `use_legacy_landlock`.
+    UseLegacyLandlock(bool),
+}
+
+/// Reads a `-c KEY=VALUE`.
+pub fn feature(text: &str) -> Result<Feature, String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    let value = value.trim().parse().map_err(|_| format!("`{text}` is not KEY=true or KEY=false"))?;
+    match key.trim() {
+        "use_legacy_landlock" | "features.use_legacy_landlock" => Ok(Feature::UseLegacyLandlock(value)),
+        _ => Err(format!("`{key}` is not a feature: there is use_legacy_landlock")),
+    }
 }
 
 /// Where relative paths of flags belong, and where configuration lies.
@@ -105,12 +126,11 @@ impl Flags {
         let cwd = current_directory(self.cd.as_deref())?;
         let caller = Caller { cwd, home };
         let mut request = match caller.user_file().filter(|file| is_there(file)) {
-            Some(file) => load::file(&file, caller.home.as_deref()).map_err(|error| vec![error.into()])?,
+            Some(file) => caller.load(&file, self.cd.as_deref())?,
             None => Request::default(),
         };
         if let Some(file) = &self.config {
-            let said = load::file(file, caller.home.as_deref()).map_err(|error| vec![error.into()])?;
-            request = request.overlaid_by(said);
+            request = request.overlaid_by(caller.load(file, self.cd.as_deref())?);
         }
         // A configuration that does not exist yet must not be made by the command either.
         request.files.extend(caller.user_file());
@@ -140,8 +160,11 @@ impl Flags {
             pass_fd,
             allow,
             backend,
+            feature,
             command,
         } = self;
+        let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
+        let legacy_landlock = said(legacy_landlock.then_some(Backend::Landlock), "-c use_legacy_landlock");
         Request {
             sandbox: said(sandbox, "--sandbox"),
             read: caller.paths(read, "--read"),
@@ -154,15 +177,20 @@ impl Flags {
             net: said(net, "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),
-            backend: said(backend, "--backend"),
+            backend: said(backend, "--backend").or(legacy_landlock),
             env: env.into_iter().map(|text| Said::new(variable(text), Origin::Flag("--env"))).collect(),
             env_clear: said(env_clear.then_some(true), "--env-clear"),
             proc: said(no_proc.then_some(false), "--no-proc"),
+            pid_namespace: None,
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             pass_fd,
             files: Vec::new(),
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
+            start_in: None,
+            dialect: Dialect::Ringfence,
+            glob_depth: None,
+            notes: Vec::new(),
             command,
         }
     }
@@ -173,6 +201,15 @@ fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {
 }
 
 impl Caller {
+    /// Reads a configuration or a JSON policy, which is about the directory that the command is started in.
+    fn load(&self, file: &Path, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
+        let home = self.home.as_deref();
+        let workspace = cd.map_or_else(|| self.cwd.clone(), |cd| absolute(cd, &self.cwd, home));
+        let tmpdir = std::env::var_os("TMPDIR");
+        let around = Surroundings { workspace: &workspace, tmpdir: tmpdir.as_deref() };
+        load::file(file, home, around).map_err(|error| vec![error.into()])
+    }
+
     /// Flags are relative to the working directory; `~/` that was quoted from the shell is the home directory.
     fn paths(&self, paths: Vec<PathBuf>, flag: &'static str) -> Vec<Said<PathBuf>> {
         paths

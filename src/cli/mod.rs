@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "this is the room for it")]
 
+mod codex;
 mod doctor;
 mod flags;
 mod gpus;
@@ -32,6 +33,9 @@ enum Command {
     Gpus(gpus::GpusArgs),
     /// Check what this machine offers: ok, degraded or missing, with the command that cures it.
     Doctor(doctor::DoctorArgs),
+    /// Be the helper that Codex starts: its flags, its JSON policies, its exit codes.
+    #[command(name = codex::NAME)]
+    Codex(codex::Args),
 }
 
 /// Runs the command line of this process and exits. For other programs that want to be `ringfence` when they are
@@ -44,12 +48,22 @@ pub fn main() -> ! {
     crate::sys::ignore(crate::sys::fd::fill_standard_streams());
     // A reader that goes away gives an error, not death, as Rust's runtime has it.
     crate::sys::signal::ignore(libc::SIGPIPE);
-    let code = match Cli::parse().command {
+    let code = if called_as(codex::NAME) { codex::run(codex::Args::parse()) } else { dispatch(Cli::parse().command) };
+    std::process::exit(code)
+}
+
+/// Whether this program was started under a name.
+fn called_as(name: &str) -> bool {
+    std::env::args_os().next().is_some_and(|called| std::path::Path::new(&called).file_name() == Some(name.as_ref()))
+}
+
+fn dispatch(command: Command) -> i32 {
+    match command {
         Command::Run(flags) => run::run(flags),
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
         Command::Gpus(args) => gpus::gpus(&args),
         Command::Doctor(args) => doctor::doctor(&args),
-    };
-    std::process::exit(code)
+        Command::Codex(args) => codex::run(args),
+    }
 }

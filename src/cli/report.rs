@@ -16,7 +16,10 @@ pub struct Problem {
 
 impl From<LoadError> for Problem {
     fn from(error: LoadError) -> Self {
-        Self { what: error.to_string(), hint: None }
+        match error {
+            LoadError::Codex(error) => error.into(),
+            error => Self { what: error.to_string(), hint: None },
+        }
     }
 }
 

@@ -18,7 +18,14 @@ use crate::{host, plan, supervise};
 /// # Errors
 /// Every problem found.
 pub fn prepare(flags: Flags) -> Result<(Policy, Plan), Vec<Problem>> {
-    let policy = flags.policy()?;
+    prepare_policy(flags.policy()?)
+}
+
+/// As [`prepare`], for a policy that did not come from our own flags.
+///
+/// # Errors
+/// Every problem found.
+pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
     let environment = std::env::vars_os().collect();
     let facts = host::probe(Path::new("/"), &policy, environment)
         .map_err(|error| vec![Problem { what: format!("look at this machine: {error}"), hint: None }])?;
@@ -36,13 +43,20 @@ pub fn run(flags: Flags) -> i32 {
     if policy.command.is_empty() {
         return problems(&[PolicyError::NoCommand.into()]).min(2);
     }
-    match supervise::run(&plan) {
-        Ok(outcome) => {
-            tell(&outcome, &plan);
-            outcome.code()
-        }
-        Err(error) => problems(&[error.into()]),
+    for warning in &plan.warnings {
+        note(warning);
     }
+    command(&plan).unwrap_or_else(|problem| problems(&[problem]))
+}
+
+/// Runs the command of a plan; the result is the exit code.
+///
+/// # Errors
+/// Where there could be no sandbox.
+pub fn command(plan: &Plan) -> Result<i32, Problem> {
+    let outcome = supervise::run(plan)?;
+    tell(&outcome, plan);
+    Ok(outcome.code())
 }
 
 /// Says what the exit code alone does not.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::policy::paths::{Access, Rule};
 use crate::policy::{Policy, check, tables};
-use crate::request::{Git, Origin, Said};
+use crate::request::{Dialect, Git, Origin, Said, Tmp};
 use paths::{Kind, PathFact, Present, Root};
 
 /// What the plan needs to know about the machine.
@@ -31,8 +31,10 @@ pub struct Facts {
     pub caller: Caller,
     /// The caller's environment.
     pub env: Vec<(OsString, OsString)>,
-    /// The working directory.
+    /// The workspace.
     pub workspace: PathFact,
+    /// Where the command is to start.
+    pub start_in: PathFact,
     /// Each rule of the policy and what is at its path.
     pub rules: Vec<(Rule, PathFact)>,
     /// Credential stores that exist.
@@ -116,12 +118,13 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
     let narrowed = policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"));
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
-    let hidden = [Path::new("/run"), Path::new("/tmp")];
-    let mut sockets = if confines { sockets::bound(root, &hidden) } else { Vec::new() };
+    let private = [Path::new("/run"), Path::new("/tmp")];
+    let private = if policy.tmp.value == Tmp::Rules { &private[..1] } else { &private };
+    let mut sockets = if confines { sockets::bound(root, private) } else { Vec::new() };
     sockets.extend(protecting.sockets);
     let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
     Ok(Facts {
-        secrets: if confines { secrets(root, &caller.homes) } else { Vec::new() },
+        secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
         aliases: aliases(root, &rules),
         globbed: walk::expand(root, &policy.globs),
         protected: protecting.protected,
@@ -141,6 +144,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         landlock_abi: kernel::landlock_abi(),
         caller,
         env,
+        start_in: if policy.start_in == policy.workspace { workspace.clone() } else { root.look(&policy.start_in) },
         workspace,
         rules,
     })
@@ -166,7 +170,10 @@ fn look_at_node(root: &Root, path: &Path) -> PathFact {
     }
 }
 
-fn secrets(root: &Root, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
+fn secrets(root: &Root, policy: &Policy, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
+    if !policy.dialect.hides_secrets() {
+        return kernel_internals(root).collect();
+    }
     // Nearly all rows name nothing: one look at the directory saves a look at each of them.
     let listed: Vec<_> = homes
         .iter()
@@ -226,6 +233,7 @@ fn kernel_internals(root: &Root) -> impl Iterator<Item = (Rule, Present)> {
 
 #[derive(Default)]
 struct Protecting {
+    dialect: Dialect,
     protected: Vec<Protected>,
     repos: Vec<repo::Repo>,
     git_code: Vec<Protected>,
@@ -238,8 +246,8 @@ struct Protecting {
 
 impl Protecting {
     fn of(root: &Root, policy: &Policy, rules: &[(Rule, PathFact)], workspace: &PathFact, homes: &[PathBuf]) -> Self {
-        let mut found = Self::default();
-        if !policy.confines() {
+        let mut found = Self { dialect: policy.dialect, ..Self::default() };
+        if !policy.confines() || policy.restricts_no_files() {
             return found;
         }
         let workspace = match workspace {
@@ -276,7 +284,7 @@ impl Protecting {
     }
 
     fn names(&mut self, root: &Root, directory: &Path, homes: &[PathBuf], block_missing: bool) {
-        for (name, why) in tables::PROTECTED_NAMES {
+        for (name, why) in self.dialect.protected_names() {
             let fact = match root.look_at_child(directory, Path::new(name)) {
                 // The directory itself was just found: no placeholder stands in its place.
                 missing @ PathFact::Missing { .. } => missing,

@@ -33,9 +33,10 @@ pub fn expand(root: &Root, globs: &[Glob]) -> Vec<Match> {
     let mut found = Vec::new();
     for (base, indices) in bases {
         let Some(set) = compile(globs, &indices) else { continue };
+        let depth = indices.first().and_then(|index| globs.get(*index)?.max_depth).unwrap_or(usize::MAX);
         let mut search = Search { root, set, indices, found: &mut found };
         if let Some(fd) = open_directory(&root.real(base)) {
-            search.directory(&fd, &mut base.as_os_str().as_bytes().to_vec());
+            search.directory(&fd, &mut base.as_os_str().as_bytes().to_vec(), depth);
         }
     }
     found
@@ -59,8 +60,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Searches an open directory; `path` is its path and is restored before returning.
-    fn directory(&mut self, fd: &OwnedFd, path: &mut Vec<u8>) {
+    /// Searches an open directory, `depth` levels of it; `path` is its path and is restored before returning.
+    fn directory(&mut self, fd: &OwnedFd, path: &mut Vec<u8>, depth: usize) {
+        if depth == 0 {
+            return;
+        }
         let mut below = Vec::new();
         let length = path.len();
         each_entry(fd, |name, kind| {
@@ -80,7 +84,7 @@ impl Search<'_> {
             path.push(b'/');
             path.extend_from_slice(&name);
             match child {
-                Ok(child) => self.directory(&child, path),
+                Ok(child) => self.directory(&child, path, depth - 1),
                 // Gone, or replaced by something that is no directory.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 // What cannot be searched may hold anything, and its owner can open it later: it is hidden as a whole.

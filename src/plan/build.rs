@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
-use crate::host::paths::PathFact;
+use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
 use crate::request::{Allow, Net, Origin, Tmp};
 
@@ -154,13 +154,15 @@ impl PlanError {
 /// Every reason why it cannot be carried out.
 pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     let mut errors = Vec::new();
-    let mut notes = Vec::new();
-    let cwd = match &facts.workspace {
-        PathFact::Present(present) => present.path.clone(),
-        _ => {
-            errors.push(PlanError::Workspace { path: policy.workspace.clone(), why: why_unusable(&facts.workspace) });
-            return Err(errors);
-        }
+    let mut notes = policy.notes.clone();
+    let place = |fact: &PathFact, path: &Path| match fact {
+        PathFact::Present(present) if present.kind == Kind::Dir => Ok(present.path.clone()),
+        fact => Err(PlanError::Workspace { path: path.to_owned(), why: why_unusable(fact) }),
+    };
+    // A workspace that does not exist grants nothing; the command must start somewhere.
+    let cwd = match place(&facts.start_in, &policy.start_in) {
+        Ok(cwd) => cwd,
+        Err(error) => return Err(vec![error]),
     };
     let mut env = EnvPlan::new(&policy.env, &facts.env);
     let confinement = if policy.confines() {
@@ -184,12 +186,12 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
     };
-    Ok(Plan { process, confinement, notes })
+    Ok(Plan { process, confinement, warnings: Vec::new(), notes })
 }
 
 fn why_unusable(fact: &PathFact) -> &'static str {
     match fact {
-        PathFact::Present(_) => "exists",
+        PathFact::Present(_) => "it is no directory",
         PathFact::Missing { .. } | PathFact::Dangling { .. } => "it does not exist",
         PathFact::Unreachable { errno: libc::ENOSYS } => {
             "openat2 is missing: the kernel is older than 5.6, or this is a sandbox already"

@@ -33,6 +33,8 @@ pub struct Plan {
     pub process: ProcessPlan,
     /// What confines it; `None` in full-access.
     pub confinement: Option<Confinement>,
+    /// What the user is told before the command starts.
+    pub warnings: Vec<String>,
     /// Remarks for the reader: what a promise does not cover, what was adjusted and why.
     pub notes: Vec<String>,
 }

@@ -46,7 +46,7 @@ impl MountOp {
     /// Whether this operation makes `path` writable.
     #[must_use]
     pub fn grants_writing(&self, path: &Path) -> bool {
-        let writable = matches!(self.what, Mount::Bind { writable: true, .. } | Mount::Tmpfs { .. });
+        let writable = matches!(self.what, Mount::Bind { writable: true, .. } | Mount::Devices | Mount::Tmpfs { .. });
         writable && path.starts_with(&self.target)
     }
 }
@@ -72,6 +72,8 @@ pub enum Mount {
         /// See `major`.
         minor: u32,
     },
+    /// The host's directory of device nodes, all of them usable.
+    Devices,
     /// A symbolic link bound onto itself, so that it can be followed but not replaced.
     Pin {
         /// The link's identity.

@@ -118,6 +118,7 @@ fn file(op: &MountOp) -> Line {
         Mount::Bind { writable: true, .. } => "writable".to_owned(),
         Mount::Bind { writable: false, .. } => "read-only".to_owned(),
         Mount::Device { major, minor } => format!("device {major}:{minor}"),
+        Mount::Devices => "all device nodes".to_owned(),
         Mount::Pin { .. } => "pinned link".to_owned(),
         Mount::Mask { .. } => "hidden".to_owned(),
         Mount::Veil { .. } => "hidden but for what is below".to_owned(),

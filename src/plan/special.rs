@@ -4,16 +4,20 @@ use std::path::Path;
 
 use crate::host::Facts;
 use crate::policy::{Policy, tables};
-use crate::request::Origin;
+use crate::request::{Dialect, Origin};
 
 use super::DeviceGrant;
 use super::mounts::{Mount, MountOp, RootView};
 
 /// A private `/dev`: base nodes, granted nodes, a terminal file system, shared memory. `asked` are operations that rules
 /// asked for below it.
-pub(super) fn dev(root: RootView, devices: &[DeviceGrant], asked: Vec<MountOp>) -> Vec<MountOp> {
+pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], asked: Vec<MountOp>) -> Vec<MountOp> {
     let base = || Origin::Baseline("every program expects it");
     let op = |target: &str, what| MountOp { target: target.into(), what, because: base() };
+    if policy.restricts_no_files() {
+        let because = Origin::Baseline("the policy restricts no files");
+        return vec![MountOp { target: "/dev".into(), what: Mount::Devices, because }];
+    }
     let mut ops = vec![op("/dev", Mount::Tmpfs { mode: 0o755, make: root == RootView::Empty })];
     for (path, major, minor) in tables::BASE_DEVICES {
         ops.push(op(path, Mount::Device { major: *major, minor: *minor }));
@@ -23,7 +27,10 @@ pub(super) fn dev(root: RootView, devices: &[DeviceGrant], asked: Vec<MountOp>) 
     }
     ops.push(op("/dev/pts", Mount::Devpts));
     if !asked.iter().any(|op| op.target == Path::new("/dev/shm")) {
-        ops.push(op("/dev/shm", Mount::Tmpfs { mode: 0o1777, make: true }));
+        let writable_root = root == RootView::HostWritable && policy.dialect == Dialect::Codex;
+        let shared = Mount::Bind { id: None, dir: true, writable: true, make: true };
+        let private = Mount::Tmpfs { mode: 0o1777, make: true };
+        ops.push(op("/dev/shm", if writable_root { shared } else { private }));
     }
     for device in devices {
         let what = Mount::Device { major: device.major, minor: device.minor };

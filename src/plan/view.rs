@@ -74,11 +74,13 @@ pub(super) fn build(
 impl Builder<'_> {
     fn private_directories(&mut self) {
         self.private("/run", 0o755, "sockets of the host's services");
-        if self.policy.tmp.value == Tmp::Private {
-            self.private("/tmp", 0o1777, "files and sockets of other programs");
-        } else {
-            let rule = Rule { path: "/tmp".into(), access: Access::Write, because: self.policy.tmp.by.clone() };
-            self.node(&rule, "/tmp".into(), None, Kind::Dir);
+        match self.policy.tmp.value {
+            Tmp::Private => self.private("/tmp", 0o1777, "files and sockets of other programs"),
+            Tmp::Host => {
+                let rule = Rule { path: "/tmp".into(), access: Access::Write, because: self.policy.tmp.by.clone() };
+                self.node(&rule, "/tmp".into(), None, Kind::Dir);
+            }
+            Tmp::Rules => {}
         }
     }
 
@@ -130,19 +132,24 @@ impl Builder<'_> {
                 return;
             }
         }
+        let skips = self.policy.dialect.skips_missing();
         match fact {
             PathFact::Present(present) => self.present(rule, present),
             PathFact::Unreachable { errno } if rule.access != Access::None => self
                 .errors
                 .push(PlanError::Unreachable { path: rule.path.clone(), by: rule.because.clone(), errno: *errno }),
             PathFact::Unreachable { .. } => {}
+            PathFact::Missing { .. } | PathFact::Dangling { .. } if rule.access.writes() && skips => {
+                self.notes.push(format!("{} ({}) does not exist: skipped", rule.path.display(), rule.because));
+            }
             PathFact::Missing { .. } | PathFact::Dangling { .. } if rule.access.writes() => {
                 self.errors.push(PlanError::MissingWritable { path: rule.path.clone(), by: rule.because.clone() })
             }
             PathFact::Missing { parent, name } => {
                 let (path, by) = (rule.path.display(), &rule.because);
-                self.notes
-                    .push(format!("{path} ({by}) does not exist: outside writable directories the rule does nothing"));
+                self.notes.extend((!skips).then(|| {
+                    format!("{path} ({by}) does not exist: outside writable directories the rule does nothing")
+                }));
                 self.block(parent.join(name), Shape::Dir, rule.because.clone());
             }
             PathFact::Dangling { link, id } => {
@@ -315,6 +322,9 @@ impl Builder<'_> {
         let (Mode::WorkspaceWrite, PathFact::Present(workspace)) = (self.policy.mode, &self.facts.workspace) else {
             return;
         };
+        if !self.policy.dialect.refuses_wide_workspace() {
+            return;
+        }
         let path = &workspace.path;
         let what = if path == Path::new("/") {
             "the whole machine"
@@ -373,7 +383,7 @@ impl Builder<'_> {
         let (proc, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(in_proc);
         ops.extend(rest);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
-        ops.extend(super::special::dev(self.tree.root(), &self.devices, dev));
+        ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));
         ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), proc));
         if self.tree.root() == RootView::Empty {
             let because = Origin::Baseline("nothing can be made in the narrowed root");

@@ -8,7 +8,7 @@ use super::env::EnvPolicy;
 use super::gpu::{GpuSyntax, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
 use super::{Policy, tables};
-use crate::request::{Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
+use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
 
 /// Why a request cannot become a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,9 +115,15 @@ impl Policy {
         let mode = request.sandbox.clone().unwrap_or(said(Mode::WorkspaceWrite));
         refuse_restricted_full_access(&request, mode.value, &mut errors);
         let workspace = normal(&request.cd.clone().unwrap_or_else(|| cwd.to_owned()));
-        let mut rules = preset_rules(mode.value, &workspace);
+        let confined = mode.value != Mode::FullAccess;
+        let start_in = request.start_in.as_deref().map_or_else(|| workspace.clone(), normal);
+        let mut rules = preset_rules(request.dialect, mode.value, &workspace);
         let mut globs = Vec::new();
         path_rules(&request, &workspace, &mut rules, &mut globs, &mut errors);
+        if confined && !rules.iter().any(|rule| rule.path == Path::new("/")) {
+            let because = Origin::Baseline("no rule of the policy names it");
+            rules.push(Rule { path: "/".into(), access: Access::None, because });
+        }
         let gpu = gpu_wish(&request, mode.value, &mut errors);
         check_devices(&request.device, &mut errors);
         check_env(&request.env, &mut errors);
@@ -128,10 +134,11 @@ impl Policy {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let confined = mode.value != Mode::FullAccess;
         Ok(Self {
             mode: mode.value,
+            dialect: request.dialect,
             workspace,
+            start_in,
             rules,
             globs,
             devices: request.device,
@@ -141,16 +148,18 @@ impl Policy {
             git: request.git.unwrap_or(said(Git::Protect)),
             tmp: request.tmp.unwrap_or(said(if confined { Tmp::Private } else { Tmp::Host })),
             proc: request.proc.unwrap_or(said(true)),
+            pid_namespace: request.pid_namespace.unwrap_or(said(true)),
             backend: request.backend.unwrap_or(said(Backend::Auto)),
             env: EnvPolicy {
                 clear: request.env_clear.is_some_and(|said| said.value),
                 said: request.env,
-                filter: confined,
+                filter: confined && request.dialect.hides_secrets(),
             },
             timeout: request.timeout,
             allow: request.allow,
             pass_fd: request.pass_fd,
             files: request.files,
+            notes: request.notes,
             command: request.command,
         })
     }
@@ -160,10 +169,12 @@ fn said<T>(value: T) -> Said<T> {
     Said::new(value, Origin::Preset("default"))
 }
 
-fn preset_rules(mode: Mode, workspace: &Path) -> Vec<Rule> {
+fn preset_rules(dialect: Dialect, mode: Mode, workspace: &Path) -> Vec<Rule> {
     let because = Origin::Preset(mode.name());
     let rule = |path: &Path, access| Rule { path: path.to_owned(), access, because: because.clone() };
     match mode {
+        // The rules are complete.
+        Mode::ReadOnly | Mode::WorkspaceWrite if dialect == Dialect::Codex => Vec::new(),
         Mode::ReadOnly => vec![rule(Path::new("/"), Access::Read)],
         Mode::WorkspaceWrite => vec![rule(Path::new("/"), Access::Read), rule(workspace, Access::Write)],
         Mode::FullAccess => vec![rule(Path::new("/"), Access::Write)],
@@ -208,7 +219,7 @@ fn path_rules(
             }
             continue;
         }
-        match glob(path, workspace) {
+        match glob(path, workspace, request.glob_depth) {
             Ok(glob) => globs.push(glob),
             Err(error) => errors.push(error),
         }
@@ -227,7 +238,7 @@ fn absolute(what: &'static str, path: &Said<PathBuf>) -> Result<PathBuf, PolicyE
 }
 
 /// Splits a deny glob into the directory to walk and the pattern, both absolute.
-fn glob(said: &Said<PathBuf>, workspace: &Path) -> Result<Glob, PolicyError> {
+fn glob(said: &Said<PathBuf>, workspace: &Path, max_depth: Option<usize>) -> Result<Glob, PolicyError> {
     let refuse = |why: &str| PolicyError::Glob {
         glob: said.value.display().to_string(),
         by: said.by.clone(),
@@ -261,7 +272,7 @@ fn glob(said: &Said<PathBuf>, workspace: &Path) -> Result<Glob, PolicyError> {
     let rest: PathBuf = rest.into_iter().collect();
     let pattern = &format!("{}/{}", globset::escape(base_text), rest.display());
     super::globs::compile(pattern).map_err(|why| refuse(&why))?;
-    Ok(Glob { pattern: pattern.to_owned(), base, written: written.to_owned(), because: said.by.clone() })
+    Ok(Glob { pattern: pattern.to_owned(), base, written: written.to_owned(), max_depth, because: said.by.clone() })
 }
 
 fn gpu_wish(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) -> Said<GpuWish> {
@@ -312,7 +323,7 @@ mod tests {
 
     fn expand(written: &str) -> Result<(String, PathBuf), String> {
         let said = Said::new(PathBuf::from(written), Origin::Flag("--deny"));
-        match glob(&said, Path::new("/w/we[i]rd")) {
+        match glob(&said, Path::new("/w/we[i]rd"), None) {
             Ok(glob) => Ok((glob.pattern, glob.base)),
             Err(error) => Err(error.to_string()),
         }

@@ -1,6 +1,7 @@
 //! Room 2, *what it means*: a [`Policy`] is valid by construction and touches no machine.
 
 pub mod check;
+mod dialect;
 pub mod env;
 pub mod globs;
 pub mod gpu;
@@ -8,21 +9,25 @@ pub mod paths;
 pub mod tables;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::request::{Allow, Backend, Git, Mode, Net, Said, Tmp};
+use crate::request::{Allow, Backend, Dialect, Git, Mode, Net, Said, Tmp};
 use env::EnvPolicy;
 use gpu::GpuWish;
-use paths::{Glob, Rule};
+use paths::{Access, Glob, Rule};
 
 /// What was asked for, checked: absolute, lexically normal paths, parsed selectors, no contradictions.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The sandbox mode.
     pub mode: Mode,
-    /// The working directory: where the command starts and, in workspace-write, what it may write.
+    /// Whose words it was made of.
+    pub dialect: Dialect,
+    /// The workspace: in workspace-write, what the command may write.
     pub workspace: PathBuf,
+    /// Where the command starts: the workspace, unless another directory was named.
+    pub start_in: PathBuf,
     /// Path rules, unordered; which one wins is decided by [`crate::plan::mounts::Tree`].
     pub rules: Vec<Rule>,
     /// Deny globs, expanded at start by the host room.
@@ -41,6 +46,8 @@ pub struct Policy {
     pub tmp: Said<Tmp>,
     /// A fresh procfs, or none.
     pub proc: Said<bool>,
+    /// A PID namespace of the sandbox's own, or the caller's.
+    pub pid_namespace: Said<bool>,
     /// Who enforces.
     pub backend: Said<Backend>,
     /// What becomes of the environment.
@@ -53,6 +60,8 @@ pub struct Policy {
     pub pass_fd: Vec<i32>,
     /// Configuration files that the policy was read from.
     pub files: Vec<PathBuf>,
+    /// Remarks about parts of the request that have no effect.
+    pub notes: Vec<String>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }
@@ -62,5 +71,15 @@ impl Policy {
     #[must_use]
     pub fn confines(&self) -> bool {
         self.mode != Mode::FullAccess
+    }
+
+    /// Whether files are not restricted at all, and only the network is.
+    #[must_use]
+    pub fn restricts_no_files(&self) -> bool {
+        let whole = |rule: &Rule| rule.path == Path::new("/");
+        self.dialect == Dialect::Codex
+            && self.globs.is_empty()
+            && self.rules.iter().any(whole)
+            && self.rules.iter().all(|rule| rule.access == Access::Write)
     }
 }

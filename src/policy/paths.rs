@@ -61,6 +61,8 @@ pub struct Glob {
     pub base: PathBuf,
     /// The pattern as it was written.
     pub written: String,
+    /// How many directories below its start are searched; `None`: all.
+    pub max_depth: Option<usize>,
     /// Who said it.
     pub because: Origin,
 }

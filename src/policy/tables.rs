@@ -16,6 +16,14 @@ pub const PROTECTED_NAMES: &[(&str, &str)] = &[
     ("ringfence.toml", "ringfence may be started with it"),
 ];
 
+/// The same for Codex's policies: these four and no more.
+pub const PROTECTED_NAMES_OF_CODEX: &[(&str, &str)] = &[
+    (".git", "git runs hooks and configured programs from it"),
+    (".agents", "agents read instructions and skills from it"),
+    (".codex", "Codex reads its policy from it"),
+    (".aws", "the AWS tools run credential processes from it"),
+];
+
 /// Entries of a git directory that stay read-only in `git = "commit"`, because git or a later user command runs code
 /// from them. With a shape, a missing one is blocked by a placeholder that means nothing to git; without, git would
 /// misread any placeholder (an empty `rebase-merge` looks like a rebase), so only an existing one is protected.

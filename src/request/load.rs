@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::codex::{self, CodexError, Surroundings};
 use super::{Allow, Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
 use crate::policy::paths::{Access, has_metacharacters};
 
@@ -33,6 +34,9 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// It is a JSON policy that cannot be used.
+    #[error(transparent)]
+    Codex(#[from] CodexError),
 }
 
 /// The file format: the words of the flags, nothing else.
@@ -58,12 +62,20 @@ struct File {
     proc: Option<Spanned<bool>>,
     timeout: Option<Spanned<String>>,
     allow: Vec<Spanned<Allow>>,
+    features: Features,
+}
+
+/// `[features]`, as in Codex's configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Features {
+    use_legacy_landlock: Option<Spanned<bool>>,
 }
 
 /// `gpu = "auto"`, `gpu = true`, `gpu = [0, 1]`, `gpu = 0`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "gpu is \"auto\", \"off\", \"all\", true, false or a list of indices")]
-enum GpuValue {
+pub(super) enum GpuValue {
     Word(String),
     Switch(bool),
     One(u32),
@@ -71,7 +83,7 @@ enum GpuValue {
 }
 
 impl GpuValue {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Word(word) => word.clone(),
             Self::Switch(on) => on.to_string(),
@@ -81,13 +93,18 @@ impl GpuValue {
     }
 }
 
-/// Reads a TOML file. Relative paths in it are relative to its directory, `~/` is `home`.
+/// Reads a TOML file, or one of Codex's JSON policies. Relative paths in TOML are relative to the file's directory,
+/// `~/` is `home`; a JSON policy is resolved in its surroundings.
 ///
 /// # Errors
 /// [`LoadError`], with the line.
-pub fn file(path: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
+pub fn file(path: &Path, home: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
     let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if text.trim_start().starts_with('{') {
+        let request = codex::any(&text, &path.display().to_string(), around)?;
+        return Ok(Request { files: vec![absolute], ..request });
+    }
     let request = parse(&text, path, absolute.parent().unwrap_or(Path::new("/")), home)?;
     Ok(Request { files: vec![absolute], ..request })
 }
@@ -164,6 +181,7 @@ impl Source<'_> {
             proc,
             timeout,
             allow,
+            features,
         } = file;
         let mut request = Request {
             sandbox: sandbox.map(|value| self.said(value)),
@@ -177,7 +195,7 @@ impl Source<'_> {
             net: net.map(|value| self.said(value)),
             git: git.map(|value| self.said(value)),
             tmp: tmp.map(|value| self.said(value)),
-            backend: backend.map(|value| self.said(value)),
+            backend: backend.map(|value| self.said(value)).or(self.legacy_landlock(features)),
             env: self.all(env).into_iter().map(|said| Said::new(variable(said.value.into()), said.by)).collect(),
             env_clear: env_clear.map(|value| self.said(value)),
             proc: proc.map(|value| self.said(value)),
@@ -221,6 +239,11 @@ impl Source<'_> {
             }
             (None, None) => Ok(None),
         }
+    }
+
+    fn legacy_landlock(&self, features: Features) -> Option<Said<Backend>> {
+        let said = self.said(features.use_legacy_landlock?);
+        said.value.then(|| Said::new(Backend::Landlock, said.by))
     }
 
     fn timeout(&self, value: Spanned<String>) -> Result<Said<Duration>, LoadError> {

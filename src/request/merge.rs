@@ -1,6 +1,6 @@
 //! Several requests into one: what is said later replaces single values and adds to lists.
 
-use super::Request;
+use super::{Dialect, Request};
 
 impl Request {
     /// Lays `later` over `self`: user file, then `--config`, then flags.
@@ -22,11 +22,16 @@ impl Request {
             env,
             env_clear,
             proc,
+            pid_namespace,
             timeout,
             allow,
             pass_fd,
             files,
             cd,
+            start_in,
+            dialect,
+            glob_depth,
+            notes,
             command,
         } = later;
         self.read.extend(read);
@@ -39,6 +44,7 @@ impl Request {
         self.allow.extend(allow);
         self.pass_fd.extend(pass_fd);
         self.files.extend(files);
+        self.notes.extend(notes);
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),
@@ -48,8 +54,12 @@ impl Request {
             backend: backend.or(self.backend),
             env_clear: env_clear.or(self.env_clear),
             proc: proc.or(self.proc),
+            pid_namespace: pid_namespace.or(self.pid_namespace),
             timeout: timeout.or(self.timeout),
             cd: cd.or(self.cd),
+            start_in: start_in.or(self.start_in),
+            dialect: if dialect == Dialect::Ringfence { self.dialect } else { dialect },
+            glob_depth: glob_depth.or(self.glob_depth),
             command: if command.is_empty() { self.command } else { command },
             ..self
         }

@@ -2,6 +2,7 @@
 //!
 //! A [`Request`] may be nonsense; [`crate::policy::Policy`] cannot be. Every value remembers who said it.
 
+pub mod codex;
 pub mod load;
 pub mod merge;
 
@@ -22,6 +23,13 @@ pub enum Origin {
         /// Line, counted from 1.
         line: usize,
     },
+    /// A place in a JSON policy.
+    Json {
+        /// The flag or file that it came from.
+        source: String,
+        /// Which part of it, for example `entries[2]`.
+        at: String,
+    },
     /// The sandbox mode (`read-only`, `workspace-write`, `full-access`).
     Preset(&'static str),
     /// What every sandbox needs or hides, with the reason.
@@ -40,7 +48,7 @@ impl Origin {
     /// Whether the user said it, as opposed to a preset, a baseline or a table of ours.
     #[must_use]
     pub fn is_explicit(&self) -> bool {
-        matches!(self, Self::Flag(_) | Self::File { .. } | Self::Glob(..))
+        matches!(self, Self::Flag(_) | Self::File { .. } | Self::Json { .. } | Self::Glob(..))
     }
 }
 
@@ -49,6 +57,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Json { source, at } => write!(f, "{source}: {at}"),
             Self::Preset(name) => write!(f, "preset {name}"),
             Self::Baseline(why) => write!(f, "baseline: {why}"),
             Self::Protected(what) => write!(f, "protected: {what}"),
@@ -119,6 +128,10 @@ pub enum Tmp {
     Private,
     /// The host's `/tmp`, writable.
     Host,
+    /// The host's `/tmp`, as the path rules say: policies that have their own word for it.
+    #[serde(skip)]
+    #[value(skip)]
+    Rules,
 }
 
 /// What may be written below `.git`.
@@ -139,6 +152,38 @@ pub enum Backend {
     Auto,
     /// Namespaces and mounts made by ringfence itself.
     Native,
+    /// Namespaces and mounts made by bubblewrap.
+    Bwrap,
+    /// Landlock and seccomp alone, without namespaces: for policies that can be said in it.
+    Landlock,
+    /// bubblewrap where it is installed, else native: what users of `codex-linux-sandbox` were promised.
+    #[serde(skip)]
+    #[value(skip)]
+    BwrapFirst,
+}
+
+impl Backend {
+    /// The word used in flags and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Bwrap => "bwrap",
+            Self::Landlock => "landlock",
+            Self::BwrapFirst => "bwrap first",
+        }
+    }
+}
+
+/// Whose words a request is made of: what it leaves open is filled in as its writer expects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Our own.
+    #[default]
+    Ringfence,
+    /// Codex's policies: every path rule is in the policy, and what no rule names is denied.
+    Codex,
 }
 
 /// A system call family that is denied unless it is asked for.
@@ -182,6 +227,8 @@ pub struct Request {
     pub env_clear: Option<Said<bool>>,
     /// `proc = false`, `--no-proc`.
     pub proc: Option<Said<bool>>,
+    /// `--inherit-pid-namespace` (`false`).
+    pub pid_namespace: Option<Said<bool>>,
     /// `--timeout`.
     pub timeout: Option<Said<Duration>>,
     /// `--allow`.
@@ -192,6 +239,14 @@ pub struct Request {
     pub files: Vec<PathBuf>,
     /// `--cd`: the working directory and workspace; absolute.
     pub cd: Option<PathBuf>,
+    /// Where the command starts, when that is not the workspace; absolute.
+    pub start_in: Option<PathBuf>,
+    /// Whose words these are.
+    pub dialect: Dialect,
+    /// How deep deny globs are searched for, in directories below their start.
+    pub glob_depth: Option<usize>,
+    /// Remarks about what was said: parts that have no effect.
+    pub notes: Vec<String>,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }

@@ -110,6 +110,11 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
         }
         Mount::Bind { id, writable: false, .. } => opened("mount", *id).map(Early::Location),
         Mount::Pin { id } => opened("pin link", Some(*id)).map(Early::Location),
+        Mount::Devices => {
+            let location = opened("mount", None)?;
+            let copy = Tree::copy(&location, path, true)?;
+            Ok(Early::Writable(location, copy))
+        }
         Mount::Device { .. }
         | Mount::Mask { .. }
         | Mount::Veil { .. }
@@ -143,6 +148,10 @@ fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<So
         (Mount::Bind { dir, .. }, Early::Writable(location, copy)) => {
             let copy = calls.with(copy, path, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?;
             Ok(Source::Copy { location: dir.then_some(location), copy })
+        }
+        (Mount::Devices, Early::Writable(_, copy)) => {
+            let copy = calls.with(copy, path, libc::MOUNT_ATTR_NOSUID)?;
+            Ok(Source::Copy { location: None, copy })
         }
         (_, Early::Location(location)) => Ok(Source::Location(location)),
         (_, Early::Nothing | Early::Writable(..)) => Ok(Source::Nothing),
@@ -225,6 +234,7 @@ impl Applier {
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, *dir)?, path, Point::of(*make, *dir, *id))
             }
+            (Mount::Devices, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Planned(None)),
             (Mount::Device { .. }, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Made(Shape::File)),
             (Mount::Pin { id }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, false)?, path, Point::Planned(Some(*id)))
@@ -253,9 +263,10 @@ impl Applier {
                 self.calls.copy(&target, path, true, attributes)?.attach(&target, path)
             }
             (Mount::Seal, _) => self.calls.seal(&self.target(path)?, path),
-            (Mount::Bind { .. } | Mount::Device { .. } | Mount::Pin { .. } | Mount::Tmpfs { .. }, _) => {
-                Err(StepError::changed("mount without a source on", path))
-            }
+            (
+                Mount::Bind { .. } | Mount::Devices | Mount::Device { .. } | Mount::Pin { .. } | Mount::Tmpfs { .. },
+                _,
+            ) => Err(StepError::changed("mount without a source on", path)),
         }
     }
 

@@ -1,0 +1,36 @@
+//! What a policy leaves open is filled in as the readers of its dialect expect.
+
+use super::tables;
+use crate::request::Dialect;
+
+impl Dialect {
+    /// Names directly below every writable directory that stay read-only, each with the reason.
+    #[must_use]
+    pub fn protected_names(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Ringfence => tables::PROTECTED_NAMES,
+            Self::Codex => tables::PROTECTED_NAMES_OF_CODEX,
+        }
+    }
+
+    /// Whether credential stores are hidden and variables that look like secrets dropped although a wide rule covers
+    /// them. A Codex policy is the whole word about what can be read.
+    #[must_use]
+    pub fn hides_secrets(self) -> bool {
+        self == Self::Ringfence
+    }
+
+    /// Whether a writable path that does not exist is skipped, and not an error. Codex passes the same list of roots
+    /// on every machine.
+    #[must_use]
+    pub fn skips_missing(self) -> bool {
+        self == Self::Codex
+    }
+
+    /// Whether a workspace as wide as a home directory is refused unless it is named on purpose. In a Codex policy it
+    /// is always named.
+    #[must_use]
+    pub fn refuses_wide_workspace(self) -> bool {
+        self == Self::Ringfence
+    }
+}
