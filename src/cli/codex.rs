@@ -89,7 +89,7 @@ pub fn run(args: Args) -> i32 {
         Ok(prepared) => prepared,
         Err(found) => return problems(&found).min(FAILED),
     };
-    for warning in &plan.warnings {
+    for warning in &plan.choice.warnings {
         note(warning);
     }
     run::command(&plan).unwrap_or_else(|problem| problems(&[problem]).min(FAILED))

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::report::{Problem, print, problems};
 use crate::host::paths::Root;
-use crate::host::{kernel, tools, users};
+use crate::host::{bwrap, kernel, users};
 use checks::{Check, Facts};
 
 /// Options of `doctor`.
@@ -69,7 +69,7 @@ fn workspace(cd: Option<&Path>) -> Result<PathBuf, Problem> {
 
 fn facts(root: &Root, workspace: &Path) -> Facts {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let bwrap = tools::bwrap(root, &path, workspace);
+    let found = bwrap::find(root, &path, &[workspace]);
     let tried = trial::sandbox();
     let configuration = if tried == trial::Trial::Works { trial::configuration() } else { trial::Trial::Works };
     Facts {
@@ -77,8 +77,8 @@ fn facts(root: &Root, workspace: &Path) -> Facts {
         uid: users::ids().uid,
         sandbox: tried,
         configuration,
-        bwrap_version: bwrap.as_ref().and_then(|bwrap| trial::version_of(&bwrap.path)),
-        bwrap,
-        install_bwrap: tools::install_bwrap(root),
+        bwrap_version: found.as_ref().and_then(|bwrap| trial::version_of(&bwrap.path)),
+        bwrap: found,
+        install_bwrap: bwrap::install(root),
     }
 }

@@ -43,7 +43,7 @@ pub fn run(flags: Flags) -> i32 {
     if policy.command.is_empty() {
         return problems(&[PolicyError::NoCommand.into()]).min(2);
     }
-    for warning in &plan.warnings {
+    for warning in &plan.choice.warnings {
         note(warning);
     }
     command(&plan).unwrap_or_else(|problem| problems(&[problem]))

@@ -2,6 +2,8 @@
 //!
 //! Production passes `/`; tests pass a fixture directory. Everything found is a value in [`Facts`].
 
+pub mod bwrap;
+pub mod engines;
 mod gitconfig;
 pub mod gpu;
 pub mod kernel;
@@ -12,7 +14,6 @@ pub mod placeholder;
 mod read;
 pub mod repo;
 pub mod sockets;
-pub mod tools;
 pub mod users;
 pub mod walk;
 
@@ -71,6 +72,8 @@ pub struct Facts {
     pub gpu_reads: Vec<Present>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
+    /// What could enforce a plan here.
+    pub engines: engines::Engines,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
     pub landlock_abi: u32,
 }
@@ -141,6 +144,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         baseline,
         gpu_reads: existing(root, gpu_reads.iter().map(|(path, _)| *path)),
         gpus,
+        engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
         caller,
         env,

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::host::Facts;
 use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
-use crate::request::{Allow, Net, Origin, Tmp};
+use crate::request::{Allow, Dialect, Net, Origin, Tmp};
 
+use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::gpu::{self, GpuError, GpuPlan};
-use super::mounts::MountPlan;
+use super::mounts::{Mount, MountPlan};
+use super::syscalls::Modes;
 use super::{Confinement, Plan, ProcessPlan, landlock, syscalls, view};
 
 /// Why there can be no plan.
@@ -111,6 +113,21 @@ pub enum PlanError {
         /// Who asked.
         by: Origin,
     },
+    /// Without a PID namespace the other processes of the user must be kept away by Landlock.
+    #[error("the caller's PID namespace cannot be shared ({by}): it needs Landlock ABI 3 (Linux 6.2)")]
+    PidNamespace {
+        /// Who asked.
+        by: Origin,
+    },
+    /// No backend keeps the policy here.
+    #[error("no backend can enforce this policy here\n  {}", attempts.join("\n  "))]
+    NoBackend {
+        /// What was tried, and why it is of no use: one line each.
+        attempts: Vec<String>,
+    },
+    /// The first Windows subsystem for Linux.
+    #[error("this is WSL 1, which has no namespaces: there can be no sandbox")]
+    Wsl1,
     /// A GPU that was asked for cannot be used.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -142,6 +159,9 @@ impl PlanError {
             Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
             Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
             Self::Modify { .. } => "say read or write for it instead".to_owned(),
+            Self::PidNamespace { .. } => "leave --inherit-pid-namespace out".to_owned(),
+            Self::NoBackend { .. } => "ringfence doctor tells what stands in the way, and the cure".to_owned(),
+            Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),
             Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,
             Self::Gpu(error) => return error.hint(),
         })
@@ -173,6 +193,18 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     } else {
         None
     };
+    let choice = match &confinement {
+        Some(confinement) if errors.is_empty() => choose(policy, facts, confinement),
+        _ => Ok(Choice::nothing()),
+    };
+    let choice = choice.unwrap_or_else(|error| {
+        errors.push(error);
+        Choice::nothing()
+    });
+    let confinement = confinement.map(|confinement| match choice.engine {
+        Engine::Landlock => alone(policy, confinement, &mut notes),
+        Engine::Native | Engine::Bwrap { .. } => confinement,
+    });
     if env.vars.contains_key(std::ffi::OsStr::new("PWD")) {
         env.vars.insert("PWD".into(), cwd.clone().into());
     }
@@ -186,7 +218,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
     };
-    Ok(Plan { process, confinement, warnings: Vec::new(), notes })
+    Ok(Plan { process, confinement, choice, notes })
 }
 
 fn why_unusable(fact: &PathFact) -> &'static str {
@@ -227,22 +259,48 @@ fn confine(
         // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
         errors.push(PlanError::HiddenWorkspace { path: cwd.to_owned(), by: node.because.clone() });
     }
-    let wall = landlock::plan(facts.landlock_abi, &view.tree, &view.ops, policy.proc.value);
+    let wall = landlock::plan(facts.landlock_abi, &view.tree, &view.ops, policy);
+    if wall.abi == 0 && !policy.pid_namespace.value {
+        errors.push(PlanError::PidNamespace { by: policy.pid_namespace.by.clone() });
+    }
     if wall.abi == 0 {
         notes.push(
             "this kernel has no Landlock wall (ABI 3, Linux 6.2): a regular file as standard output is refused, pipe it"
                 .to_owned(),
         );
     }
-    let ptrace = policy.allow.iter().any(|said| said.value == Allow::Ptrace);
     Confinement {
         uid: facts.caller.ids.uid,
         gid: facts.caller.ids.gid,
+        pid_namespace: policy.pid_namespace.clone(),
         net: policy.net.clone(),
         mounts: MountPlan { root: view.tree.root(), ops: view.ops },
         landlock: wall,
-        syscalls: syscalls::plan(ptrace),
+        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: true }),
     }
+}
+
+/// What is left of a confinement without namespaces and mounts.
+fn alone(policy: &Policy, confinement: Confinement, notes: &mut Vec<String>) -> Confinement {
+    let open = confinement.mounts.ops.iter().filter(|op| matches!(op.what, Mount::Block { .. } | Mount::Mask { .. }));
+    notes.extend(open.map(|op| format!("Landlock alone leaves {} open ({})", op.target.display(), op.because)));
+    notes.push(
+        "Landlock alone: processes outside can be seen, and the host's /run and /dev, read-only, with their sockets"
+            .to_owned(),
+    );
+    let network = policy.net.value == Net::Host;
+    Confinement {
+        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops),
+        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network }),
+        mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
+        ..confinement
+    }
+}
+
+/// By a user who said so, or by the policies of a program that allows it where the network is open anyway.
+fn lifts_ptrace(policy: &Policy) -> bool {
+    let said = policy.allow.iter().any(|said| said.value == Allow::Ptrace);
+    said || policy.dialect == Dialect::Codex && policy.net.value == Net::Host
 }
 
 fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, confinement: &Confinement) {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::policy::Policy;
 use crate::policy::paths::Access;
 use crate::request::Origin;
 
@@ -23,6 +24,8 @@ pub struct LandlockPlan {
     pub rules: Vec<LandlockRule>,
     /// Abstract sockets outside the sandbox cannot be connected to.
     pub scope_abstract: bool,
+    /// Processes outside the sandbox cannot be sent signals: without a PID namespace they could.
+    pub scope_signals: bool,
 }
 
 /// What may be done beneath a path.
@@ -51,16 +54,16 @@ pub enum Beneath {
 
 /// The wall for a view.
 #[must_use]
-pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: bool) -> LandlockPlan {
+pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], policy: &Policy) -> LandlockPlan {
     if abi < WALL_ABI {
-        return LandlockPlan { abi: 0, rules: Vec::new(), scope_abstract: false };
+        return LandlockPlan { abi: 0, rules: Vec::new(), scope_abstract: false, scope_signals: false };
     }
     let baseline = |path: &str, allow, why| LandlockRule { path: path.into(), allow, because: Origin::Baseline(why) };
     let mut rules = vec![
         baseline("/", Beneath::Read, "what the mounts show can be read"),
         baseline("/dev", Beneath::Devices, "the nodes in the private /dev"),
     ];
-    if proc {
+    if policy.proc.value {
         rules.push(baseline("/proc", Beneath::Modify, "programs name their threads, CUDA's start fails without it"));
     }
     // Anchors add no right: the tree that they lie in has it.
@@ -79,5 +82,19 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: bool) -> LandlockPlan 
             rules.push(LandlockRule { path: target.clone(), allow: Beneath::Write, because: because.clone() });
         }
     }
-    LandlockPlan { abi, rules, scope_abstract: abi >= SCOPE_ABI }
+    let scope_signals = abi >= SCOPE_ABI && !policy.pid_namespace.value;
+    LandlockPlan { abi, rules, scope_abstract: abi >= SCOPE_ABI, scope_signals }
+}
+
+/// The wall as all there is, without a private `/dev`: its nodes are named one by one.
+#[must_use]
+pub fn alone(wall: LandlockPlan, ops: &[MountOp]) -> LandlockPlan {
+    let mut rules = wall.rules;
+    rules.retain(|rule| !rule.path.starts_with("/dev") || rule.because.is_explicit());
+    for MountOp { target, what, because } in ops {
+        if matches!(what, Mount::Device { .. } | Mount::Devices | Mount::Devpts) {
+            rules.push(LandlockRule { path: target.clone(), allow: Beneath::Devices, because: because.clone() });
+        }
+    }
+    LandlockPlan { rules, scope_signals: wall.abi >= SCOPE_ABI, ..wall }
 }

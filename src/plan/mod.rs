@@ -3,6 +3,7 @@
 //! `ringfence plan` prints a [`Plan`], `ringfence run` carries it out, and nothing happens that is not in it.
 
 pub mod build;
+pub mod choose;
 pub mod env;
 pub mod gpu;
 pub mod landlock;
@@ -33,8 +34,8 @@ pub struct Plan {
     pub process: ProcessPlan,
     /// What confines it; `None` in full-access.
     pub confinement: Option<Confinement>,
-    /// What the user is told before the command starts.
-    pub warnings: Vec<String>,
+    /// Who enforces it, and why not another.
+    pub choice: choose::Choice,
     /// Remarks for the reader: what a promise does not cover, what was adjusted and why.
     pub notes: Vec<String>,
 }
@@ -61,6 +62,8 @@ pub struct Confinement {
     pub uid: u32,
     /// See [`Confinement::uid`].
     pub gid: u32,
+    /// A PID namespace of its own, or the caller's.
+    pub pid_namespace: Said<bool>,
     /// Which network.
     pub net: Said<Net>,
     /// The file system view.

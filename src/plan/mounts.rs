@@ -79,6 +79,11 @@ pub enum Mount {
         /// The link's identity.
         id: FileId,
     },
+    /// A symbolic link that leads nowhere, under a file that cannot be read: it can neither be followed nor replaced.
+    Plug {
+        /// The link's identity.
+        id: FileId,
+    },
     /// An empty directory or file that cannot be entered or read, over something of the host.
     Mask {
         /// Identity of what is hidden; `None`: whatever is there, and nothing if nothing is.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::Protected;
-use crate::host::paths::{FileId, Kind, PathFact, Present};
+use crate::host::paths::{Kind, PathFact, Present};
 use crate::host::repo::Repo;
 use crate::policy::paths::{Access, Rule};
 use crate::policy::tables::Shape;
@@ -63,15 +63,11 @@ fn protect(builder: &mut Builder<'_>, entry: &Protected, path: &Path) {
             let shape = if first == *path { shape } else { Shape::Dir };
             builder.block(first, shape, origin);
         }
-        PathFact::Dangling { link, id } => pin(builder, link.clone(), hidden(*id), &origin),
+        PathFact::Dangling { link, id } => pin(builder, link.clone(), Mount::Plug { id: *id }, &origin),
         PathFact::Unreachable { .. } => {
             builder.notes.push(format!("{} cannot be reached by you either", path.display()))
         }
     }
-}
-
-fn hidden(id: FileId) -> Mount {
-    Mount::Mask { id: Some(id), dir: false }
 }
 
 fn pin(builder: &mut Builder<'_>, target: PathBuf, what: Mount, because: &Origin) {
@@ -83,7 +79,7 @@ fn read_only_or_blocked(builder: &mut Builder<'_>, fact: &PathFact, because: Ori
     match fact {
         PathFact::Present(present) => read_only(builder, present, because),
         PathFact::Missing { parent, name } => builder.block(parent.join(name), Shape::Dir, because),
-        PathFact::Dangling { link, id } => pin(builder, link.clone(), hidden(*id), &because),
+        PathFact::Dangling { link, id } => pin(builder, link.clone(), Mount::Plug { id: *id }, &because),
         PathFact::Unreachable { .. } => {}
     }
 }

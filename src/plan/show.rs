@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::choose::{Choice, Engine};
 use super::landlock::Beneath;
 use super::mounts::{Mount, MountOp, RootView};
 use super::{Confinement, Plan};
 use crate::policy::tables::Shape;
+use crate::request::Net;
 
 /// One line of the plan.
 struct Line {
@@ -90,16 +92,42 @@ fn process(plan: &Plan) -> Vec<Line> {
         lines.push(Line::new("keep descriptor", fd.to_string(), "--pass-fd"));
     }
     if let Some(confinement) = &plan.confinement {
-        let ids = format!("user, pid, mount, ipc, uts, cgroup; uid {} gid {}", confinement.uid, confinement.gid);
-        lines.push(Line::new("new namespaces", ids, "every sandbox has its own"));
+        lines.extend(enforced_by(plan));
+        lines.extend(namespaces(plan, confinement));
         let net = match confinement.net.value {
-            crate::request::Net::None => ("network", "loopback only, in a namespace of its own"),
-            crate::request::Net::Host => ("network", "the host's"),
+            Net::None if plan.choice.engine == Engine::Landlock => {
+                ("network", "none: system calls of sockets are refused")
+            }
+            Net::None => ("network", "loopback only, in a namespace of its own"),
+            Net::Host => ("network", "the host's"),
         };
         lines.push(Line::new(net.0, net.1, &confinement.net.by));
         lines.push(Line::new("no capabilities, no_new_privs, no core files", "", "every sandbox"));
     }
     lines
+}
+
+fn enforced_by(plan: &Plan) -> Vec<Line> {
+    let Choice { engine, because, passed_over, warnings: _ } = &plan.choice;
+    let who = match engine {
+        Engine::Native => "ringfence itself".to_owned(),
+        Engine::Bwrap { program, argv0: _ } => show(program),
+        Engine::Landlock => "Landlock and system calls alone".to_owned(),
+    };
+    let mut lines = vec![Line::new("enforced by", who, because)];
+    lines.extend(passed_over.iter().filter_map(|attempt| {
+        let (which, why) = attempt.split_once(": ")?;
+        Some(Line::new("not by", which, why))
+    }));
+    lines
+}
+
+fn namespaces(plan: &Plan, confinement: &Confinement) -> Option<Line> {
+    let Confinement { uid, gid, pid_namespace, .. } = confinement;
+    let pid = if pid_namespace.value { "pid, " } else { "" };
+    let ids = format!("user, {pid}mount, ipc, uts, cgroup; uid {uid} gid {gid}");
+    let none = plan.choice.engine == Engine::Landlock;
+    (!none).then(|| Line::new("new namespaces", ids, "every sandbox has its own"))
 }
 
 fn files(confinement: &Confinement) -> Vec<Line> {
@@ -120,6 +148,7 @@ fn file(op: &MountOp) -> Line {
         Mount::Device { major, minor } => format!("device {major}:{minor}"),
         Mount::Devices => "all device nodes".to_owned(),
         Mount::Pin { .. } => "pinned link".to_owned(),
+        Mount::Plug { .. } => "hidden link".to_owned(),
         Mount::Mask { .. } => "hidden".to_owned(),
         Mount::Veil { .. } => "hidden but for what is below".to_owned(),
         Mount::Block { shape: Shape::Dir } => "blocked, missing".to_owned(),
@@ -151,6 +180,9 @@ fn wall(confinement: &Confinement) -> Vec<Line> {
             "",
             "a socket that is passed in could connect to them",
         ));
+    }
+    if plan.scope_signals {
+        lines.push(Line::new("no signals to processes outside", "", "there is no PID namespace of its own"));
     }
     if !lines.is_empty() {
         lines.insert(0, Line::new(format!("ABI {}", plan.abi), "", "the highest of this kernel"));

@@ -50,7 +50,7 @@ fn made(mut op: MountOp) -> MountOp {
 }
 
 /// A procfs of the command's own PID namespace, with masks where uid 0 would be let through.
-pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, asked: Vec<MountOp>) -> Vec<MountOp> {
+pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, gpu: bool, asked: Vec<MountOp>) -> Vec<MountOp> {
     let hidden = asked.iter().any(|op| op.target == Path::new("/proc"));
     if hidden || !policy.proc.value {
         let whole = asked.into_iter().find(|op| op.target == Path::new("/proc"));
@@ -61,8 +61,18 @@ pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, asked: Vec<Mo
         };
         return vec![MountOp { target: "/proc".into(), what, because }];
     }
-    let because = Origin::Baseline("a process view of the sandbox's own");
-    let mut ops = vec![MountOp { target: "/proc".into(), what: Mount::Proc, because }];
+    let own = policy.pid_namespace.value;
+    let what = if own {
+        Mount::Proc
+    } else {
+        // Programs of the GPU name their threads through it; without one it need not be writable.
+        Mount::Bind { id: None, dir: true, writable: gpu, make: root == RootView::Empty }
+    };
+    let because = match own {
+        true => Origin::Baseline("a process view of the sandbox's own"),
+        false => policy.pid_namespace.by.clone(),
+    };
+    let mut ops = vec![MountOp { target: "/proc".into(), what, because }];
     if facts.caller.ids.uid == 0 {
         let because = Origin::Baseline("uid 0 may write it without any capability");
         for (path, dir) in tables::PROC_OF_ROOT {

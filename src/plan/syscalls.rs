@@ -62,6 +62,33 @@ pub enum Lift {
     Never,
     /// `--allow ptrace`.
     Ptrace,
+    /// A network namespace, or the host's network on purpose: the row stands only where nothing else keeps the network
+    /// away.
+    OwnNetwork,
+}
+
+/// What decides which rows stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Modes {
+    /// The sandbox's processes may look into each other.
+    pub ptrace: bool,
+    /// What the command can reach of the network is decided by its namespace, not by system calls.
+    pub own_network: bool,
+}
+
+impl Modes {
+    /// Nothing is lifted but what a network namespace makes needless.
+    pub const STRICT: Self = Self { ptrace: false, own_network: true };
+    /// As [`Modes::STRICT`], with debuggers.
+    pub const DEBUGGING: Self = Self { ptrace: true, own_network: true };
+
+    fn lifts(self, row: &Row) -> bool {
+        match row.lift {
+            Lift::Never => false,
+            Lift::Ptrace => self.ptrace,
+            Lift::OwnNetwork => self.own_network,
+        }
+    }
 }
 
 /// How a [`Test`] compares its word.
@@ -157,13 +184,16 @@ pub struct SyscallPlan {
     pub rows: Vec<&'static Row>,
     /// The rows that the caller had taken out.
     pub lifted: Vec<&'static Row>,
+    /// What decided.
+    pub modes: Modes,
 }
 
-/// Plans the system call filter; `ptrace_allowed` lifts the rows about other processes' memory and descriptors.
+/// Plans the system call filter.
 #[must_use]
-pub fn plan(ptrace_allowed: bool) -> SyscallPlan {
-    let (lifted, rows) = table::ROWS.iter().partition(|row| ptrace_allowed && row.lift == Lift::Ptrace);
-    SyscallPlan { rows, lifted }
+pub fn plan(modes: Modes) -> SyscallPlan {
+    let rows = table::ROWS.iter().filter(|row| !modes.lifts(row)).collect();
+    let lifted = table::ROWS.iter().filter(|row| modes.lifts(row) && row.lift == Lift::Ptrace).collect();
+    SyscallPlan { rows, lifted, modes }
 }
 
 impl SyscallPlan {

@@ -153,7 +153,7 @@ impl Builder<'_> {
                 self.block(parent.join(name), Shape::Dir, rule.because.clone());
             }
             PathFact::Dangling { link, id } => {
-                let what = Mount::Mask { id: Some(*id), dir: false };
+                let what = Mount::Plug { id: *id };
                 self.pins.push(MountOp { target: link.clone(), what, because: rule.because.clone() });
             }
         }
@@ -384,7 +384,8 @@ impl Builder<'_> {
         ops.extend(rest);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
         ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));
-        ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), proc));
+        let gpu = !self.devices.is_empty();
+        ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), gpu, proc));
         if self.tree.root() == RootView::Empty {
             let because = Origin::Baseline("nothing can be made in the narrowed root");
             ops.push(MountOp { target: "/".into(), what: Mount::Seal, because });

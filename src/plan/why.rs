@@ -54,7 +54,7 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
         Mount::Bind { writable: false, .. } | Mount::ReadOnly | Mount::Pin { .. } => (Access::Read, "bound read-only"),
         Mount::Devices => (Access::Write, "all device nodes of the host"),
         Mount::Device { .. } => (Access::Modify, "a granted device"),
-        Mount::Mask { .. } => (Access::None, "hidden"),
+        Mount::Mask { .. } | Mount::Plug { .. } => (Access::None, "hidden"),
         Mount::Veil { .. } if here => (Access::None, "hidden, but can be passed through"),
         Mount::Veil { .. } => (Access::None, "hidden"),
         Mount::Block { .. } => (Access::Read, "missing, and blocked from being made"),

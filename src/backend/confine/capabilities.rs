@@ -5,13 +5,16 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// Drops every capability of the calling thread: bounding, ambient, inheritable, permitted and effective.
 ///
+/// A caller that may not change its bounding set has no capability to gain from it: `no_new_privs`, which every sandbox
+/// sets next, keeps programs from raising any.
+///
 /// # Errors
 /// As prctl(2) and capset(2).
 pub fn drop_all() -> Result<(), Errno> {
     for bit in 0..u64::BITS {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
-            // Beyond the last capability that this kernel knows.
-            Err(Errno::INVAL) => break,
+            // Beyond the last capability that this kernel knows; or an ordinary user outside a namespace of his own.
+            Err(Errno::INVAL | Errno::PERM) => break,
             other => other?,
         }
     }

@@ -45,7 +45,7 @@ fn rights(beneath: Beneath, abi: ABI) -> BitFlags<AccessFs> {
 /// # Errors
 /// Any rule that the kernel does not take: nothing is enforced by halves.
 pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-    let LandlockPlan { abi: version, rules, scope_abstract } = plan;
+    let LandlockPlan { abi: version, rules, scope_abstract, scope_signals } = plan;
     if *version == 0 {
         return Ok(());
     }
@@ -56,8 +56,10 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))
         .map_err(fail)?;
-    if *scope_abstract {
-        ruleset = ruleset.scope(Scope::AbstractUnixSocket).map_err(fail)?;
+    for (wanted, scope) in [(scope_abstract, Scope::AbstractUnixSocket), (scope_signals, Scope::Signal)] {
+        if *wanted {
+            ruleset = ruleset.scope(scope).map_err(fail)?;
+        }
     }
     let mut created = ruleset.create().map_err(fail)?;
     for rule in rules {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{DumpableBehavior, Pid, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::termios::OptionalActions;
 
 use super::command::{self, Streams};
@@ -14,6 +14,7 @@ use super::mounts;
 use super::stdio::{self, Stream};
 use super::{MAP_IDS, SETUP, Setup};
 use crate::backend::{StepError, confine};
+use crate::plan::choose::Engine;
 use crate::plan::{Confinement, Plan};
 use crate::request::Net;
 use crate::sys::{self, process::Forked, signal::SignalSet};
@@ -33,9 +34,30 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     die_with_parent()?;
     let mut early = Vec::new();
     let streams = match &plan.confinement {
-        Some(confinement) => Some(enter(confinement, setup, control, &mut early)?),
+        Some(confinement) if plan.choice.engine == Engine::Native => {
+            Some(enter(confinement, setup, control, &mut early)?)
+        }
+        Some(_) => Some(stdio::open_in_place(&setup.streams)?),
         None => None,
     };
+    if plan.confinement.is_some() {
+        // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
+        rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
+    }
+    settle(plan, setup, control, streams, &early)
+}
+
+/// What every engine's init does once the view stands: it gives up its rights, starts the command and looks after it.
+///
+/// # Errors
+/// The step that failed. The command has not run then.
+pub fn settle(
+    plan: &Plan,
+    setup: &Setup,
+    control: &OwnedFd,
+    streams: Option<Streams>,
+    early: &[i32],
+) -> Result<(), StepError> {
     let cwd = &plan.process.cwd;
     rustix::process::chdir(cwd).map_err(|error| StepError::new("enter the working directory", Some(cwd), error))?;
     let confined = plan.confinement.is_some();
@@ -44,17 +66,13 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
         die_with_parent()?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .map_err(|error| StepError::new("make init unreadable", None, error))?;
-    } else {
+    }
+    let is_first = rustix::process::getpid().is_init();
+    if !is_first {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| StepError::new("become a subreaper", None, error))?;
     }
-    let terminal = if confined {
-        // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
-        rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
-        if setup.wants_terminal() { Some(open_terminal(setup, control.as_fd())?) } else { None }
-    } else {
-        None
-    };
+    let terminal = if confined && setup.wants_terminal() { Some(open_terminal(setup, control.as_fd())?) } else { None };
     let children = SignalSet::of(&[libc::SIGCHLD]);
     let signals = children.descriptor().map_err(|error| StepError::new("watch children", None, error))?;
     let child = fork_command()?;
@@ -65,10 +83,33 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     // Both sides say it: whoever comes first, signals to the group reach the command from now on.
     sys::ignore(rustix::process::setpgid(Pid::from_raw(command), Pid::from_raw(command)));
     for signal in early {
-        sys::ignore(sys::signal::send(command, true, signal));
+        sys::ignore(sys::signal::send(command, true, *signal));
     }
-    serve(command, &signals, control);
+    let ended = serve(command, &signals, control);
+    if confined && !is_first {
+        end_orphans();
+    }
+    if let Some(status) = ended {
+        report(control.as_fd(), &Report::Ended(status));
+    }
     Ok(())
+}
+
+/// Without a PID namespace nothing ends what the command has left but its subreaper.
+fn end_orphans() {
+    let own = rustix::process::getpid().as_raw_nonzero();
+    let list = format!("/proc/self/task/{own}/children");
+    while let Ok(children) = std::fs::read_to_string(&list) {
+        let pids: Vec<i32> = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        if pids.is_empty() {
+            return;
+        }
+        for pid in pids {
+            sys::ignore(sys::signal::send(pid, false, libc::SIGKILL));
+        }
+        // Theirs become ours with their death.
+        sys::ignore(rustix::process::wait(WaitOptions::empty()));
+    }
 }
 
 /// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.
@@ -78,7 +119,7 @@ fn enter(
     control: &OwnedFd,
     early: &mut Vec<i32>,
 ) -> Result<Streams, StepError> {
-    let Confinement { uid, gid, net, mounts, landlock: _, syscalls: _ } = confinement;
+    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _ } = confinement;
     map_ids(*uid, *gid)?;
     if net.value == Net::None {
         sys::net::loopback_up().map_err(|error| StepError::new("bring up loopback", None, error))?;
@@ -101,8 +142,7 @@ fn enter(
     })?;
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::Node(path, flags) = stream {
-            let opened = rustix::fs::open(*path, *flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty());
-            *slot = Some(opened.map_err(|error| StepError::new("open", Some(Path::new(path)), error))?);
+            *slot = Some(stdio::open_node(path, *flags)?);
         }
     }
     Ok(streams)
@@ -160,7 +200,8 @@ fn release_streams() {
 }
 
 /// Until the command ends: reap, pass signals on, tell about stops.
-fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) {
+/// Its raw wait status comes back; `None` when the supervisor is gone.
+fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
     loop {
         let mut watched = [PollFd::new(signals, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
         if poll(&mut watched, None).is_err() {
@@ -176,8 +217,7 @@ fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) {
                 if libc::WIFSTOPPED(status) {
                     report(control.as_fd(), &Report::Stopped(libc::WSTOPSIG(status)));
                 } else {
-                    report(control.as_fd(), &Report::Ended(status));
-                    return;
+                    return Some(status);
                 }
             }
         }
@@ -187,7 +227,7 @@ fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) {
                 Some(Order::Signal(signal)) => drop(sys::signal::send(command, true, signal)),
                 Some(Order::Go) => {}
                 // The supervisor is gone.
-                None => return,
+                None => return None,
             }
         }
     }

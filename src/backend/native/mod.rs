@@ -20,6 +20,7 @@ use rustix::termios::{Termios, Winsize};
 
 use crate::backend::StepError;
 use crate::plan::Plan;
+use crate::plan::choose::Engine;
 use crate::request::Net;
 use crate::sys::{self, process::Forked, signal::SignalSet};
 use stdio::Stream;
@@ -152,12 +153,14 @@ fn attend(plan: &Plan, mut child: Child) -> Result<Child, StepError> {
 
 fn namespaces(plan: &Plan) -> u64 {
     let Some(confinement) = &plan.confinement else { return 0 };
-    let mut flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP;
+    if plan.choice.engine == Engine::Landlock {
+        return 0;
+    }
+    let mut flags =
+        libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
+    if confinement.pid_namespace.value {
+        flags |= libc::CLONE_NEWPID;
+    }
     if confinement.net.value == Net::None {
         flags |= libc::CLONE_NEWNET;
     }

@@ -116,6 +116,7 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
             Ok(Early::Writable(location, copy))
         }
         Mount::Device { .. }
+        | Mount::Plug { .. }
         | Mount::Mask { .. }
         | Mount::Veil { .. }
         | Mount::Block { .. }
@@ -245,6 +246,7 @@ impl Applier {
                 let mask = self.mask(*dir)?;
                 self.put(&mask, path, Point::Planned(*id))
             }
+            (Mount::Plug { id }, _) => self.put(&self.mask(false)?, path, Point::Planned(Some(*id))),
             (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, Point::Planned(*id)),
             (Mount::Block { .. }, _) => self.block(path),
             (Mount::Tmpfs { make, .. }, Source::Copy { copy, .. }) => {

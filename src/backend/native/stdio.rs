@@ -132,6 +132,52 @@ fn is_unix(fd: BorrowedFd<'_>) -> bool {
     rustix::net::sockopt::socket_domain(fd).is_ok_and(|family| family == AddressFamily::UNIX)
 }
 
+/// Opens a [`Stream::Node`]: the sandbox's own.
+///
+/// # Errors
+/// As open(2).
+pub fn open_node(path: &str, flags: OFlags) -> Result<OwnedFd, StepError> {
+    rustix::fs::open(path, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
+        .map_err(|error| StepError::new("open", Some(Path::new(path)), error))
+}
+
+/// Opens the streams anew where they can be seen, by an init that cannot mount: what it opens is what the command could
+/// open.
+///
+/// # Errors
+/// A stream whose file is hidden, or is another one by now.
+pub fn open_in_place(streams: &[Stream; 3]) -> Result<[Option<OwnedFd>; 3], StepError> {
+    let mut opened = [const { None }; 3];
+    for (slot, stream) in opened.iter_mut().zip(streams) {
+        *slot = match stream {
+            Stream::Keep | Stream::Terminal => None,
+            Stream::Node(path, flags) => Some(open_node(path, *flags)?),
+            Stream::ReadOnly { path, id, dir, offset } => Some(open_visible(path, *id, *dir, *offset)?),
+        };
+    }
+    Ok(opened)
+}
+
+fn open_visible(path: &Path, id: FileId, dir: bool, offset: u64) -> Result<OwnedFd, StepError> {
+    let fail = |error: rustix::io::Errno| StepError::new(STDIO, Some(path), error);
+    let flags =
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | if dir { OFlags::DIRECTORY } else { OFlags::NOCTTY };
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(fail)?;
+    if id_of(&rustix::fs::fstat(&opened).map_err(fail)?) != id {
+        return Err(StepError::changed(STDIO, path));
+    }
+    at_offset(opened, offset).map_err(|error| StepError::new(STDIO, Some(path), error))
+}
+
+fn at_offset(opened: OwnedFd, offset: u64) -> std::io::Result<OwnedFd> {
+    if offset == 0 {
+        return Ok(opened);
+    }
+    let mut file = std::fs::File::from(opened);
+    file.seek(SeekFrom::Start(offset))?;
+    Ok(file.into())
+}
+
 /// Opens a [`Stream::ReadOnly`] through a detached read-only mount of just that file. Runs in the new mount namespace,
 /// before anything is mounted over the path.
 ///
@@ -158,10 +204,5 @@ pub fn open_read_only(path: &Path, id: FileId, dir: bool, offset: u64) -> Result
     let magic = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&tree));
     let kind = if dir { OFlags::DIRECTORY } else { OFlags::NOCTTY };
     let opened = rustix::fs::open(magic, OFlags::RDONLY | OFlags::CLOEXEC | kind, Mode::empty()).map_err(fail)?;
-    if offset > 0 {
-        let mut file = std::fs::File::from(opened);
-        file.seek(SeekFrom::Start(offset)).map_err(|error| StepError::new(STDIO, Some(path), error))?;
-        return Ok(file.into());
-    }
-    Ok(opened)
+    at_offset(opened, offset).map_err(|error| StepError::new(STDIO, Some(path), error))
 }

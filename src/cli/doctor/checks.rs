@@ -5,8 +5,8 @@ mod userns;
 use serde::Serialize;
 
 use super::trial::Trial;
+use crate::host::bwrap::Bwrap;
 use crate::host::kernel::{Answer, Cgroups, Kernel, Wsl};
-use crate::host::tools::Bwrap;
 use crate::plan::landlock::{SCOPE_ABI, WALL_ABI};
 
 /// How a check came out.

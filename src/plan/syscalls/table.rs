@@ -32,6 +32,9 @@ mod numbers {
     pub(super) const X32_UNMARKED_LAST: c_long = 547;
 }
 
+/// The type of a socket, without the flags that come with it.
+const SOCKET_TYPE: u32 = 0xf;
+
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
 /// Flags that make the kernel read the mode argument of `open`. `O_TMPFILE` contains `O_DIRECTORY`, which does not.
@@ -201,6 +204,19 @@ pub(super) static ROWS: &[Row] = rows! {
     Eafnosupport unless Never: { SYS_socketpair [is_not(0, libc::AF_UNIX)] }
         when "domain is not AF_UNIX"
         because "rare families are kernel code that commands do not need; programs take it as a kernel without them";
+
+    // Without a network namespace.
+    Eperm unless OwnNetwork: {
+        SYS_connect, SYS_bind, SYS_listen, SYS_accept, SYS_accept4,
+    } when ALWAYS because "no namespace keeps the network and the host's sockets away; pairs of sockets still work";
+    Eperm unless OwnNetwork: { SYS_socket [is_not(0, libc::AF_UNIX)] }
+        when "domain is not AF_UNIX"
+        because "no namespace keeps the network away";
+    Eperm unless OwnNetwork: {
+        SYS_socket [test(1, SOCKET_TYPE, Compare::Is(libc::SOCK_DGRAM.cast_unsigned()))],
+        SYS_socketpair [test(1, SOCKET_TYPE, Compare::Is(libc::SOCK_DGRAM.cast_unsigned()))],
+    } when "type is SOCK_DGRAM"
+        because "sendto and sendmsg name an address, which no filter sees: datagrams would reach the host's sockets";
 
     // A second ABI on the same machine.
     Enosys unless Never: {

@@ -1,4 +1,4 @@
-use super::{Action, Compare, Row, plan, table};
+use super::{Action, Compare, Modes, Row, plan, table};
 use expect_test::expect;
 
 #[test]
@@ -29,7 +29,7 @@ fn masked_values_lie_below_their_masks() {
 }
 
 fn refusal(call: libc::c_long, args: [u64; 6]) -> Option<(&'static str, Action)> {
-    let row: Option<&Row> = plan(false).refusal(u32::try_from(call).unwrap(), &args);
+    let row: Option<&Row> = plan(Modes::STRICT).refusal(u32::try_from(call).unwrap(), &args);
     row.map(|row| (row.call, row.action))
 }
 
@@ -106,7 +106,7 @@ fn what_gpu_programs_need_has_no_row() {
 
 #[test]
 fn ptrace_lifts_its_five_rows_and_no_other() {
-    let (strict, lifted) = (plan(false), plan(true));
+    let (strict, lifted) = (plan(Modes::STRICT), plan(Modes::DEBUGGING));
     assert_eq!(strict.rows.len(), lifted.rows.len() + 5);
     assert!(strict.lifted.is_empty());
     let text = lifted.to_string();
@@ -144,5 +144,5 @@ fn the_table_as_it_is_printed() {
         deny EPERM socket when domain is AF_PACKET because it reads and forges the frames of all programs
         deny EAFNOSUPPORT socket when domain is not AF_UNIX, AF_INET, AF_INET6 or AF_NETLINK because rare families are kernel code that commands do not need; programs take it as a kernel without them
         deny EAFNOSUPPORT socketpair when domain is not AF_UNIX because rare families are kernel code that commands do not need; programs take it as a kernel without them
-        deny ENOSYS x32 (0x40000000..=0xffffffff), x32_unmarked (0x200..=0x223) because x32 numbers reach the same calls past every other row; ENOSYS is what most kernels answer"#]].assert_eq(&plan(false).to_string());
+        deny ENOSYS x32 (0x40000000..=0xffffffff), x32_unmarked (0x200..=0x223) because x32 numbers reach the same calls past every other row; ENOSYS is what most kernels answer"#]].assert_eq(&plan(Modes::STRICT).to_string());
 }

@@ -1,7 +1,7 @@
 //! The real kernel: each probe runs in a child process once with the filter and once without, as the control.
 
 use super::compile;
-use crate::plan::syscalls::plan;
+use crate::plan::syscalls::{Modes, plan};
 use crate::sys::seccomp::load_filter;
 use crate::sys::seccomp::probe::{self, NullCall};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ fn child() {
     let (filter, what, dir) = (next(), next(), next());
     if filter == "filter" {
         rustix::thread::set_no_new_privs(true).unwrap();
-        load_filter(compile(&plan(false)).unwrap().instructions()).unwrap();
+        load_filter(compile(&plan(Modes::STRICT)).unwrap().instructions()).unwrap();
     }
     match what {
         "probes" => fs::write(Path::new(dir).join("report"), report(&probes(Path::new(dir)))).unwrap(),

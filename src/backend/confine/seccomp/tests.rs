@@ -1,7 +1,7 @@
 //! The program against the table: an interpreter of classic BPF runs the one and reads the other.
 
 use super::{NATIVE, SeccompError, compile};
-use crate::plan::syscalls::{Action, Compare, Lift, Row, SyscallPlan, Test, plan};
+use crate::plan::syscalls::{Action, Compare, Lift, Modes, Row, SyscallPlan, Test, plan};
 use libc::sock_filter;
 use proptest::array::uniform6;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
@@ -71,7 +71,7 @@ fn words() -> Vec<u64> {
 
 #[test]
 fn every_number_ends_as_the_table_says() {
-    for plan in [plan(false), plan(true)] {
+    for plan in [plan(Modes::STRICT), plan(Modes::DEBUGGING)] {
         for args in [[0; 6], [u64::MAX; 6], [0o4755; 6], [16; 6]] {
             numbers().for_each(|number| agree(&plan, number, &args));
         }
@@ -80,7 +80,7 @@ fn every_number_ends_as_the_table_says() {
 
 #[test]
 fn every_tested_call_ends_as_the_table_says_for_pairs_of_words() {
-    let plan = plan(false);
+    let plan = plan(Modes::STRICT);
     let program = compile(&plan).unwrap();
     for row in plan.rows.iter().filter(|row| !row.tests.is_empty()) {
         for first in words() {
@@ -96,7 +96,7 @@ fn every_tested_call_ends_as_the_table_says_for_pairs_of_words() {
 
 #[test]
 fn what_needs_no_argument_loads_none_and_is_decided_in_few_steps() {
-    let plan = plan(false);
+    let plan = plan(Modes::STRICT);
     let program = compile(&plan).unwrap();
     for number in numbers() {
         let tested = plan.rows.iter().any(|row| row.first == number && !row.tests.is_empty());
@@ -109,7 +109,7 @@ fn what_needs_no_argument_loads_none_and_is_decided_in_few_steps() {
 
 #[test]
 fn a_foreign_architecture_is_killed_whatever_the_number() {
-    let program = compile(&plan(true)).unwrap();
+    let program = compile(&plan(Modes::DEBUGGING)).unwrap();
     // i386, arm, x86_64, aarch64, and what no kernel uses.
     for arch in [0x4000_0003, 0x4000_0028, 0xc000_003e, 0xc000_00b7, 0, u32::MAX] {
         for number in numbers() {
@@ -123,7 +123,7 @@ fn a_foreign_architecture_is_killed_whatever_the_number() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn x32_numbers_do_not_exist() {
-    let program = compile(&plan(true)).unwrap();
+    let program = compile(&plan(Modes::DEBUGGING)).unwrap();
     let refused = 0x0005_0000 | u32::from(Action::Enosys.errno());
     for number in (0x4000_0000..0x4000_0258).chain(512..548) {
         assert_eq!(interpret(program.instructions(), number, NATIVE, &[0; 6]).result, refused, "{number:x}");
@@ -189,7 +189,7 @@ fn word() -> impl Strategy<Value = u64> {
 }
 
 fn number() -> impl Strategy<Value = u32> {
-    let rows = plan(false).rows;
+    let rows = plan(Modes::STRICT).rows;
     let named = (0..rows.len()).prop_map(move |index| rows[index].first);
     prop_oneof![3 => named, 1 => 0..600_u32, 1 => any::<u32>()]
 }

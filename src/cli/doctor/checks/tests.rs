@@ -27,7 +27,7 @@ fn good() -> Facts {
         uid: 1000,
         sandbox: Trial::Works,
         configuration: Trial::Works,
-        bwrap: Some(Bwrap { path: "/usr/bin/bwrap".into(), setuid: false }),
+        bwrap: Some(Bwrap { path: "/usr/bin/bwrap".into(), setuid: false, stamp: Stamp::default() }),
         bwrap_version: Some("0.11.0".to_owned()),
         install_bwrap: Some("sudo apt-get install bubblewrap"),
     }
@@ -239,7 +239,9 @@ fn seccomp_wsl_cgroups_and_bubblewrap_have_their_rows() {
 
     let want = "Degraded: not on PATH | sudo apt-get install bubblewrap";
     check("bubblewrap", |facts| facts.bwrap = None, want);
-    let setuid = |facts: &mut Facts| facts.bwrap = Some(Bwrap { path: "/usr/bin/bwrap".into(), setuid: true });
+    let setuid = |facts: &mut Facts| {
+        facts.bwrap = Some(Bwrap { path: "/usr/bin/bwrap".into(), setuid: true, stamp: Stamp::default() })
+    };
     check("bubblewrap", setuid, "Ok: /usr/bin/bwrap 0.11.0, setuid root | -");
 }
 
