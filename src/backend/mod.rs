@@ -2,8 +2,13 @@
 
 #![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
 
+mod bwrap;
+pub mod child;
 pub mod confine;
-pub mod native;
+pub mod init;
+mod janitor;
+mod native;
+pub mod placeholder;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,6 +16,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::plan::Plan;
+use crate::plan::choose::Engine;
+use child::{Child, Terminal};
+
+pub use bwrap::{NAME as INNER_STAGE, inner_stage};
+
+/// Names of steps that have a cure.
+pub const CREATE_NAMESPACES: &str = "create namespaces";
+/// See [`CREATE_NAMESPACES`].
+pub const MAP_IDS: &str = "map user and group ids";
+/// See [`CREATE_NAMESPACES`].
+pub const PLACEHOLDER: &str = "block the missing entry";
+/// See [`CREATE_NAMESPACES`].
+pub const STDIO: &str = "connect";
+/// See [`CREATE_NAMESPACES`].
+pub const MOUNT_PROC: &str = "mount a new proc on";
+const SETUP: &str = "wait for the supervisor";
 
 /// A step of the start that failed: what, where, why.
 #[derive(Debug)]
@@ -24,6 +45,9 @@ pub struct StepError {
 }
 
 impl StepError {
+    /// In the place of an `errno`: the step says it all.
+    pub const TOLD: i32 = -1;
+
     /// A failed system call.
     pub fn new(step: &'static str, path: Option<&Path>, error: impl Into<io::Error>) -> Self {
         let errno = error.into().raw_os_error().unwrap_or(libc::EIO);
@@ -40,28 +64,31 @@ impl StepError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match (self.step.as_ref(), self.errno) {
-            (native::CREATE_NAMESPACES, libc::EPERM | libc::EACCES) => {
+            (CREATE_NAMESPACES, libc::EPERM | libc::EACCES) => {
                 "user namespaces are forbidden here: ringfence doctor tells which setting does it"
             }
-            (native::CREATE_NAMESPACES, libc::ENOSPC | libc::EUSERS) => {
+            (CREATE_NAMESPACES, libc::ENOSPC | libc::EUSERS) => {
                 "too many namespaces: sudo sysctl user.max_user_namespaces=15000, or leave the sandbox you are in"
             }
-            (native::CREATE_NAMESPACES, libc::ENOSYS) => {
+            (CREATE_NAMESPACES, libc::ENOSYS) => {
                 "clone3 is missing or filtered (an old kernel, or a container's seccomp profile)"
             }
-            (native::MAP_IDS, libc::EPERM | libc::EACCES) => {
+            (MAP_IDS, libc::EPERM | libc::EACCES) => {
                 "user namespaces are restricted (Ubuntu: AppArmor): ringfence doctor tells how to lift it"
+            }
+            (bwrap::LOOPBACK, libc::EPERM | libc::EACCES) => {
+                "namespaces have no rights here (Ubuntu: AppArmor; or a container): ringfence doctor tells the cure"
             }
             (_, 0) => "something changed it while the sandbox was starting: try again",
             (_, libc::EMFILE) => "raise the limit: ulimit -n 65536",
-            ("mount a new proc on", libc::EPERM | libc::EACCES) => {
+            (MOUNT_PROC, libc::EPERM | libc::EACCES) => {
                 "the host's /proc is masked, as in most containers: say --no-proc"
             }
-            (native::PLACEHOLDER, libc::EACCES) => {
+            (PLACEHOLDER, libc::EACCES) => {
                 "you own the directory but cannot write in it: chmod u+w it, or use -s read-only"
             }
-            (native::PLACEHOLDER, libc::ENOSPC | libc::EDQUOT) => "make room on the disk of the workspace",
-            (native::STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
+            (PLACEHOLDER, libc::ENOSPC | libc::EDQUOT) => "make room on the disk of the workspace",
+            (STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
             _ => return None,
         };
         Some(text.to_owned())
@@ -75,6 +102,7 @@ impl fmt::Display for StepError {
             write!(f, " `{}`", path.display())?;
         }
         match self.errno {
+            Self::TOLD => Ok(()),
             0 => write!(f, ": it is not what it was when the plan was made"),
             // mount(2) reports a full mount table as "no space left on device".
             libc::ENOSPC if self.step.contains("mount") => write!(f, ": too many mounts (sysctl fs.mount-max)"),
@@ -89,6 +117,9 @@ impl std::error::Error for StepError {}
 ///
 /// # Errors
 /// The step that failed. Nothing has run then, and nothing is left behind.
-pub fn spawn(plan: &Plan, terminal: Option<native::Terminal>) -> Result<native::Child, StepError> {
-    native::spawn(plan, terminal)
+pub fn spawn(plan: &Plan, terminal: Option<Terminal>) -> Result<Child, StepError> {
+    match &plan.choice.engine {
+        Engine::Native | Engine::Landlock => native::spawn(plan, terminal),
+        Engine::Bwrap { program, argv0 } => bwrap::spawn(plan, terminal, program, *argv0),
+    }
 }

@@ -48,8 +48,20 @@ pub fn main() -> ! {
     crate::sys::ignore(crate::sys::fd::fill_standard_streams());
     // A reader that goes away gives an error, not death, as Rust's runtime has it.
     crate::sys::signal::ignore(libc::SIGPIPE);
+    if let Some(arguments) = inner_stage() {
+        let Err(what) = crate::backend::inner_stage(&arguments);
+        std::process::exit(report::problems(&[report::Problem { what, hint: None }]).min(2));
+    }
     let code = if called_as(codex::NAME) { codex::run(codex::Args::parse()) } else { dispatch(Cli::parse().command) };
     std::process::exit(code)
+}
+
+/// The arguments of the inner stage, when this is it: by its name where bubblewrap can give it one, else by its first
+/// argument.
+fn inner_stage() -> Option<Vec<std::ffi::OsString>> {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let told = arguments.next_if(|word| word == crate::backend::INNER_STAGE).is_some();
+    (told || called_as(crate::backend::INNER_STAGE)).then(|| arguments.collect())
 }
 
 /// Whether this program was started under a name.

@@ -40,7 +40,7 @@ pub struct LandlockRule {
 }
 
 /// A set of Landlock rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Beneath {
     /// Read and execute.
     Read,

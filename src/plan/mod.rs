@@ -40,6 +40,15 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// Whether everything inside ends with the sandbox's first process.
+    #[must_use]
+    pub fn has_pid_namespace(&self) -> bool {
+        let own = |confinement: &Confinement| confinement.pid_namespace.value;
+        self.choice.engine != choose::Engine::Landlock && self.confinement.as_ref().is_some_and(own)
+    }
+}
+
 /// How the command is started.
 #[derive(Debug, Clone)]
 pub struct ProcessPlan {

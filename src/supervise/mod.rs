@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::backend::native::Child;
-use crate::backend::native::message::{self, Report};
+use crate::backend::child::Child;
+use crate::backend::init::message::{self, Report};
 use crate::backend::{self, StepError};
 use crate::plan::Plan;
 use outcome::{Ending, Outcome};
@@ -193,10 +193,11 @@ impl Running {
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
-        self.child.finish(plan);
+        let failure = self.child.finish(plan);
         self.terminal.drain();
         self.terminal.restore();
-        match self.ending.unwrap_or(Ending::Signal(libc::SIGKILL)) {
+        let silent = || failure.map_or(Ending::Signal(libc::SIGKILL), Ending::Failed);
+        match self.ending.unwrap_or_else(silent) {
             Ending::Failed(error) => Err(error),
             ending => Ok(Outcome { ending, timed_out: self.timed_out }),
         }

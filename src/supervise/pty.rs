@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, SpecialCodeIndex};
 
-use crate::backend::native::Terminal as Settings;
+use crate::backend::child::Terminal as Settings;
 use crate::sys;
 
 /// How much is moved at once, in bytes.
@@ -36,11 +36,7 @@ impl Terminal {
         let terminal = |number| sys::fd::borrow_if_open(number).filter(|fd| rustix::termios::isatty(fd));
         let input = terminal(0);
         let output = terminal(1).or_else(|| terminal(2)).or(input);
-        let settings = output.and_then(|fd| {
-            let termios = rustix::termios::tcgetattr(fd).ok()?;
-            let size = rustix::termios::tcgetwinsize(fd).ok()?;
-            Some(Settings { termios, size })
-        });
+        let settings = Settings::of_streams();
         Self { input, output, settings, raw: false, master: None, pending: Vec::new(), suspend: false }
     }
 

@@ -100,3 +100,19 @@ pub(super) fn own(fd: libc::c_long) -> io::Result<OwnedFd> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Takes over a descriptor that this process was started with; it will not cross another exec.
+///
+/// # Errors
+/// `EBADF` when there is none of this number, or it is a standard stream.
+pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    use std::os::fd::AsFd;
+    if fd <= 2 || borrow_if_open(fd).is_none() {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open, and was opened by the program that this process was before: no object here owns it yet. The
+    // callers adopt each number once, first thing.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    rustix::io::fcntl_setfd(owned.as_fd(), rustix::io::FdFlags::CLOEXEC)?;
+    Ok(owned)
+}

@@ -28,6 +28,14 @@ impl SignalSet {
         Self(set)
     }
 
+    /// The numbers in it.
+    #[must_use]
+    pub fn members(&self) -> Vec<i32> {
+        // SAFETY: the set is initialised and borrowed during the call; a bad number gives an error.
+        let has = |signal: &i32| unsafe { libc::sigismember(&raw const self.0, *signal) } == 1;
+        (1..=libc::SIGRTMAX()).filter(has).collect()
+    }
+
     /// Every signal.
     #[must_use]
     pub fn all() -> Self {

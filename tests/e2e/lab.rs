@@ -23,7 +23,7 @@ pub use sandbox::{Running, Sandbox};
 pub use user::User;
 
 /// Later backends join here.
-const BACKENDS: &[&str] = &["native"];
+const BACKENDS: &[&str] = &["native", "bwrap"];
 
 /// Where programs are looked for, inside and outside.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";

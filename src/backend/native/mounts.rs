@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::tree::{Calls, Tree, change_all, filesystem};
-use crate::backend::StepError;
+use crate::backend::{PLACEHOLDER, StepError};
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::host::placeholder::is_marked;
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
@@ -336,7 +336,7 @@ impl Applier {
 
     /// A placeholder that the janitor made, bound onto itself, read-only.
     fn block(&mut self, path: &Path) -> Result<(), StepError> {
-        let fail = |error: Errno| StepError::new(super::PLACEHOLDER, Some(path), error);
+        let fail = |error: Errno| StepError::new(PLACEHOLDER, Some(path), error);
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         let bound = self.bound.iter().find(|bound| bound.path == above);
         let parent = match bound {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::checks::{Check, State, Verdict, ok};
-use crate::backend::native::placeholder;
+use crate::backend::placeholder;
 use crate::host::paths::Root;
 use crate::host::repo;
 use crate::policy::tables::{GIT_CODE, PROTECTED_NAMES};

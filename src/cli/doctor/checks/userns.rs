@@ -2,7 +2,7 @@
 
 use super::super::trial::Trial;
 use super::{Facts, UNKNOWN, Verdict, degraded, missing, ok};
-use crate::backend::native::{CREATE_NAMESPACES, MAP_IDS};
+use crate::backend::{CREATE_NAMESPACES, MAP_IDS};
 use crate::host::kernel::{Kernel, Wsl};
 
 /// What takes a container's filter and its masks of /proc away; both stop a sandbox in a container.

@@ -11,8 +11,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, SeekFrom as Position};
 use rustix::mount::OpenTreeFlags;
 use rustix::net::AddressFamily;
 
-use super::STDIO;
-use crate::backend::StepError;
+use crate::backend::{STDIO, StepError};
 use crate::host::paths::{FileId, Kind, fd_path, id_of, kind_of};
 use crate::plan::mounts::{Mount, MountOp};
 use crate::plan::{Confinement, Plan};
@@ -39,6 +38,15 @@ pub enum Stream {
         /// File offset in bytes.
         offset: u64,
     },
+}
+
+impl Stream {
+    /// A node as it was written down: one of ours, or `/dev/null`.
+    #[must_use]
+    pub fn node(path: &str, flags: u32) -> Self {
+        let known = crate::policy::tables::BASE_DEVICES.iter().find(|(known, ..)| *known == path);
+        Self::Node(known.map_or("/dev/null", |(path, ..)| *path), OFlags::from_bits_retain(flags))
+    }
 }
 
 /// Decides about the three streams.

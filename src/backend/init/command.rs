@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Resource, Rlimit};
 
-use super::Setup;
+use super::Streams;
 use super::message::{Report, report};
 use super::stdio::Stream;
+use crate::backend::child::Setup;
 use crate::backend::{StepError, confine};
 use crate::plan::Plan;
 use crate::sys::{self, signal::SignalSet};
-
-/// Streams that were opened anew.
-pub type Streams = [Option<OwnedFd>; 3];
 
 /// Becomes the command. Never returns.
 pub fn main(plan: &Plan, setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>, control: &OwnedFd) -> ! {

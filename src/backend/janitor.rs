@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, WaitOptions};
 
-use super::message::{self, Order, Report};
+use super::init::message::{self, Order, Report};
 use super::placeholder;
 use crate::backend::StepError;
 use crate::plan::mounts::MountPlan;
@@ -26,11 +26,17 @@ pub struct Janitor {
 
 impl Janitor {
     /// Forks the janitor, who makes the placeholders and tells init by `control` to go on. A failure of his comes as a
-    /// report from [`Janitor::line`].
+    /// report from [`Janitor::line`]. `alive` hangs up with the last process of the sandbox, where `sandbox` does not
+    /// tell.
     ///
     /// # Errors
     /// When there cannot be another process.
-    pub fn hire(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd) -> Result<Self, StepError> {
+    pub fn hire(
+        plan: &MountPlan,
+        sandbox: &OwnedFd,
+        control: &OwnedFd,
+        alive: Option<OwnedFd>,
+    ) -> Result<Self, StepError> {
         let since = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
         let (line, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -38,7 +44,7 @@ impl Janitor {
         match sys::process::fork_into(0).map_err(|error| StepError::new("fork the janitor", None, error))? {
             Forked::Parent(pid, _) => Ok(Self { pid, line, since }),
             Forked::Child => {
-                work(plan, sandbox, control, &theirs);
+                work(plan, sandbox, control, &theirs, alive.as_ref());
                 sys::process::exit_now(0)
             }
         }
@@ -59,11 +65,13 @@ impl Janitor {
     }
 }
 
-fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd) {
+fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, alive: Option<&OwnedFd>) {
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
-    let kept = [sandbox.as_raw_fd(), control.as_raw_fd(), line.as_raw_fd()];
+    let alive_number = alive.map(OwnedFd::as_raw_fd);
+    let kept: Vec<_> =
+        [sandbox.as_raw_fd(), control.as_raw_fd(), line.as_raw_fd()].into_iter().chain(alive_number).collect();
     sys::ignore(sys::fd::close_all_but(0, &kept));
     let made = match placeholder::make_all(plan) {
         Ok(made) => made,
@@ -72,7 +80,7 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd) 
     message::order(control.as_fd(), Order::Go);
     // Init knows by this socket that the supervisor is gone: from now on only the supervisor holds its end.
     let held = made.iter().flat_map(placeholder::Placeholder::descriptors);
-    let kept: Vec<_> = held.chain([sandbox.as_raw_fd(), line.as_raw_fd()]).collect();
+    let kept: Vec<_> = held.chain([sandbox.as_raw_fd(), line.as_raw_fd()]).chain(alive_number).collect();
     sys::ignore(sys::fd::close_all_but(0, &kept));
     // The line hangs up when the supervisor is dead: then nothing may go on, even where its death came before init was
     // tied to it.
@@ -81,6 +89,10 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd) 
         sys::ignore(rustix::process::pidfd_send_signal(sandbox, rustix::process::Signal::KILL));
         // Readable when init is dead, and with it its whole PID namespace.
         wait_for([sandbox]);
+    }
+    if let Some(alive) = alive {
+        // Another program was between: init may live a moment longer than it.
+        wait_for([alive]);
     }
     placeholder::remove_all(&made);
 }

@@ -37,6 +37,8 @@ pub enum Order {
     Go,
     /// Send this signal to the command's process group.
     Signal(i32),
+    /// End the command and all that it has started.
+    End,
 }
 
 const LARGEST: usize = 64 + libc::PATH_MAX as usize;
@@ -79,10 +81,20 @@ pub fn report(socket: BorrowedFd<'_>, report: &Report) {
 /// Receives a report; `None` when init is gone or nothing is there to read.
 #[must_use]
 pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
+    receive_with(socket, RecvFlags::DONTWAIT)
+}
+
+/// Waits for a report; `None` when init is gone.
+#[must_use]
+pub fn next(socket: BorrowedFd<'_>) -> Option<Report> {
+    receive_with(socket, RecvFlags::empty())
+}
+
+fn receive_with(socket: BorrowedFd<'_>, waiting: RecvFlags) -> Option<Report> {
     let mut buffer = vec![0_u8; LARGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let flags = RecvFlags::CMSG_CLOEXEC | waiting;
     let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags).ok()?;
     let bytes = buffer.get(..received.bytes)?;
     let (tag, rest) = bytes.split_first()?;
@@ -115,6 +127,7 @@ fn step_error(errno: i32, text: &[u8]) -> StepError {
 pub fn order(socket: BorrowedFd<'_>, order: Order) {
     let bytes = match order {
         Order::Go => tagged(b'G', 0, b""),
+        Order::End => tagged(b'Q', 0, b""),
         Order::Signal(signal) => tagged(b'K', signal, b""),
     };
     sys::ignore(rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL));
@@ -130,6 +143,7 @@ pub fn next_order(socket: BorrowedFd<'_>) -> Option<Order> {
     match tag {
         b'G' => Some(Order::Go),
         b'K' => Some(Order::Signal(number)),
+        b'Q' => Some(Order::End),
         _ => None,
     }
 }

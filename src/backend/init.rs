@@ -1,6 +1,11 @@
-//! The first process of the sandbox: makes the view, starts the command, reaps orphans, and ends everything with it.
+//! The first process of the sandbox, whoever made it: gives up its rights, starts the command, reaps orphans, and ends
+//! everything with it.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+mod command;
+pub mod message;
+pub mod stdio;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -8,44 +13,14 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::termios::OptionalActions;
 
-use super::command::{self, Streams};
-use super::message::{Order, Report, next_order, report};
-use super::mounts;
-use super::stdio::{self, Stream};
-use super::{MAP_IDS, SETUP, Setup};
-use crate::backend::{StepError, confine};
-use crate::plan::choose::Engine;
-use crate::plan::{Confinement, Plan};
-use crate::request::Net;
+use super::child::Setup;
+use super::{StepError, confine};
+use crate::plan::Plan;
 use crate::sys::{self, process::Forked, signal::SignalSet};
+use message::{Order, Report, next_order, report};
 
-/// Runs as init. Never returns: the sandbox ends when this process does.
-pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
-    if let Err(error) = live(plan, setup, control) {
-        report(control.as_fd(), &Report::Failed(error));
-        sys::process::exit_now(125);
-    }
-    sys::process::exit_now(0)
-}
-
-fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
-    let kept: Vec<_> = plan.process.pass_fd.iter().copied().chain([control.as_raw_fd()]).collect();
-    sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
-    die_with_parent()?;
-    let mut early = Vec::new();
-    let streams = match &plan.confinement {
-        Some(confinement) if plan.choice.engine == Engine::Native => {
-            Some(enter(confinement, setup, control, &mut early)?)
-        }
-        Some(_) => Some(stdio::open_in_place(&setup.streams)?),
-        None => None,
-    };
-    if plan.confinement.is_some() {
-        // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
-        rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
-    }
-    settle(plan, setup, control, streams, &early)
-}
+/// Streams that were opened anew.
+pub type Streams = [Option<OwnedFd>; 3];
 
 /// What every engine's init does once the view stands: it gives up its rights, starts the command and looks after it.
 ///
@@ -63,7 +38,7 @@ pub fn settle(
     let confined = plan.confinement.is_some();
     if confined {
         confine::capabilities::drop_all().map_err(|error| StepError::new("drop capabilities", None, error))?;
-        die_with_parent()?;
+        tie_to_supervisor(plan)?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .map_err(|error| StepError::new("make init unreadable", None, error))?;
     }
@@ -87,6 +62,7 @@ pub fn settle(
     }
     let ended = serve(command, &signals, control);
     if confined && !is_first {
+        sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
         end_orphans();
     }
     if let Some(status) = ended {
@@ -112,56 +88,17 @@ fn end_orphans() {
     }
 }
 
-/// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.
-fn enter(
-    confinement: &Confinement,
-    setup: &Setup,
-    control: &OwnedFd,
-    early: &mut Vec<i32>,
-) -> Result<Streams, StepError> {
-    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _ } = confinement;
-    map_ids(*uid, *gid)?;
-    if net.value == Net::None {
-        sys::net::loopback_up().map_err(|error| StepError::new("bring up loopback", None, error))?;
-    }
-    let mut streams = [const { None }; 3];
-    for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
-        if let Stream::ReadOnly { path, id, dir, offset } = stream {
-            *slot = Some(stdio::open_read_only(path, *id, *dir, *offset)?);
-        }
-    }
-    mounts::apply(mounts, &mut || {
-        loop {
-            match next_order(control.as_fd()) {
-                Some(Order::Go) => return Ok(()),
-                // The command will get it when there is one.
-                Some(Order::Signal(signal)) => early.push(signal),
-                None => return Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE }),
-            }
-        }
-    })?;
-    for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
-        if let Stream::Node(path, flags) = stream {
-            *slot = Some(stdio::open_node(path, *flags)?);
-        }
-    }
-    Ok(streams)
-}
-
-/// Maps the caller's ids to themselves (user_namespaces(7)). Supplementary groups stay in force, unmapped.
-fn map_ids(uid: u32, gid: u32) -> Result<(), StepError> {
-    let write = |path: &str, text: String| {
-        let fail = |error: rustix::io::Errno| StepError::new(MAP_IDS, Some(Path::new(path)), error);
-        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
-        rustix::io::write(&file, text.as_bytes()).map(drop).map_err(fail)
-    };
-    write("/proc/self/uid_map", format!("{uid} {uid} 1\n"))?;
-    write("/proc/self/setgroups", "deny\n".to_owned())?;
-    write("/proc/self/gid_map", format!("{gid} {gid} 1\n"))
-}
-
 /// KILL when the supervisor dies. Set again after capabilities are dropped: a change of credentials clears it.
-fn die_with_parent() -> Result<(), StepError> {
+///
+/// Where processes would survive init, it lives on for them, and knows by the control socket that the supervisor is
+/// gone.
+///
+/// # Errors
+/// As prctl(2).
+pub fn tie_to_supervisor(plan: &Plan) -> Result<(), StepError> {
+    if plan.confinement.is_some() && !plan.has_pid_namespace() {
+        return Ok(());
+    }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| StepError::new("tie init to the supervisor", None, error))
 }
@@ -226,6 +163,7 @@ fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
                 // The group may be gone while the command itself is not yet reaped.
                 Some(Order::Signal(signal)) => drop(sys::signal::send(command, true, signal)),
                 Some(Order::Go) => {}
+                Some(Order::End) => return None,
                 // The supervisor is gone.
                 None => return None,
             }

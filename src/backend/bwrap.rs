@@ -1,0 +1,224 @@
+//! The bubblewrap engine: another program makes namespaces and mounts, and starts our inner stage in them, which does
+//! the rest as the native engine's init does.
+//!
+//! What crosses to it are arguments by `--args` and a sealed memory file; bubblewrap itself gets no environment, because
+//! a library path of the caller's could lead into the workspace.
+
+mod argv;
+mod failure;
+mod handover;
+mod inner;
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags};
+
+use super::StepError;
+use super::child::{Between, Child, Setup, Terminal, pair};
+use super::init::message::{Order, next_order};
+use super::init::tie_to_supervisor;
+use crate::host::paths::{fd_path, id_of};
+use crate::plan::mounts::{Mount, MountOp};
+use crate::plan::{Confinement, Plan};
+use crate::sys::{self, process::Forked};
+use argv::{Argument, Program};
+use handover::{Descriptors, Handover};
+
+pub(super) use failure::{LOOPBACK, failure};
+pub use inner::{NAME, inner_stage};
+
+/// Where our program stands in the sandbox.
+const INNER: &str = "/dev/ringfence-inner";
+
+const STEP: &str = "start bubblewrap";
+
+/// Everything that is made ready before the fork.
+struct Start {
+    arguments: File,
+    handover: OwnedFd,
+    /// Descriptors that bubblewrap reads from.
+    data: Vec<OwnedFd>,
+    originals: [OwnedFd; 3],
+    words: File,
+    alive: (OwnedFd, OwnedFd),
+}
+
+/// Starts the command of a plan.
+///
+/// # Errors
+/// The step that failed.
+pub fn spawn(plan: &Plan, terminal: Option<Terminal>, program: &Path, argv0: bool) -> Result<Child, StepError> {
+    let Some(confinement) = &plan.confinement else {
+        return Err(StepError::changed(STEP, program));
+    };
+    let (ours, theirs) = pair()?;
+    let setup = Setup::prepare(plan, terminal)?;
+    let start = Start::prepare(plan, confinement, &setup, &theirs)?;
+    match sys::process::fork_into(0).map_err(|error| StepError::new(STEP, Some(program), error))? {
+        Forked::Child => {
+            drop(ours);
+            start.become_bwrap(plan, program, argv0, &theirs)
+        }
+        Forked::Parent(pid, pidfd) => {
+            drop(theirs);
+            let Start { words, alive: (alive, _), .. } = start;
+            Child::attend(plan, pid, pidfd, ours, Some(Between { words, alive }))
+        }
+    }
+}
+
+impl Start {
+    fn prepare(plan: &Plan, confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<Self, StepError> {
+        let fail = |error: rustix::io::Errno| StepError::new(STEP, None, error);
+        let stream = |number| sys::fd::borrow_if_open(number).ok_or(rustix::io::Errno::BADF);
+        let copy = |number| rustix::io::fcntl_dupfd_cloexec(stream(number)?, 3);
+        let originals = [copy(0).map_err(fail)?, copy(1).map_err(fail)?, copy(2).map_err(fail)?];
+        let alive = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(fail)?;
+        let descriptors = Descriptors {
+            originals: [originals[0].as_raw_fd(), originals[1].as_raw_fd(), originals[2].as_raw_fd()],
+            control: control.as_raw_fd(),
+            alive: alive.1.as_raw_fd(),
+        };
+        let handover = Handover::new(plan, confinement, setup, descriptors)
+            .seal()
+            .map_err(|error| StepError::new("write the handover", None, error))?;
+        let (own, own_fd) = own_program()?;
+        let ops: Vec<_> = confinement.mounts.ops.iter().filter(|op| is_there(op)).cloned().collect();
+        let options = argv::options(confinement, &ops, &plan.process.cwd, &own).map_err(|op| StepError {
+            step: "say to bubblewrap".into(),
+            path: Some(op.target.clone()),
+            errno: libc::ENOTSUP,
+        })?;
+        let mut data = Vec::new();
+        let mut number = |argument: Argument| match argument {
+            Argument::Text(text) => Ok(text),
+            Argument::Empty => open_null().map(|fd| keep(&mut data, fd)),
+            Argument::Inner => rustix::io::dup(&own_fd).map(|fd| keep(&mut data, fd)),
+        };
+        let words = options.into_iter().map(&mut number).collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        let arguments = arguments_file(&words).map_err(|error| StepError::new("write arguments", None, error))?;
+        let words = memory_file("ringfence-words").map_err(fail)?.into();
+        Ok(Self { arguments, handover, data, originals, words, alive })
+    }
+
+    /// In the child: waits until placeholders stand, arranges descriptors, becomes bubblewrap. Never returns.
+    fn become_bwrap(self, plan: &Plan, program: &Path, argv0: bool, control: &OwnedFd) -> ! {
+        let error = match self.try_become(plan, program, argv0, control) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        super::init::message::report(control.as_fd(), &super::init::message::Report::Failed(error));
+        sys::process::exit_now(125)
+    }
+
+    fn try_become(
+        &self,
+        plan: &Plan,
+        program: &Path,
+        argv0: bool,
+        control: &OwnedFd,
+    ) -> Result<std::convert::Infallible, StepError> {
+        let fail = |error: std::io::Error| StepError::new(STEP, Some(program), error);
+        tie_to_supervisor(plan)?;
+        let early = wait_for_placeholders(plan, control)?;
+        let kept: Vec<RawFd> = self.kept(plan, control);
+        sys::fd::close_all_but(3, &kept).map_err(fail)?;
+        for fd in kept {
+            sys::fd::keep_across_exec(fd).map_err(fail)?;
+        }
+        for number in [0, 1] {
+            sys::fd::replace_by_null(number).map_err(fail)?;
+        }
+        sys::fd::duplicate_onto(self.words.as_fd(), 2).map_err(fail)?;
+        let mut argv: Vec<OsString> =
+            ["bwrap".into(), "--args".into(), self.arguments.as_raw_fd().to_string().into()].into();
+        if argv0 {
+            argv.extend(["--argv0".into(), inner::NAME.into()]);
+        }
+        argv.extend(["--".into(), INNER.into(), inner::NAME.into(), self.handover.as_raw_fd().to_string().into()]);
+        argv.extend(early.iter().map(|signal| signal.to_string().into()));
+        let strings =
+            |words: &[OsString]| words.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect::<Vec<_>>();
+        let path = strings(&[program.into()]).pop().unwrap_or_default();
+        sys::process::execute(&path, &strings(&argv), &[]).map_err(fail)
+    }
+
+    fn kept(&self, plan: &Plan, control: &OwnedFd) -> Vec<RawFd> {
+        let own =
+            [self.arguments.as_raw_fd(), self.handover.as_raw_fd(), self.alive.1.as_raw_fd(), control.as_raw_fd()];
+        let others = self.data.iter().chain(&self.originals).map(OwnedFd::as_raw_fd);
+        // Not across the exec, but until it is bubblewrap's standard error.
+        let words = [self.words.as_raw_fd()];
+        own.into_iter().chain(others).chain(words).chain(plan.process.pass_fd.iter().copied()).collect()
+    }
+}
+
+/// Signals that come before the command is there are kept for it.
+fn wait_for_placeholders(plan: &Plan, control: &OwnedFd) -> Result<Vec<i32>, StepError> {
+    let blocks = |confinement: &Confinement| super::placeholder::planned(&confinement.mounts).next().is_some();
+    let mut early = Vec::new();
+    if !plan.confinement.as_ref().is_some_and(blocks) {
+        return Ok(early);
+    }
+    loop {
+        match next_order(control.as_fd()) {
+            Some(Order::Go) => return Ok(early),
+            Some(Order::Signal(signal)) => early.push(signal),
+            Some(Order::End) | None => {
+                return Err(StepError { step: super::SETUP.into(), path: None, errno: libc::EPIPE });
+            }
+        }
+    }
+}
+
+/// What may be missing is left out: bubblewrap would take it for an error.
+fn is_there(op: &MountOp) -> bool {
+    let may_miss = matches!(op.what, Mount::ReadOnly | Mount::Mask { id: None, .. });
+    !may_miss || rustix::fs::lstat(&op.target).is_ok()
+}
+
+/// The path of this program, if it still leads to it, and the program.
+fn own_program() -> Result<(Program, OwnedFd), StepError> {
+    let exe = Path::new("/proc/self/exe");
+    let fail = |error: rustix::io::Errno| StepError::new("open this program", Some(exe), error);
+    let fd = rustix::fs::open(exe, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+    let path = fd_path(fd.as_fd()).map_err(fail)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let same = rustix::fs::openat(CWD, &path, flags, Mode::empty())
+        .and_then(|found| Ok(id_of(&rustix::fs::fstat(&found)?) == id_of(&rustix::fs::fstat(&fd)?)))
+        .unwrap_or(false);
+    Ok((if same { Program::Path(path.into()) } else { Program::Descriptor }, fd))
+}
+
+fn open_null() -> Result<OwnedFd, rustix::io::Errno> {
+    rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Keeps a descriptor, and gives its number.
+fn keep(kept: &mut Vec<OwnedFd>, fd: OwnedFd) -> OsString {
+    let number = fd.as_raw_fd().to_string().into();
+    kept.push(fd);
+    number
+}
+
+fn memory_file(name: &str) -> Result<OwnedFd, rustix::io::Errno> {
+    rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+}
+
+/// NUL-separated, as `--args` reads them.
+fn arguments_file(words: &[OsString]) -> std::io::Result<File> {
+    let mut file = File::from(memory_file("ringfence-arguments")?);
+    let mut text = Vec::new();
+    for word in words {
+        text.extend_from_slice(OsStr::as_bytes(word));
+        text.push(0);
+    }
+    file.write_all(&text)?;
+    file.rewind()?;
+    Ok(file)
+}

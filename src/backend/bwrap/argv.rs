@@ -1,0 +1,174 @@
+//! Plan → arguments of bubblewrap: a pure function.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::INNER;
+use crate::plan::Confinement;
+use crate::plan::mounts::{Mount, MountOp, RootView};
+use crate::policy::tables::{BASE_DEVICES, DEV_LINKS};
+use crate::request::Net;
+
+/// One argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// As it is.
+    Text(OsString),
+    /// The number of a descriptor that an empty file can be read from.
+    Empty,
+    /// The number of a descriptor that the inner stage's program can be read from.
+    Inner,
+}
+
+impl<T: Into<OsString>> From<T> for Argument {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// Where the program of the inner stage comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// This path of the host, which was compared with what runs.
+    Path(OsString),
+    /// A descriptor: no path leads to it any more.
+    Descriptor,
+}
+
+/// The options for a confinement, without the command.
+///
+/// # Errors
+/// The operation that bubblewrap has no words for. The choice of a backend knows them, so none comes here.
+pub fn options<'a>(
+    confinement: &Confinement,
+    ops: &'a [MountOp],
+    cwd: &Path,
+    program: &Program,
+) -> Result<Vec<Argument>, &'a MountOp> {
+    let mut out = Arguments(Vec::new());
+    out.add(["--new-session", "--die-with-parent"]);
+    match confinement.mounts.root {
+        RootView::HostReadOnly => out.add(["--ro-bind", "/", "/"]),
+        RootView::HostWritable => out.add(["--bind", "/", "/"]),
+        RootView::Empty => out.add(["--tmpfs", "/"]),
+    }
+    let below = |top: &'static str| move |op: &&MountOp| op.target.starts_with(top);
+    let seals_root = |op: &&MountOp| op.target == Path::new("/");
+    for op in ops.iter().filter(below("/dev")) {
+        if op.what == Mount::Seal {
+            out.inner(program);
+        }
+        out.device(op)?;
+    }
+    for op in ops.iter().filter(|op| !below("/dev")(op) && !below("/proc")(op) && !seals_root(op)) {
+        out.operation(op)?;
+    }
+    out.add(["--unshare-user", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]);
+    if confinement.pid_namespace.value {
+        // Our inner stage is the reaper.
+        out.add(["--unshare-pid", "--as-pid-1"]);
+    }
+    if confinement.net.value == Net::None {
+        out.add(["--unshare-net"]);
+    }
+    for op in ops.iter().filter(below("/proc")).chain(ops.iter().filter(seals_root)) {
+        out.operation(op)?;
+    }
+    out.add(["--chdir"]);
+    out.path(cwd);
+    out.add(["--cap-drop", "ALL"]);
+    Ok(out.0)
+}
+
+struct Arguments(Vec<Argument>);
+
+impl Arguments {
+    fn add<const N: usize>(&mut self, words: [&str; N]) {
+        self.0.extend(words.map(Argument::from));
+    }
+
+    fn path(&mut self, path: impl Into<OsString>) {
+        self.0.push(Argument::Text(path.into()));
+    }
+
+    /// `OPTION PATH PATH`: something of the host at its own place.
+    fn same(&mut self, option: &str, path: &Path) {
+        self.add([option]);
+        self.path(path);
+        self.path(path);
+    }
+
+    fn at(&mut self, option: &str, path: &Path) {
+        self.add([option]);
+        self.path(path);
+    }
+
+    /// In `/dev`: what `--dev` makes need not be said.
+    fn device<'a>(&mut self, op: &'a MountOp) -> Result<(), &'a MountOp> {
+        let known = |path: &&str| op.target == Path::new(path);
+        let base = BASE_DEVICES.iter().map(|(path, ..)| *path).chain(DEV_LINKS.iter().map(|(path, _)| *path));
+        match &op.what {
+            Mount::Tmpfs { .. } if op.target == Path::new("/dev") => {
+                self.at("--dev", &op.target);
+                Ok(())
+            }
+            Mount::Devpts => Ok(()),
+            _ if base.into_iter().any(|path| known(&path)) => Ok(()),
+            _ => self.operation(op),
+        }
+    }
+
+    /// The inner stage's program goes where every view has a directory of its own.
+    fn inner(&mut self, program: &Program) {
+        match program {
+            Program::Path(path) => {
+                self.add(["--ro-bind"]);
+                self.path(path.clone());
+            }
+            Program::Descriptor => {
+                self.add(["--perms", "555", "--ro-bind-data"]);
+                self.0.push(Argument::Inner);
+            }
+        }
+        self.add([INNER]);
+    }
+
+    fn operation<'a>(&mut self, op: &'a MountOp) -> Result<(), &'a MountOp> {
+        let path = &op.target;
+        match &op.what {
+            Mount::Bind { writable: true, .. } => self.same("--bind", path),
+            // Where none could be made, the command cannot make one either.
+            Mount::Block { .. } => self.same("--ro-bind-try", path),
+            Mount::Bind { writable: false, .. } | Mount::ReadOnly => self.same("--ro-bind", path),
+            Mount::Device { .. } => self.same("--dev-bind", path),
+            Mount::Mask { dir: true, .. } => {
+                self.add(["--perms", "000"]);
+                self.at("--tmpfs", path);
+                self.at("--remount-ro", path);
+            }
+            Mount::Mask { dir: false, .. } => {
+                self.add(["--perms", "000", "--ro-bind-data"]);
+                self.0.push(Argument::Empty);
+                self.path(path);
+            }
+            Mount::Veil { .. } => {
+                self.add(["--perms", "111"]);
+                self.at("--tmpfs", path);
+            }
+            Mount::Tmpfs { mode, .. } => {
+                self.add(["--perms", &format!("{mode:o}")]);
+                self.at("--tmpfs", path);
+            }
+            Mount::Dir => self.at("--dir", path),
+            Mount::Link { to } => {
+                self.add(["--symlink"]);
+                self.path(to.clone());
+                self.path(path);
+            }
+            Mount::Proc => self.at("--proc", path),
+            Mount::Seal => self.at("--remount-ro", path),
+            Mount::Pin { .. } | Mount::Plug { .. } | Mount::Devices | Mount::Devpts => return Err(op),
+        }
+        Ok(())
+    }
+}

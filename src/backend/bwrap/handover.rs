@@ -1,0 +1,255 @@
+//! What crosses to the inner stage: a sealed memory file. Paths and variables are bytes, never text.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::process::Rlimit;
+use serde::{Deserialize, Serialize};
+
+use crate::backend::child::{Setup, Terminal};
+use crate::backend::init::stdio::Stream;
+use crate::host::paths::FileId;
+use crate::plan::choose::{Choice, Engine};
+use crate::plan::env::EnvPlan;
+use crate::plan::landlock::{Beneath, LandlockPlan, LandlockRule};
+use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
+use crate::plan::syscalls::{self, Modes};
+use crate::plan::{Confinement, Plan, ProcessPlan};
+use crate::request::{Net, Origin, Said};
+use crate::sys::signal::SignalSet;
+
+/// All that the inner stage is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Handover {
+    command: Vec<Word>,
+    cwd: Word,
+    env: Vec<(Word, Word)>,
+    pass_fd: Vec<RawFd>,
+    abi: u32,
+    rules: Vec<(Word, Beneath)>,
+    scope_abstract: bool,
+    scope_signals: bool,
+    modes: Modes,
+    pid_namespace: bool,
+    streams: Vec<Kept>,
+    signals: Vec<i32>,
+    open_files: (Option<u64>, Option<u64>),
+    /// The caller's standard streams.
+    pub originals: [RawFd; 3],
+    /// The line to the supervisor.
+    pub control: RawFd,
+    /// Hangs up with the last process of the sandbox.
+    pub alive: RawFd,
+    /// What must be, or must not be, at a path once everything is mounted.
+    pub checks: Vec<Check>,
+}
+
+/// Bytes of the system: text where they are, to keep it short.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Word {
+    fn new(word: impl AsRef<OsStr>) -> Self {
+        let word = word.as_ref();
+        word.to_str().map_or_else(|| Self::Bytes(word.as_bytes().to_vec()), |text| Self::Text(text.to_owned()))
+    }
+
+    fn get(self) -> OsString {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Bytes(bytes) => OsString::from_vec(bytes),
+        }
+    }
+}
+
+/// One thing that the kernel is asked about before the command starts.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Check {
+    path: Word,
+    device: u64,
+    inode: u64,
+    /// Whether the file must be there, or must be hidden.
+    pub is_there: bool,
+}
+
+impl Check {
+    /// Its path.
+    pub fn path(&self) -> PathBuf {
+        self.path.clone().get().into()
+    }
+
+    /// What the plan saw there.
+    pub fn id(&self) -> FileId {
+        FileId { dev: self.device, ino: self.inode }
+    }
+}
+
+/// [`Stream`], as it is written down.
+#[derive(Debug, Serialize, Deserialize)]
+enum Kept {
+    Keep,
+    Terminal,
+    Node(String, u32),
+    ReadOnly { path: Word, device: u64, inode: u64, dir: bool, offset: u64 },
+}
+
+/// The descriptors that cross with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptors {
+    /// The caller's standard streams.
+    pub originals: [RawFd; 3],
+    /// The line to the supervisor.
+    pub control: RawFd,
+    /// Hangs up with the last process of the sandbox.
+    pub alive: RawFd,
+}
+
+impl Handover {
+    /// Of a plan with a confinement.
+    #[must_use]
+    pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
+        let ProcessPlan { command, cwd, env, timeout: _, pass_fd } = &plan.process;
+        let LandlockPlan { abi, rules, scope_abstract, scope_signals } = &confinement.landlock;
+        // The inner stage asks the caller's terminal itself.
+        let Setup { streams, terminal: _, signals, open_files } = setup;
+        Self {
+            command: command.iter().map(Word::new).collect(),
+            cwd: Word::new(cwd),
+            env: env.vars.iter().map(|(name, value)| (Word::new(name), Word::new(value))).collect(),
+            pass_fd: pass_fd.clone(),
+            abi: *abi,
+            rules: rules.iter().map(|rule| (Word::new(&rule.path), rule.allow)).collect(),
+            scope_abstract: *scope_abstract,
+            scope_signals: *scope_signals,
+            modes: confinement.syscalls.modes,
+            pid_namespace: confinement.pid_namespace.value,
+            streams: streams.iter().map(keep).collect(),
+            signals: signals.members(),
+            open_files: (open_files.current, open_files.maximum),
+            originals: descriptors.originals,
+            control: descriptors.control,
+            alive: descriptors.alive,
+            checks: confinement.mounts.ops.iter().filter_map(check).collect(),
+        }
+    }
+
+    /// Takes it apart: what init does from here on is the same for every engine. Who asked for what is known outside.
+    #[must_use]
+    pub fn into_plan(self, terminal: Option<Terminal>) -> (Plan, Setup) {
+        let outside = || Origin::Baseline("as planned outside");
+        let setup = Setup {
+            streams: streams(self.streams),
+            terminal,
+            signals: SignalSet::of(&self.signals),
+            open_files: Rlimit { current: self.open_files.0, maximum: self.open_files.1 },
+        };
+        let rule = |(path, allow): (Word, Beneath)| LandlockRule { path: path.get().into(), allow, because: outside() };
+        let landlock = LandlockPlan {
+            abi: self.abi,
+            rules: self.rules.into_iter().map(rule).collect(),
+            scope_abstract: self.scope_abstract,
+            scope_signals: self.scope_signals,
+        };
+        let confinement = Confinement {
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            pid_namespace: Said::new(self.pid_namespace, outside()),
+            net: Said::new(Net::None, outside()),
+            mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new() },
+            landlock,
+            syscalls: syscalls::plan(self.modes),
+        };
+        let vars = self.env.into_iter().map(|(name, value)| (name.get(), value.get())).collect();
+        let process = ProcessPlan {
+            command: self.command.into_iter().map(Word::get).collect(),
+            cwd: self.cwd.get().into(),
+            env: EnvPlan { vars, ..EnvPlan::default() },
+            timeout: None,
+            pass_fd: self.pass_fd,
+        };
+        let engine = Engine::Bwrap { program: PathBuf::new(), argv0: false };
+        let choice = Choice { engine, ..Choice::nothing() };
+        (Plan { process, confinement: Some(confinement), choice, notes: Vec::new() }, setup)
+    }
+
+    /// Writes it to a memory file that nobody can change any more.
+    ///
+    /// # Errors
+    /// As memfd_create(2).
+    pub fn seal(&self) -> std::io::Result<OwnedFd> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = std::fs::File::from(rustix::fs::memfd_create("ringfence-handover", flags)?);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.rewind()?;
+        rustix::fs::fcntl_add_seals(&file, SEALS)?;
+        Ok(file.into())
+    }
+
+    /// Reads one that was sealed; anything else was not made by [`Handover::seal`].
+    ///
+    /// # Errors
+    /// `InvalidInput` when it is none.
+    pub fn open(fd: OwnedFd) -> std::io::Result<Self> {
+        let none = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        if rustix::fs::fcntl_get_seals(fd.as_fd()).map_err(|_| none())? & SEALS != SEALS {
+            return Err(none());
+        }
+        let mut text = Vec::new();
+        std::fs::File::from(fd).read_to_end(&mut text)?;
+        serde_json::from_slice(&text).map_err(|_| none())
+    }
+}
+
+const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::GROW).union(SealFlags::SHRINK).union(SealFlags::SEAL);
+
+fn keep(stream: &Stream) -> Kept {
+    match stream {
+        Stream::Keep => Kept::Keep,
+        Stream::Terminal => Kept::Terminal,
+        Stream::Node(path, flags) => Kept::Node((*path).to_owned(), flags.bits()),
+        Stream::ReadOnly { path, id, dir, offset } => {
+            Kept::ReadOnly { path: Word::new(path), device: id.dev, inode: id.ino, dir: *dir, offset: *offset }
+        }
+    }
+}
+
+fn streams(kept: Vec<Kept>) -> [Stream; 3] {
+    let mut streams = kept.into_iter().map(|kept| match kept {
+        Kept::Keep => Stream::Keep,
+        Kept::Terminal => Stream::Terminal,
+        Kept::Node(path, flags) => Stream::node(&path, flags),
+        Kept::ReadOnly { path, device, inode, dir, offset } => {
+            Stream::ReadOnly { path: path.get().into(), id: FileId { dev: device, ino: inode }, dir, offset }
+        }
+    });
+    std::array::from_fn(|_| streams.next().unwrap_or(Stream::node("/dev/null", 0)))
+}
+
+/// What is bound must be what was planned; what is hidden must not be it.
+fn check(op: &MountOp) -> Option<Check> {
+    let (id, is_there) = match op.what {
+        Mount::Bind { id, .. } => (id?, true),
+        Mount::Mask { id, .. } | Mount::Veil { id } => (id?, false),
+        Mount::Device { .. }
+        | Mount::Devices
+        | Mount::Pin { .. }
+        | Mount::Plug { .. }
+        | Mount::Block { .. }
+        | Mount::Tmpfs { .. }
+        | Mount::Dir
+        | Mount::Link { .. }
+        | Mount::Devpts
+        | Mount::Proc
+        | Mount::ReadOnly
+        | Mount::Seal => return None,
+    };
+    Some(Check { path: Word::new(&op.target), device: id.dev, inode: id.ino, is_there })
+}

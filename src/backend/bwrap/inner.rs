@@ -1,0 +1,67 @@
+//! The inner stage: this program again, inside what bubblewrap made.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use super::handover::{Check, Handover};
+use crate::backend::child::Terminal;
+use crate::backend::init::message::{Report, report};
+use crate::backend::init::{self, stdio};
+use crate::backend::{STDIO, StepError};
+use crate::host::paths::id_of;
+use crate::sys::{self, signal::SignalSet};
+
+/// The word that makes this program the inner stage: its name, or its first argument.
+pub const NAME: &str = "ringfence-inner";
+
+/// Becomes the inner stage. Returns only when what it was given was not made by the outer one.
+pub fn inner_stage(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
+    let not_ours = || format!("{NAME} is started by ringfence itself, inside a sandbox");
+    let numbers: Vec<i32> =
+        arguments.iter().map(|word| word.to_str()?.parse().ok()).collect::<Option<_>>().ok_or_else(not_ours)?;
+    let (number, early) = numbers.split_first().ok_or_else(not_ours)?;
+    let handover = sys::fd::adopt(*number).and_then(Handover::open).map_err(|_| not_ours())?;
+    let control = sys::fd::adopt(handover.control).map_err(|_| not_ours())?;
+    let _blocked = SignalSet::all().block_only();
+    if let Err(error) = live(handover, &control, early) {
+        report(control.as_fd(), &Report::Failed(error));
+        sys::process::exit_now(125);
+    }
+    sys::process::exit_now(0)
+}
+
+fn live(handover: Handover, control: &OwnedFd, early: &[i32]) -> Result<(), StepError> {
+    // It hangs up when the last process of the sandbox has ended, and no command of the sandbox gets it.
+    let alive = adopt(handover.alive)?;
+    connect(&handover)?;
+    handover.checks.iter().try_for_each(verify)?;
+    let (plan, setup) = handover.into_plan(Terminal::of_streams());
+    let own = [control.as_raw_fd(), alive.as_raw_fd()];
+    let kept: Vec<RawFd> = plan.process.pass_fd.iter().copied().chain(own).collect();
+    sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
+    let streams = stdio::open_in_place(&setup.streams)?;
+    init::settle(&plan, &setup, control, Some(streams), early)
+}
+
+fn adopt(number: RawFd) -> Result<OwnedFd, StepError> {
+    sys::fd::adopt(number).map_err(|error| StepError::new("take the descriptors", None, error))
+}
+
+/// The caller's streams, which bubblewrap did not get: it would show the caller's terminal.
+fn connect(handover: &Handover) -> Result<(), StepError> {
+    for (target, original) in (0..).zip(handover.originals) {
+        let original = adopt(original)?;
+        sys::fd::duplicate_onto(original.as_fd(), target)
+            .map_err(|error| StepError::new(STDIO, Some(Path::new("standard stream")), error))?;
+    }
+    Ok(())
+}
+
+/// Paths are resolved anew by bubblewrap: what came of it is compared with what was planned.
+fn verify(check: &Check) -> Result<(), StepError> {
+    let path = check.path();
+    let found = rustix::fs::lstat(&path);
+    let is_there = found.as_ref().is_ok_and(|found| id_of(found) == check.id());
+    if is_there == check.is_there { Ok(()) } else { Err(StepError::changed("mount", &path)) }
+}

@@ -1,0 +1,196 @@
+//! A running sandbox as the supervisor sees it, and what its first process needs besides the plan.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
+use rustix::termios::{Termios, Winsize};
+
+use super::init::message::{self, Order};
+use super::init::stdio::{self, Stream};
+use super::{StepError, bwrap, janitor, placeholder};
+use crate::plan::Plan;
+use crate::sys::{self, signal::SignalSet};
+
+/// What a private terminal starts with: the settings of the caller's.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    /// Line discipline.
+    pub termios: Termios,
+    /// Size in characters and pixels.
+    pub size: Winsize,
+}
+
+impl Terminal {
+    /// Of the caller's standard streams, if one of them is a terminal.
+    #[must_use]
+    pub fn of_streams() -> Option<Self> {
+        let streams = [1, 2, 0].into_iter().filter_map(sys::fd::borrow_if_open);
+        let terminal = streams.into_iter().find(|fd| rustix::termios::isatty(fd))?;
+        let termios = rustix::termios::tcgetattr(terminal).ok()?;
+        let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+        Some(Self { termios, size })
+    }
+}
+
+/// What the first process needs besides the plan.
+#[derive(Debug)]
+pub struct Setup {
+    /// What the standard streams become.
+    pub streams: [Stream; 3],
+    /// What a private terminal starts with.
+    pub terminal: Option<Terminal>,
+    /// The caller's signal mask.
+    pub signals: SignalSet,
+    /// The caller's limit of open files.
+    pub open_files: Rlimit,
+}
+
+impl Setup {
+    /// Looks at the standard streams, makes room for descriptors, and blocks every signal of this process.
+    ///
+    /// # Errors
+    /// A stream that cannot be made safe.
+    pub fn prepare(plan: &Plan, terminal: Option<Terminal>) -> Result<Self, StepError> {
+        let streams = stdio::classify(plan)?;
+        let open_files = raise_open_files(plan);
+        // Everything is blocked until the supervisor and init have their signalfds: no signal gets lost or kills halfway.
+        Ok(Self { streams, terminal, signals: SignalSet::all().block_only(), open_files })
+    }
+
+    /// Whether the command gets a private terminal.
+    #[must_use]
+    pub fn wants_terminal(&self) -> bool {
+        self.streams.iter().any(|stream| matches!(stream, Stream::Terminal))
+    }
+}
+
+/// The two ends of what supervisor and init say to each other.
+///
+/// # Errors
+/// As socketpair(2).
+pub fn pair() -> Result<(OwnedFd, OwnedFd), StepError> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|error| StepError::new("make a socket pair", None, error))
+}
+
+/// A running sandbox.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+    control: OwnedFd,
+    janitor: Option<janitor::Janitor>,
+    /// Whether everything inside ends with the first process.
+    pid_namespace: bool,
+    /// What the program that makes the sandbox says about its own failures.
+    words: Option<File>,
+}
+
+/// Another program between us and init.
+#[derive(Debug)]
+pub struct Between {
+    /// Where its words about failures go.
+    pub words: File,
+    /// Hangs up when no process of the sandbox is left.
+    pub alive: OwnedFd,
+}
+
+impl Child {
+    /// What the host side does while init makes the view: it has the placeholders made.
+    ///
+    /// # Errors
+    /// When there can be no janitor. Nothing has run then.
+    pub fn attend(
+        plan: &Plan,
+        pid: Pid,
+        pidfd: OwnedFd,
+        control: OwnedFd,
+        between: Option<Between>,
+    ) -> Result<Self, StepError> {
+        let (words, alive) = between.map_or((None, None), |Between { words, alive }| (Some(words), Some(alive)));
+        let mut child = Self { pid, pidfd, control, janitor: None, pid_namespace: plan.has_pid_namespace(), words };
+        let Some(confinement) = &plan.confinement else { return Ok(child) };
+        if placeholder::planned(&confinement.mounts).next().is_none() {
+            return Ok(child);
+        }
+        match janitor::Janitor::hire(&confinement.mounts, &child.pidfd, &child.control, alive) {
+            Ok(janitor) => {
+                child.janitor = Some(janitor);
+                Ok(child)
+            }
+            Err(error) => {
+                child.kill();
+                drop(child.finish(plan));
+                Err(error)
+            }
+        }
+    }
+
+    /// The socket that reports come from.
+    #[must_use]
+    pub fn control(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// Passes a signal to the command's process group.
+    pub fn signal(&self, signal: i32) {
+        message::order(self.control(), Order::Signal(signal));
+    }
+
+    /// Ends everything in the sandbox at once.
+    pub fn kill(&self) {
+        if !self.pid_namespace {
+            // Only init can find what the command has started.
+            message::order(self.control(), Order::End);
+            return;
+        }
+        // Already dead is as good.
+        sys::ignore(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
+    }
+
+    /// Becomes readable when the janitor has failed or died: then the sandbox must end.
+    #[must_use]
+    pub fn janitor(&self) -> Option<BorrowedFd<'_>> {
+        self.janitor.as_ref().map(janitor::Janitor::line)
+    }
+
+    /// Waits until no process of the sandbox is left, and nothing that it needed on the host. What comes back is why
+    /// the program between us and init failed, if it said so.
+    pub fn finish(self, plan: &Plan) -> Option<StepError> {
+        let Self { pid, janitor, pidfd, control, pid_namespace: _, words } = self;
+        // It is our child and not yet waited for, so this returns when it is dead.
+        sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
+        let failure = words.and_then(|words| {
+            // Init may live a moment longer than the program that made it: the line hangs up with the last of them.
+            while message::next(control.as_fd()).is_some() {}
+            bwrap::failure(&read_all(words))
+        });
+        drop((pidfd, control));
+        if let (Some(janitor), Some(confinement)) = (janitor, &plan.confinement) {
+            janitor.finish(&confinement.mounts);
+        }
+        failure
+    }
+}
+
+fn read_all(mut words: File) -> String {
+    let mut text = Vec::new();
+    let read = words.rewind().and_then(|()| words.read_to_end(&mut text));
+    sys::ignore(read);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Each bind holds a descriptor while the view is made; the command gets the caller's limit back.
+fn raise_open_files(plan: &Plan) -> Rlimit {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = plan.confinement.as_ref().map_or(0, |confinement| confinement.mounts.ops.len() as u64 * 2 + 64);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        // When it cannot be raised, the step that runs out says so.
+        sys::ignore(rustix::process::setrlimit(Resource::Nofile, raised));
+    }
+    limit
+}

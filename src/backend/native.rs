@@ -1,0 +1,51 @@
+//! The native engine: namespaces and mounts made by ringfence itself. Without any, it is the Landlock engine.
+//!
+//! Three processes: the supervisor outside, init inside, the command below init. A fourth, the janitor, exists only
+//! while placeholders do: it outlives a killed supervisor and removes them.
+
+mod enter;
+mod mounts;
+mod tree;
+
+use super::child::{Child, Setup, Terminal, pair};
+use super::{CREATE_NAMESPACES, StepError};
+use crate::plan::Plan;
+use crate::plan::choose::Engine;
+use crate::request::Net;
+use crate::sys::{self, process::Forked};
+
+/// Starts the command of a plan.
+///
+/// # Errors
+/// The step that failed.
+pub fn spawn(plan: &Plan, terminal: Option<Terminal>) -> Result<Child, StepError> {
+    let (ours, theirs) = pair()?;
+    let setup = Setup::prepare(plan, terminal)?;
+    match sys::process::fork_into(namespaces(plan)) {
+        Ok(Forked::Child) => {
+            drop(ours);
+            enter::main(plan, &setup, &theirs)
+        }
+        Ok(Forked::Parent(pid, pidfd)) => {
+            drop(theirs);
+            Child::attend(plan, pid, pidfd, ours, None)
+        }
+        Err(error) => Err(StepError::new(CREATE_NAMESPACES, None, error)),
+    }
+}
+
+fn namespaces(plan: &Plan) -> u64 {
+    let Some(confinement) = &plan.confinement else { return 0 };
+    if plan.choice.engine == Engine::Landlock {
+        return 0;
+    }
+    let mut flags =
+        libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
+    if confinement.pid_namespace.value {
+        flags |= libc::CLONE_NEWPID;
+    }
+    if confinement.net.value == Net::None {
+        flags |= libc::CLONE_NEWNET;
+    }
+    u64::from(flags.cast_unsigned())
+}

@@ -1,0 +1,96 @@
+//! The way into the new namespaces: ids, loopback, the file view.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::mounts;
+use crate::backend::bwrap::LOOPBACK;
+use crate::backend::child::Setup;
+use crate::backend::init::message::{Order, Report, next_order, report};
+use crate::backend::init::stdio::{self, Stream};
+use crate::backend::init::{Streams, settle, tie_to_supervisor};
+use crate::backend::{MAP_IDS, SETUP, StepError};
+use crate::plan::choose::Engine;
+use crate::plan::{Confinement, Plan};
+use crate::request::Net;
+use crate::sys;
+
+/// Runs as init. Never returns: the sandbox ends when this process does.
+pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
+    if let Err(error) = live(plan, setup, control) {
+        report(control.as_fd(), &Report::Failed(error));
+        sys::process::exit_now(125);
+    }
+    sys::process::exit_now(0)
+}
+
+fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
+    let kept: Vec<_> = plan.process.pass_fd.iter().copied().chain([control.as_raw_fd()]).collect();
+    sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
+    tie_to_supervisor(plan)?;
+    let mut early = Vec::new();
+    let streams = match &plan.confinement {
+        Some(confinement) if plan.choice.engine == Engine::Native => {
+            Some(enter(confinement, setup, control, &mut early)?)
+        }
+        Some(_) => Some(stdio::open_in_place(&setup.streams)?),
+        None => None,
+    };
+    if plan.confinement.is_some() {
+        // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
+        rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
+    }
+    settle(plan, setup, control, streams, &early)
+}
+
+/// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.
+fn enter(
+    confinement: &Confinement,
+    setup: &Setup,
+    control: &OwnedFd,
+    early: &mut Vec<i32>,
+) -> Result<Streams, StepError> {
+    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _ } = confinement;
+    map_ids(*uid, *gid)?;
+    if net.value == Net::None {
+        sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;
+    }
+    let mut streams = [const { None }; 3];
+    for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
+        if let Stream::ReadOnly { path, id, dir, offset } = stream {
+            *slot = Some(stdio::open_read_only(path, *id, *dir, *offset)?);
+        }
+    }
+    mounts::apply(mounts, &mut || {
+        loop {
+            match next_order(control.as_fd()) {
+                Some(Order::Go) => return Ok(()),
+                // The command will get it when there is one.
+                Some(Order::Signal(signal)) => early.push(signal),
+                Some(Order::End) | None => {
+                    return Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE });
+                }
+            }
+        }
+    })?;
+    for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
+        if let Stream::Node(path, flags) = stream {
+            *slot = Some(stdio::open_node(path, *flags)?);
+        }
+    }
+    Ok(streams)
+}
+
+/// Maps the caller's ids to themselves (user_namespaces(7)). Supplementary groups stay in force, unmapped.
+fn map_ids(uid: u32, gid: u32) -> Result<(), StepError> {
+    let write = |path: &str, text: String| {
+        let fail = |error: rustix::io::Errno| StepError::new(MAP_IDS, Some(Path::new(path)), error);
+        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+        rustix::io::write(&file, text.as_bytes()).map(drop).map_err(fail)
+    };
+    write("/proc/self/uid_map", format!("{uid} {uid} 1\n"))?;
+    write("/proc/self/setgroups", "deny\n".to_owned())?;
+    write("/proc/self/gid_map", format!("{gid} {gid} 1\n"))
+}
