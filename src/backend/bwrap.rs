@@ -8,6 +8,7 @@ mod argv;
 mod failure;
 mod handover;
 mod inner;
+mod lifeline;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -31,6 +32,7 @@ use handover::{Descriptors, Handover};
 
 pub(super) use failure::{LOOPBACK, failure};
 pub use inner::{NAME, inner_stage};
+pub(super) use lifeline::Lifeline;
 
 /// Where our program stands in the sandbox.
 const INNER: &str = "/dev/ringfence-inner";
@@ -67,7 +69,7 @@ pub fn spawn(plan: &Plan, terminal: Option<Terminal>, program: &Path, argv0: boo
         Forked::Parent(pid, pidfd) => {
             drop(theirs);
             let Start { words, alive: (alive, _), .. } = start;
-            Child::attend(plan, pid, pidfd, ours, Some(Between { words, alive }))
+            Child::attend(plan, pid, pidfd, ours, Some(Between { words, alive: Lifeline(alive) }))
         }
     }
 }

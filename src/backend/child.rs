@@ -8,9 +8,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::termios::{Termios, Winsize};
 
+use super::bwrap::{self, Lifeline};
 use super::init::message::{self, Order};
 use super::init::stdio::{self, Stream};
-use super::{StepError, bwrap, janitor, placeholder};
+use super::{StepError, janitor, placeholder};
 use crate::plan::Plan;
 use crate::sys::{self, signal::SignalSet};
 
@@ -85,8 +86,8 @@ pub struct Child {
     janitor: Option<janitor::Janitor>,
     /// Whether everything inside ends with the first process.
     pid_namespace: bool,
-    /// What the program that makes the sandbox says about its own failures.
-    words: Option<File>,
+    /// The program that makes the sandbox, where it is not this one.
+    between: Option<Between>,
 }
 
 /// Another program between us and init.
@@ -95,7 +96,7 @@ pub struct Between {
     /// Where its words about failures go.
     pub words: File,
     /// Hangs up when no process of the sandbox is left.
-    pub alive: OwnedFd,
+    pub alive: Lifeline,
 }
 
 impl Child {
@@ -110,12 +111,12 @@ impl Child {
         control: OwnedFd,
         between: Option<Between>,
     ) -> Result<Self, StepError> {
-        let (words, alive) = between.map_or((None, None), |Between { words, alive }| (Some(words), Some(alive)));
-        let mut child = Self { pid, pidfd, control, janitor: None, pid_namespace: plan.has_pid_namespace(), words };
+        let mut child = Self { pid, pidfd, control, janitor: None, pid_namespace: plan.has_pid_namespace(), between };
         let Some(confinement) = &plan.confinement else { return Ok(child) };
-        if placeholder::planned(&confinement.mounts).next().is_none() {
+        if child.between.is_none() && placeholder::planned(&confinement.mounts).next().is_none() {
             return Ok(child);
         }
+        let alive = child.between.as_ref().map(|between| &between.alive);
         match janitor::Janitor::hire(&confinement.mounts, &child.pidfd, &child.control, alive) {
             Ok(janitor) => {
                 child.janitor = Some(janitor);
@@ -160,12 +161,12 @@ impl Child {
     /// Waits until no process of the sandbox is left, and nothing that it needed on the host. What comes back is why
     /// the program between us and init failed, if it said so.
     pub fn finish(self, plan: &Plan) -> Option<StepError> {
-        let Self { pid, janitor, pidfd, control, pid_namespace: _, words } = self;
+        let Self { pid, janitor, pidfd, control, pid_namespace: _, between } = self;
         // It is our child and not yet waited for, so this returns when it is dead.
         sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
-        let failure = words.and_then(|words| {
-            // Init may live a moment longer than the program that made it: the line hangs up with the last of them.
-            while message::next(control.as_fd()).is_some() {}
+        let failure = between.and_then(|Between { words, alive }| {
+            // Init may live a moment longer than the program that made it.
+            alive.wait();
             bwrap::failure(&read_all(words))
         });
         drop((pidfd, control));

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, WaitOptions};
 
+use super::bwrap::Lifeline;
 use super::init::message::{self, Order, Report};
 use super::placeholder;
 use crate::backend::StepError;
@@ -35,7 +36,7 @@ impl Janitor {
         plan: &MountPlan,
         sandbox: &OwnedFd,
         control: &OwnedFd,
-        alive: Option<OwnedFd>,
+        alive: Option<&Lifeline>,
     ) -> Result<Self, StepError> {
         let since = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
         let (line, theirs) =
@@ -44,7 +45,7 @@ impl Janitor {
         match sys::process::fork_into(0).map_err(|error| StepError::new("fork the janitor", None, error))? {
             Forked::Parent(pid, _) => Ok(Self { pid, line, since }),
             Forked::Child => {
-                work(plan, sandbox, control, &theirs, alive.as_ref());
+                work(plan, sandbox, control, &theirs, alive);
                 sys::process::exit_now(0)
             }
         }
@@ -65,11 +66,11 @@ impl Janitor {
     }
 }
 
-fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, alive: Option<&OwnedFd>) {
+fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, alive: Option<&Lifeline>) {
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
-    let alive_number = alive.map(OwnedFd::as_raw_fd);
+    let alive_number = alive.map(|alive| alive.0.as_raw_fd());
     let kept: Vec<_> =
         [sandbox.as_raw_fd(), control.as_raw_fd(), line.as_raw_fd()].into_iter().chain(alive_number).collect();
     sys::ignore(sys::fd::close_all_but(0, &kept));
@@ -92,7 +93,7 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, 
     }
     if let Some(alive) = alive {
         // Another program was between: init may live a moment longer than it.
-        wait_for([alive]);
+        alive.wait();
     }
     placeholder::remove_all(&made);
 }

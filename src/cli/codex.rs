@@ -32,7 +32,7 @@ pub struct Args {
     /// The directory that the policy is about.
     #[arg(long, value_name = "DIR")]
     sandbox_policy_cwd: PathBuf,
-    /// Where the command starts; the policy's directory otherwise.
+    /// Where the command starts; the working directory otherwise.
     #[arg(long, value_name = "DIR")]
     command_cwd: Option<PathBuf>,
     /// A permission profile.
@@ -75,7 +75,7 @@ pub struct Args {
     #[arg(long, hide = true)]
     verify_fd_mount: Vec<OsString>,
     /// The command and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD", required = true)]
+    #[arg(trailing_var_arg = true, value_name = "CMD", required = true)]
     command: Vec<OsString>,
 }
 
@@ -83,7 +83,7 @@ pub struct Args {
 pub fn run(args: Args) -> i32 {
     let request = match args.request() {
         Ok(request) => request,
-        Err(problem) => return problems(&[problem]).min(USAGE),
+        Err((problem, code)) => return problems(&[problem]).min(code),
     };
     let (_, plan) = match policy(request).and_then(prepare_policy) {
         Ok(prepared) => prepared,
@@ -95,13 +95,16 @@ pub fn run(args: Args) -> i32 {
     run::command(&plan).unwrap_or_else(|problem| problems(&[problem]).min(FAILED))
 }
 
+/// What is wrong, and the exit code for it.
+type Refused = (Problem, i32);
+
 fn policy(request: Request) -> Result<Policy, Vec<Problem>> {
     let workspace = request.cd.clone().unwrap_or_default();
     Policy::new(request, &workspace).map_err(|errors| errors.into_iter().map(Problem::from).collect())
 }
 
 impl Args {
-    fn request(self) -> Result<Request, Problem> {
+    fn request(self) -> Result<Request, Refused> {
         self.refuse_inner_stage()?;
         let here = std::env::current_dir();
         let absolute = |path: &Path| match &here {
@@ -110,7 +113,7 @@ impl Args {
             Err(error) => Err(usage(format!("`{}`: the working directory: {error}", path.display()), None)),
         };
         let workspace = absolute(&self.sandbox_policy_cwd)?;
-        let start_in = self.command_cwd.as_deref().map(absolute).transpose()?;
+        let start_in = absolute(self.command_cwd.as_deref().unwrap_or(Path::new("")))?;
         let tmpdir = std::env::var_os("TMPDIR");
         let around = Surroundings { workspace: &workspace, tmpdir: tmpdir.as_deref() };
         let mut request = self.policy(around)?;
@@ -122,7 +125,7 @@ impl Args {
         } else {
             Said::new(Backend::BwrapFirst, flag(NAME))
         });
-        request.start_in = start_in;
+        request.start_in = Some(start_in);
         if self.no_proc {
             request.proc = Some(Said::new(false, flag("--no-proc")));
         }
@@ -133,7 +136,7 @@ impl Args {
         Ok(request)
     }
 
-    fn policy(&self, around: Surroundings<'_>) -> Result<Request, Problem> {
+    fn policy(&self, around: Surroundings<'_>) -> Result<Request, Refused> {
         let legacy = self.sandbox_policy.as_deref();
         let split = self.file_system_sandbox_policy.as_deref().zip(self.network_sandbox_policy.as_deref());
         let parsed = match (self.permission_profile.as_deref(), split, legacy) {
@@ -145,11 +148,14 @@ impl Args {
                 return Err(usage("no policy was given".to_owned(), Some(hint)));
             }
         };
-        parsed.map_err(Problem::from)
+        parsed.map_err(|error| {
+            let code = if matches!(error, CodexError::Glob { .. }) { FAILED } else { USAGE };
+            (error.into(), code)
+        })
     }
 
     /// The second stage is started by ringfence alone: from outside it would confine nothing.
-    fn refuse_inner_stage(&self) -> Result<(), Problem> {
+    fn refuse_inner_stage(&self) -> Result<(), Refused> {
         let inner = [
             (self.apply_seccomp_then_exec, "--apply-seccomp-then-exec"),
             (self.proxy_route_spec.is_some(), "--proxy-route-spec"),
@@ -162,7 +168,7 @@ impl Args {
     }
 
     /// Fails closed: without the proxy the command would have no network at all, or all of it.
-    fn refuse_proxy(&self) -> Result<(), Problem> {
+    fn refuse_proxy(&self) -> Result<(), Refused> {
         if self.managed_network.is_none() && !self.allow_network_for_proxy {
             return Ok(());
         }
@@ -171,8 +177,8 @@ impl Args {
     }
 }
 
-fn usage(what: String, hint: Option<String>) -> Problem {
-    Problem { what, hint }
+fn usage(what: String, hint: Option<String>) -> Refused {
+    (Problem { what, hint }, USAGE)
 }
 
 impl From<CodexError> for Problem {

@@ -261,7 +261,18 @@ impl Protecting {
         let mut directories: Vec<&Path> = rules.iter().filter_map(|(rule, fact)| writable(rule, fact)).collect();
         directories.sort();
         directories.dedup();
+        let names = policy.dialect.protected_names();
+        let is_protected = |directory: &Path| {
+            directories.iter().any(|above| {
+                let name = directory.strip_prefix(above).ok().and_then(|below| below.components().next());
+                name.is_some_and(|name| names.iter().any(|(known, _)| name.as_os_str() == *known))
+            })
+        };
         for directory in &directories {
+            if is_protected(directory) {
+                // Granted by its own name, and its inside with it.
+                continue;
+            }
             if root.owner_may_not_write(directory) {
                 found.unwritable.push(directory.to_path_buf());
                 continue;

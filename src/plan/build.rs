@@ -175,19 +175,20 @@ impl PlanError {
 pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let mut notes = policy.notes.clone();
-    let place = |fact: &PathFact, path: &Path| match fact {
-        PathFact::Present(present) if present.kind == Kind::Dir => Ok(present.path.clone()),
-        fact => Err(PlanError::Workspace { path: path.to_owned(), why: why_unusable(fact) }),
+    let mut cwd = match &facts.start_in {
+        PathFact::Present(present) if present.kind == Kind::Dir => present.path.clone(),
+        fact => return Err(vec![PlanError::Workspace { path: policy.start_in.clone(), why: why_unusable(fact) }]),
     };
-    // A workspace that does not exist grants nothing; the command must start somewhere.
-    let cwd = match place(&facts.start_in, &policy.start_in) {
-        Ok(cwd) => cwd,
-        Err(error) => return Err(vec![error]),
-    };
+    let mut warnings = Vec::new();
     let mut env = EnvPlan::new(&policy.env, &facts.env);
     let confinement = if policy.confines() {
         let gpu = grant_gpus(policy, facts, &mut errors, &mut notes);
-        let confinement = confine(policy, facts, &gpu, &cwd, &mut errors, &mut notes);
+        let (confinement, visible) = confine(policy, facts, &gpu, &cwd, &mut errors, &mut notes);
+        if !visible {
+            warnings
+                .push(format!("no rule of the policy shows the working directory {}: starting in /", cwd.display()));
+            cwd = PathBuf::from("/");
+        }
         adjust_env(&mut env, policy, facts, &gpu, &confinement);
         Some(confinement)
     } else {
@@ -197,10 +198,11 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         Some(confinement) if errors.is_empty() => choose(policy, facts, confinement),
         _ => Ok(Choice::nothing()),
     };
-    let choice = choice.unwrap_or_else(|error| {
+    let mut choice = choice.unwrap_or_else(|error| {
         errors.push(error);
         Choice::nothing()
     });
+    choice.warnings.extend(warnings);
     let confinement = confinement.map(|confinement| match choice.engine {
         Engine::Landlock => alone(policy, confinement, &mut notes),
         Engine::Native | Engine::Bwrap { .. } => confinement,
@@ -253,11 +255,16 @@ fn confine(
     cwd: &Path,
     errors: &mut Vec<PlanError>,
     notes: &mut Vec<String>,
-) -> Confinement {
+) -> (Confinement, bool) {
     let view = view::build(policy, facts, gpu, errors, notes);
+    let mut visible = true;
     if let Some((_, node)) = view.tree.governing(cwd).filter(|_| !view.tree.is_visible(cwd)) {
-        // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
-        errors.push(PlanError::HiddenWorkspace { path: cwd.to_owned(), by: node.because.clone() });
+        // Codex's policies need not name the working directory. One that they deny is an error.
+        visible = !(policy.dialect == Dialect::Codex && matches!(node.because, Origin::Baseline(_)));
+        if visible {
+            // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
+            errors.push(PlanError::HiddenWorkspace { path: cwd.to_owned(), by: node.because.clone() });
+        }
     }
     let wall = landlock::plan(facts.landlock_abi, &view.tree, &view.ops, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
@@ -269,7 +276,7 @@ fn confine(
                 .to_owned(),
         );
     }
-    Confinement {
+    let confinement = Confinement {
         uid: facts.caller.ids.uid,
         gid: facts.caller.ids.gid,
         pid_namespace: policy.pid_namespace.clone(),
@@ -277,7 +284,8 @@ fn confine(
         mounts: MountPlan { root: view.tree.root(), ops: view.ops },
         landlock: wall,
         syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: true }),
-    }
+    };
+    (confinement, visible)
 }
 
 /// What is left of a confinement without namespaces and mounts.

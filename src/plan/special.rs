@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::host::Facts;
+use crate::policy::paths::Access;
 use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Origin};
 
@@ -19,7 +20,13 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
         return vec![MountOp { target: "/dev".into(), what: Mount::Devices, because }];
     }
     let mut ops = vec![op("/dev", Mount::Tmpfs { mode: 0o755, make: root == RootView::Empty })];
-    for (path, major, minor) in tables::BASE_DEVICES {
+    let denied =
+        |path: &str| policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new(path));
+    if denied("/dev") {
+        ops.push(op("/dev", Mount::Seal));
+        return ops;
+    }
+    for (path, major, minor) in tables::BASE_DEVICES.iter().filter(|(path, ..)| !denied(path)) {
         ops.push(op(path, Mount::Device { major: *major, minor: *minor }));
     }
     for (link, to) in tables::DEV_LINKS {

@@ -167,6 +167,11 @@ impl Builder<'_> {
     fn rule_in_dev(&mut self, rule: &Rule, present: &Present) {
         let whole = present.path == Path::new("/dev");
         match present.kind {
+            Kind::Char { .. } if rule.access == Access::Read && !Self::is_base(present) => self.notes.push(format!(
+                "{} ({}) is not granted: a device that can be read can be told what to do, so it takes write access",
+                rule.path.display(),
+                rule.because
+            )),
             Kind::Char { .. } if rule.access >= Access::Read => self.device(rule, present),
             Kind::Dir if rule.access >= Access::Read && (whole || has_nodes(&present.path)) => {
                 self.errors.push(PlanError::DeviceDirectory { path: present.path.clone(), by: rule.because.clone() });
@@ -196,9 +201,14 @@ impl Builder<'_> {
         }
     }
 
+    /// Whether it is in every `/dev` anyway.
+    fn is_base(present: &Present) -> bool {
+        tables::BASE_DEVICES.iter().any(|(path, ..)| present.path == Path::new(path))
+    }
+
     fn device(&mut self, rule: &Rule, present: &Present) {
         let Kind::Char { major, minor } = present.kind else { return };
-        if tables::BASE_DEVICES.iter().any(|(path, ..)| present.path == Path::new(path)) {
+        if Self::is_base(present) {
             return;
         }
         self.devices.push(DeviceGrant {

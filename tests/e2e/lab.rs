@@ -71,6 +71,7 @@ impl Lab {
         let lab = Self { dir, binary, backend, user };
         lab.dir("work");
         lab.dir("home");
+        lab.dir(found::CACHE);
         lab
     }
 
@@ -158,6 +159,7 @@ impl Lab {
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("TERM", "xterm").env("TZ", "UTC");
+        command.env("XDG_CACHE_HOME", self.dir.join(found::CACHE));
         command.env("HOME", self.dir.join("home")).env("RINGFENCE_LAB", &self.dir);
         command.current_dir(self.dir.join("work"));
         self.user.becomes(&mut command);

@@ -81,20 +81,10 @@ pub fn report(socket: BorrowedFd<'_>, report: &Report) {
 /// Receives a report; `None` when init is gone or nothing is there to read.
 #[must_use]
 pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
-    receive_with(socket, RecvFlags::DONTWAIT)
-}
-
-/// Waits for a report; `None` when init is gone.
-#[must_use]
-pub fn next(socket: BorrowedFd<'_>) -> Option<Report> {
-    receive_with(socket, RecvFlags::empty())
-}
-
-fn receive_with(socket: BorrowedFd<'_>, waiting: RecvFlags) -> Option<Report> {
     let mut buffer = vec![0_u8; LARGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | waiting;
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags).ok()?;
     let bytes = buffer.get(..received.bytes)?;
     let (tag, rest) = bytes.split_first()?;

@@ -12,6 +12,9 @@ pub const PROTECTED: &[&str] =
 /// Modification time of placeholders.
 const MARK: i64 = 0x0A_52_49_4E;
 
+/// The labs' cache directory.
+pub const CACHE: &str = "cache";
+
 /// What a run may change.
 pub struct Found {
     dir: PathBuf,
@@ -57,6 +60,10 @@ pub fn listing(dir: &Path) -> BTreeSet<PathBuf> {
     let mut queue = vec![dir.to_owned()];
     while let Some(directory) = queue.pop() {
         for path in fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            // What a bubblewrap can do is remembered by the first run.
+            if path == dir.join(CACHE) {
+                continue;
+            }
             if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
                 queue.push(path.clone());
             }
