@@ -93,7 +93,10 @@ fn usable(
         PathFact::Present(present) if rule.access.writes() => Some(present.path.as_path()),
         _ => None,
     });
-    let avoided: Vec<_> = writable.chain([policy.workspace.as_path(), policy.start_in.as_path()]).collect();
+    // Everything lies below `/`, where only a rule makes anything writable.
+    let here =
+        [policy.workspace.as_path(), policy.start_in.as_path()].into_iter().filter(|path| *path != Path::new("/"));
+    let avoided: Vec<_> = writable.chain(here).collect();
     let search = variable("PATH").unwrap_or_default();
     let program = bwrap::find(root, OsStr::new(&search), &avoided).ok_or(NoBwrap::NotFound)?;
     match bwrap::features(&program, bwrap::cache_directory(&variable).as_deref()) {

@@ -130,7 +130,7 @@ pub enum PlanError {
     Wsl1,
     /// A GPU that was asked for cannot be used.
     #[error(transparent)]
-    Gpu(#[from] GpuError),
+    Gpu(Box<GpuError>),
 }
 
 impl PlanError {
@@ -241,7 +241,7 @@ fn grant_gpus(policy: &Policy, facts: &Facts, errors: &mut Vec<PlanError>, notes
             plan
         }
         Err(found) => {
-            errors.extend(found.into_iter().map(PlanError::Gpu));
+            errors.extend(found.into_iter().map(|error| PlanError::Gpu(Box::new(error))));
             GpuPlan::default()
         }
     }

@@ -43,6 +43,16 @@ impl Lab {
         Self::for_users(&User::all(), needs)
     }
 
+    /// As [`Lab::every_user`], on the native engine only: for what bubblewrap refuses, as `backends.rs` shows.
+    pub fn native(needs: &[Need]) -> Vec<Self> {
+        Self::every_user(needs).into_iter().filter(Self::is_native).collect()
+    }
+
+    /// Whether ringfence makes the namespaces itself.
+    pub fn is_native(&self) -> bool {
+        self.backend == "native"
+    }
+
     /// Labs of root only: what root may do outside, and must not be able to do inside.
     pub fn as_root(needs: &[Need]) -> Vec<Self> {
         let needs: Vec<_> = needs.iter().copied().chain([Need::Root]).collect();

@@ -136,7 +136,7 @@ fn of_two_runs_in_one_workspace_the_first_to_end_does_not_unprotect_the_other() 
 
 #[test]
 fn a_link_in_the_place_of_a_protected_name_is_blocked_and_not_followed() {
-    for lab in Lab::every_user(&[]) {
+    for lab in Lab::native(&[]) {
         lab.file("work/real/settings.json", "old");
         lab.link("work/.claude", "real");
         lab.link("work/.vscode", "nowhere");

@@ -1,5 +1,8 @@
 //! Plan → arguments of bubblewrap: a pure function.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -52,14 +55,8 @@ pub fn options<'a>(
         RootView::HostWritable => out.add(["--bind", "/", "/"]),
         RootView::Empty => out.add(["--tmpfs", "/"]),
     }
-    let below = |top: &'static str| move |op: &&MountOp| op.target.starts_with(top);
     let seals_root = |op: &&MountOp| op.target == Path::new("/");
-    for op in ops.iter().filter(below("/dev")) {
-        if op.what == Mount::Seal {
-            out.inner(program);
-        }
-        out.device(op)?;
-    }
+    out.devices(ops, program)?;
     for op in ops.iter().filter(|op| !below("/dev")(op) && !below("/proc")(op) && !seals_root(op)) {
         out.operation(op)?;
     }
@@ -78,6 +75,10 @@ pub fn options<'a>(
     out.path(cwd);
     out.add(["--cap-drop", "ALL"]);
     Ok(out.0)
+}
+
+fn below(top: &'static str) -> impl Fn(&&MountOp) -> bool {
+    move |op: &&MountOp| op.target.starts_with(top)
 }
 
 struct Arguments(Vec<Argument>);
@@ -103,17 +104,51 @@ impl Arguments {
         self.path(path);
     }
 
+    /// `/dev`: bubblewrap has a word for all of it, but for a policy that denies it.
+    fn devices<'a>(&mut self, ops: &'a [MountOp], program: &Program) -> Result<(), &'a MountOp> {
+        let whole = ops.iter().any(|op| op.what == Mount::Devpts);
+        for op in ops.iter().filter(below("/dev")) {
+            let top = op.target == Path::new("/dev");
+            match op.what {
+                Mount::Tmpfs { .. } if top && whole => {
+                    self.at("--dev", &op.target);
+                    self.denied_devices(ops);
+                }
+                Mount::Seal if top => {
+                    self.inner(program);
+                    self.operation(op)?;
+                }
+                _ => self.device(op)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// `--dev` makes every base node: those that the plan leaves out are hidden.
+    fn denied_devices(&mut self, ops: &[MountOp]) {
+        for (path, ..) in BASE_DEVICES.iter().filter(|(path, ..)| !ops.iter().any(|op| op.target == Path::new(path))) {
+            self.hide_file(Path::new(path));
+        }
+    }
+
+    fn hide_file(&mut self, path: &Path) {
+        self.add(["--perms", "000", "--ro-bind-data"]);
+        self.0.push(Argument::Empty);
+        self.path(path);
+    }
+
     /// In `/dev`: what `--dev` makes need not be said.
     fn device<'a>(&mut self, op: &'a MountOp) -> Result<(), &'a MountOp> {
-        let known = |path: &&str| op.target == Path::new(path);
-        let base = BASE_DEVICES.iter().map(|(path, ..)| *path).chain(DEV_LINKS.iter().map(|(path, _)| *path));
+        let is_base = BASE_DEVICES.iter().any(|(path, ..)| op.target == Path::new(path));
+        let is_link = DEV_LINKS.iter().any(|(path, _)| op.target == Path::new(path));
         match &op.what {
-            Mount::Tmpfs { .. } if op.target == Path::new("/dev") => {
-                self.at("--dev", &op.target);
+            Mount::Devpts => Ok(()),
+            // Owner, mode and times are the host's: they must not be changed.
+            Mount::Device { .. } if is_base => {
+                self.at("--remount-ro", &op.target);
                 Ok(())
             }
-            Mount::Devpts => Ok(()),
-            _ if base.into_iter().any(|path| known(&path)) => Ok(()),
+            Mount::Link { .. } if is_link => Ok(()),
             _ => self.operation(op),
         }
     }
@@ -140,17 +175,16 @@ impl Arguments {
             // Where none could be made, the command cannot make one either.
             Mount::Block { .. } => self.same("--ro-bind-try", path),
             Mount::Bind { writable: false, .. } | Mount::ReadOnly => self.same("--ro-bind", path),
-            Mount::Device { .. } => self.same("--dev-bind", path),
+            Mount::Device { .. } => {
+                self.same("--dev-bind", path);
+                self.at("--remount-ro", path);
+            }
             Mount::Mask { dir: true, .. } => {
                 self.add(["--perms", "000"]);
                 self.at("--tmpfs", path);
                 self.at("--remount-ro", path);
             }
-            Mount::Mask { dir: false, .. } => {
-                self.add(["--perms", "000", "--ro-bind-data"]);
-                self.0.push(Argument::Empty);
-                self.path(path);
-            }
+            Mount::Mask { dir: false, .. } => self.hide_file(path),
             Mount::Veil { .. } => {
                 self.add(["--perms", "111"]);
                 self.at("--tmpfs", path);

@@ -208,14 +208,23 @@ impl Running {
     /// PID 1 of the sandbox: the child of the supervisor that has a number in two PID namespaces.
     pub fn init(&self) -> i32 {
         let pid = self.pid();
-        let children = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let is_init = |pid: &&str| {
+        let children = |pid: &str| {
+            let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // Another program may stand between.
+        let below = || {
+            let near = children(&pid.to_string());
+            near.iter().flat_map(|near| children(near)).chain(near.clone()).collect::<Vec<_>>()
+        };
+        let is_init = |pid: &&String| {
             let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+            let of_ours = !status.starts_with("Name:\tbwrap\n");
+            of_ours && status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
         };
         let mut found = None;
         until("the sandbox has an init", || {
-            found = children().split_whitespace().find(is_init).map(|pid| pid.parse().unwrap());
+            found = below().iter().find(is_init).map(|pid| pid.parse().unwrap());
             found.is_some()
         });
         found.unwrap()

@@ -132,7 +132,8 @@ fn x32_numbers_do_not_exist() {
 
 #[test]
 fn the_program_stays_short() {
-    let [strict, lifted] = [false, true].map(|ptrace| compile(&plan(ptrace)).unwrap().instructions().len());
+    let [strict, lifted] =
+        [Modes::STRICT, Modes::DEBUGGING].map(|modes| compile(&plan(modes)).unwrap().instructions().len());
     assert!(lifted <= strict && strict < 200, "{strict} and {lifted} instructions");
 }
 
@@ -143,7 +144,7 @@ fn row(first: u32, last: u32, tests: Vec<Test>) -> &'static Row {
 }
 
 fn made_up(rows: Vec<&'static Row>) -> SyscallPlan {
-    SyscallPlan { rows, lifted: Vec::new() }
+    SyscallPlan { rows, lifted: Vec::new(), modes: Modes::STRICT }
 }
 
 #[test]
@@ -196,8 +197,8 @@ fn number() -> impl Strategy<Value = u32> {
 
 proptest! {
     #[test]
-    fn program_and_table_agree(number in number(), args in uniform6(word()), ptrace: bool) {
-        let plan = plan(ptrace);
+    fn program_and_table_agree(number in number(), args in uniform6(word()), ptrace: bool, own_network: bool) {
+        let plan = plan(Modes { ptrace, own_network });
         let program = compile(&plan).unwrap();
         let run = interpret(program.instructions(), number, NATIVE, &args);
         prop_assert_eq!(run.result, expected(&plan, number, &args));

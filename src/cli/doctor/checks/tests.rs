@@ -1,6 +1,7 @@
 //! Machines as rows: one fact changed, the check that must answer.
 
 use super::*;
+use crate::host::bwrap::Stamp;
 use crate::host::kernel::{AppArmor, Calls, Seccomp, UserNamespaces};
 
 /// A machine on which everything works, for an ordinary user.
