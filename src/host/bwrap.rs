@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub use features::{Features, cache_directory, features};
+pub use features::{Features, cache_directory, features, trial};
 
 use super::paths::{Kind, PathFact, Root};
 

@@ -1,9 +1,13 @@
 //! What could enforce a plan here: user namespaces, bubblewrap. Only what the policy's wish needs is looked at.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, fsconfig_create, fsmount, fsopen, mount_change,
+};
 use rustix::process::WaitOptions;
 
 use super::bwrap::{self, Bwrap, Features};
@@ -22,6 +26,8 @@ pub struct Engines {
     pub namespaces: Option<Result<(), String>>,
     /// The bubblewrap to use, or why there is none.
     pub bwrap: Option<Result<Usable, NoBwrap>>,
+    /// Whether a procfs of the sandbox's own can be mounted.
+    pub fresh_proc: bool,
     /// Which Windows subsystem for Linux this is.
     pub wsl: Wsl,
 }
@@ -60,9 +66,14 @@ pub fn probe(
     rules: &[(Rule, PathFact)],
     env: &[(OsString, OsString)],
 ) -> Engines {
-    let mut found = Engines::default();
+    let live = path == Path::new("/");
+    let mut found = Engines { fresh_proc: true, ..Engines::default() };
     let wish = policy.backend.value;
-    if !policy.confines() || matches!(wish, Backend::Native | Backend::Landlock) {
+    if !policy.confines() || wish == Backend::Landlock {
+        return found;
+    }
+    found.fresh_proc = !live || !policy.proc.value || !policy.pid_namespace.value || fresh_proc();
+    if wish == Backend::Native {
         return found;
     }
     let version = read::whole(&root.real(Path::new("/proc/version"))).unwrap_or_default();
@@ -70,15 +81,19 @@ pub fn probe(
     if found.wsl == Wsl::One {
         return found;
     }
-    if wish == Backend::Auto {
-        found.namespaces = Some(namespaces(path, root));
+    let made = namespaces(path, root);
+    if wish != Backend::Auto || made.is_err() {
+        // Where we may not make namespaces, another program may: set-user-ID, or with an AppArmor profile of its own.
+        found.bwrap = Some(usable(root, policy, rules, env).and_then(|usable| {
+            match made {
+                Err(_) => bwrap::trial(&usable.program.path)
+                    .map(|()| usable.clone())
+                    .map_err(|why| NoBwrap::Useless { path: usable.program.path, why }),
+                Ok(()) => Ok(usable),
+            }
+        }));
     }
-    if wish != Backend::Auto || found.namespaces.as_ref().is_some_and(Result::is_err) {
-        found.bwrap = Some(usable(root, policy, rules, env));
-    }
-    if wish == Backend::BwrapFirst {
-        found.namespaces = Some(namespaces(path, root));
-    }
+    found.namespaces = Some(made);
     found
 }
 
@@ -138,15 +153,16 @@ fn is_filtered() -> bool {
     !matches!(rustix::thread::secure_computing_mode(), Ok(SecureComputingMode::Disabled))
 }
 
-/// Makes namespaces in a process of its own, which ends at once, and mounts in them: AppArmor lets a namespace be made
-/// and takes the capabilities in it.
+/// Mounts in new namespaces: AppArmor lets a namespace be made and takes the capabilities in it.
 fn trial() -> std::io::Result<()> {
+    in_namespaces(|| mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC))
+}
+
+/// Tries something in namespaces of a process that ends at once.
+fn in_namespaces(attempt: fn() -> Result<(), rustix::io::Errno>) -> std::io::Result<()> {
     let wanted = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     match sys::process::fork_into(u64::from(wanted.cast_unsigned()))? {
-        Forked::Child => {
-            let mounted = mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
-            sys::process::exit_now(mounted.map_or_else(rustix::io::Errno::raw_os_error, |()| 0))
-        }
+        Forked::Child => sys::process::exit_now(attempt().map_or_else(rustix::io::Errno::raw_os_error, |()| 0)),
         Forked::Parent(pid, _) => {
             let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty())?;
             match ended.and_then(|(_, status)| status.exit_status()) {
@@ -155,4 +171,38 @@ fn trial() -> std::io::Result<()> {
             }
         }
     }
+}
+
+/// Entries of procfs that containers and other sandboxes mount something on. The kernel lets nobody mount a new procfs
+/// that would show what such a mount hides (`mount_too_revealing` in fs/namespace.c).
+const COVERED: &[&str] = &[
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/timer_list",
+    "/proc/latency_stats",
+    "/proc/bus",
+    "/proc/irq",
+    "/proc/fs",
+    "/proc/acpi",
+    "/proc/scsi",
+    "/proc/asound",
+];
+
+/// Whether a procfs of the sandbox's own can be mounted. Only what looks covered is tried.
+fn fresh_proc() -> bool {
+    let mount = |path: &str| {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::statx(CWD, path, flags, StatxFlags::MNT_ID).ok().map(|found| found.stx_mnt_id)
+    };
+    let Some(proc) = mount("/proc") else { return false };
+    let covered = COVERED.iter().filter_map(|path| mount(path)).any(|other| other != proc);
+    !covered || in_namespaces(new_procfs).is_ok()
+}
+
+fn new_procfs() -> Result<(), rustix::io::Errno> {
+    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(drop)
 }

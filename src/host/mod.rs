@@ -6,6 +6,7 @@ pub mod bwrap;
 pub mod engines;
 mod gitconfig;
 pub mod gpu;
+pub mod kept;
 pub mod kernel;
 pub mod mountinfo;
 mod names;
@@ -72,6 +73,8 @@ pub struct Facts {
     pub gpu_reads: Vec<Present>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
+    /// What is protected already, from outside.
+    pub kept: kept::Kept,
     /// What could enforce a plan here.
     pub engines: engines::Engines,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
@@ -126,7 +129,8 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let mut sockets = if confines { sockets::bound(root, private) } else { Vec::new() };
     sockets.extend(protecting.sockets);
     let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
-    Ok(Facts {
+    let mut facts = Facts {
+        kept: kept::Kept::default(),
         secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
         aliases: aliases(root, &rules),
         globbed: walk::expand(root, &policy.globs),
@@ -151,7 +155,9 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         start_in: if policy.start_in == policy.workspace { workspace.clone() } else { root.look(&policy.start_in) },
         workspace,
         rules,
-    })
+    };
+    facts.kept = kept::probe(root, &facts, &facts.engines);
+    Ok(facts)
 }
 
 fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {

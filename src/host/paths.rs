@@ -1,5 +1,7 @@
 //! What is at a path: canonical form, kind and identity, without opening anything for reading.
 
+pub(super) mod steps;
+
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -116,7 +118,11 @@ impl Root {
         let relative = path.strip_prefix("/").unwrap_or(path);
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | links;
-        rustix::fs::openat2(&self.fd, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+        let opened = rustix::fs::openat2(&self.fd, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        match opened {
+            Err(Errno::NOSYS) => steps::open(&self.fd, relative, links.is_empty()),
+            other => other,
+        }
     }
 
     /// What `path` leads to, links followed.

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use super::gitconfig::{self, Setting};
-use super::paths::{Kind, PathFact, Present, Root};
+use super::paths::{Kind, PathFact, Present, Root, steps};
 use crate::policy::paths::normal;
 
 /// How many directories the search for nested repositories reads at most, breadth first: a bound on the start time.
@@ -203,7 +203,16 @@ pub fn search(root: &Root, tree: &Path) -> Found {
 fn open_on_same_device(base: &OwnedFd, directory: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve)
+    match rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve) {
+        Err(Errno::NOSYS) => {
+            let found = steps::open(base, directory, false)?;
+            if rustix::fs::fstat(&found)?.st_dev != rustix::fs::fstat(base)?.st_dev {
+                return Err(Errno::XDEV);
+            }
+            rustix::fs::openat(&found, ".", flags, Mode::empty())
+        }
+        other => other,
+    }
 }
 
 /// Calls `visit` with name and type of each entry but `.` and `..`; entries of unknown type are looked at.

@@ -1,16 +1,17 @@
 //! (Policy, Facts) → Plan: calls the planners and collects all errors at once.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
 use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
-use crate::request::{Allow, Dialect, Net, Origin, Tmp};
+use crate::request::{Allow, Dialect, Net, Origin, Said, Tmp};
 
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::gpu::{self, GpuError, GpuPlan};
-use super::mounts::{Mount, MountPlan};
+use super::mounts::{Mount, MountOp, MountPlan};
 use super::syscalls::Modes;
 use super::{Confinement, Plan, ProcessPlan, landlock, syscalls, view};
 
@@ -175,11 +176,12 @@ impl PlanError {
 pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let mut notes = policy.notes.clone();
+    let mut warnings = Vec::new();
+    let policy = &without_proc(policy, facts, &mut warnings);
     let mut cwd = match &facts.start_in {
         PathFact::Present(present) if present.kind == Kind::Dir => present.path.clone(),
         fact => return Err(vec![PlanError::Workspace { path: policy.start_in.clone(), why: why_unusable(fact) }]),
     };
-    let mut warnings = Vec::new();
     let mut env = EnvPlan::new(&policy.env, &facts.env);
     let confinement = if policy.confines() {
         let gpu = grant_gpus(policy, facts, &mut errors, &mut notes);
@@ -203,8 +205,15 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         Choice::nothing()
     });
     choice.warnings.extend(warnings);
+    if matches!(choice.engine, Engine::Bwrap { .. }) && facts.caller.ids.uid == 0 {
+        notes.push(
+            "bubblewrap binds device nodes so that uid 0, who owns them, can change their mode and times: \
+             --backend native does not let it"
+                .to_owned(),
+        );
+    }
     let confinement = confinement.map(|confinement| match choice.engine {
-        Engine::Landlock => alone(policy, confinement, &mut notes),
+        Engine::Landlock => alone(policy, facts, confinement, &mut notes),
         Engine::Native | Engine::Bwrap { .. } => confinement,
     });
     if env.vars.contains_key(std::ffi::OsStr::new("PWD")) {
@@ -221,6 +230,18 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         pass_fd: policy.pass_fd.clone(),
     };
     Ok(Plan { process, confinement, choice, notes })
+}
+
+/// Where no procfs can be mounted the sandbox has none: less than was asked for, and nothing that the host shows.
+fn without_proc<'a>(policy: &'a Policy, facts: &Facts, warnings: &mut Vec<String>) -> Cow<'a, Policy> {
+    if facts.engines.fresh_proc || !policy.confines() || policy.proc.by.is_explicit() || !policy.proc.value {
+        return Cow::Borrowed(policy);
+    }
+    warnings.push(
+        "no procfs can be mounted here, because the one outside is covered in part: going without /proc".to_owned(),
+    );
+    let why = Origin::Baseline("none can be mounted here");
+    Cow::Owned(Policy { proc: Said::new(false, why), ..policy.clone() })
 }
 
 fn why_unusable(fact: &PathFact) -> &'static str {
@@ -289,8 +310,10 @@ fn confine(
 }
 
 /// What is left of a confinement without namespaces and mounts.
-fn alone(policy: &Policy, confinement: Confinement, notes: &mut Vec<String>) -> Confinement {
+fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut Vec<String>) -> Confinement {
+    let kept = |op: &&MountOp| facts.kept.unreadable.contains(&op.target) || facts.kept.unwritable.contains(&op.target);
     let open = confinement.mounts.ops.iter().filter(|op| matches!(op.what, Mount::Block { .. } | Mount::Mask { .. }));
+    let open = open.filter(|op| !kept(op));
     notes.extend(open.map(|op| format!("Landlock alone leaves {} open ({})", op.target.display(), op.because)));
     notes.push(
         "Landlock alone: processes outside can be seen, and the host's /run and /dev, read-only, with their sockets"
@@ -298,7 +321,7 @@ fn alone(policy: &Policy, confinement: Confinement, notes: &mut Vec<String>) -> 
     );
     let network = policy.net.value == Net::Host;
     Confinement {
-        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops),
+        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, confinement.uid),
         syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network }),
         mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
         ..confinement

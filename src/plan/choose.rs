@@ -8,6 +8,7 @@ use super::landlock::WALL_ABI;
 use super::mounts::{Mount, MountOp, RootView};
 use crate::host::Facts;
 use crate::host::engines::{NoBwrap, Usable};
+use crate::host::kept::Kept;
 use crate::host::kernel::Wsl;
 use crate::policy::Policy;
 use crate::request::{Backend, Net, Origin};
@@ -113,6 +114,11 @@ impl Chooser<'_> {
             }
             Err(why) => attempts.push(format!("bwrap: {why}")),
         }
+        self.landlock_after(attempts)
+    }
+
+    /// The last resort, where it keeps the policy: inside another sandbox, say.
+    fn landlock_after(&self, mut attempts: Vec<String>) -> Result<Choice, PlanError> {
         match self.landlock(false) {
             Ok(()) => Ok(Choice::new(Engine::Landlock, "the policy can be said in it").after(attempts)),
             Err(why) => {
@@ -137,7 +143,7 @@ impl Chooser<'_> {
                 choice.warnings.extend(told.then(|| format!("{why}: the built-in engine takes its place")));
                 Ok(choice.after(vec![attempt]))
             }
-            Err(native) => Err(PlanError::NoBackend { attempts: vec![attempt, format!("native: {native}")] }),
+            Err(native) => self.landlock_after(vec![attempt, format!("native: {native}")]),
         }
     }
 
@@ -173,9 +179,10 @@ impl Chooser<'_> {
         if mounts.root == RootView::Empty {
             return Err("it cannot limit what is readable here, only what is writable".to_owned());
         }
-        let unsaid: Vec<_> = mounts.ops.iter().filter_map(|op| unsayable(op, asked)).collect();
+        let kept = &self.facts.kept;
+        let unsaid: Vec<_> = mounts.ops.iter().filter_map(|op| unsayable(op, kept, asked)).collect();
         match unsaid.as_slice() {
-            [] if self.confinement.net.value == Net::Host && !asked => {
+            [] if self.confinement.net.value == Net::Host && !asked && !kept.nested => {
                 Err("it cannot keep sockets of the host out of reach".to_owned())
             }
             [] => Ok(()),
@@ -186,20 +193,25 @@ impl Chooser<'_> {
 }
 
 /// What Landlock, whose rules only add rights, cannot say of a mount operation.
-fn unsayable(op: &MountOp, asked: bool) -> Option<String> {
+fn unsayable(op: &MountOp, kept: &Kept, asked: bool) -> Option<String> {
     let path = op.target.display();
     let by = &op.because;
     match op.what {
+        Mount::Bind { writable: false, .. } | Mount::Block { .. } if kept.unwritable.contains(&op.target) => None,
+        Mount::Mask { .. } | Mount::Veil { .. } if kept.unreadable.contains(&op.target) => None,
+        // The outer sandbox's, which ends with it.
+        Mount::Tmpfs { .. } | Mount::Block { .. } if op.target.starts_with("/tmp") && kept.nested => None,
         Mount::Bind { writable: false, .. } => {
             Some(format!("it cannot keep {path} read-only in a writable directory ({by})"))
         }
         Mount::Pin { .. } | Mount::Plug { .. } => Some(format!("it cannot keep the link {path} as it is ({by})")),
-        // Sockets are kept away by the system call filter, or left to the user who asked.
-        Mount::Mask { .. } if matches!(by, Origin::Baseline(_)) && (asked || !is_special(&op.target)) => None,
+        // Sockets are kept away by the system call filter, or left to the user who asked; of procfs, only the command's
+        // own process can be written.
+        Mount::Mask { .. } if matches!(by, Origin::Baseline(_)) => None,
         Mount::Mask { .. } | Mount::Veil { .. } => Some(format!("it cannot hide {path} ({by})")),
         Mount::Block { .. } if asked => None,
         Mount::Block { .. } => Some(format!("it cannot keep {path} from being made ({by})")),
-        Mount::Tmpfs { .. } if is_special(&op.target) || op.target == Path::new("/run") => None,
+        Mount::Tmpfs { .. } if op.target.starts_with("/dev") || op.target == Path::new("/run") => None,
         Mount::Tmpfs { .. } => Some(format!("it cannot make {path} private ({by})")),
         Mount::Bind { writable: true, .. }
         | Mount::Device { .. }
@@ -211,9 +223,4 @@ fn unsayable(op: &MountOp, asked: bool) -> Option<String> {
         | Mount::ReadOnly
         | Mount::Seal => None,
     }
-}
-
-/// Below `/dev` and `/proc`, where the rules name what may be used.
-fn is_special(path: &Path) -> bool {
-    path.starts_with("/dev") || path.starts_with("/proc")
 }

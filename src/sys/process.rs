@@ -21,8 +21,10 @@ pub enum Forked {
 /// The caller must have no other thread: the child gets a copy of this one only, and a lock held by another would stay
 /// locked. Only the `ringfence` binary comes here, and it starts no thread; the library starts that binary.
 ///
+/// Where `clone3` does not exist or a filter says so, as in containers and in our own sandboxes, `clone` does the same.
+///
 /// # Errors
-/// `EPERM` when user namespaces are forbidden, `ENOSPC` when there are too many, `ENOSYS` before Linux 5.3.
+/// `EPERM` when user namespaces are forbidden, `ENOSPC` when there are too many.
 pub fn fork_into(namespaces: u64) -> io::Result<Forked> {
     let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero clone_args is valid: it is plain data, and zero means "not used".
@@ -32,7 +34,14 @@ pub fn fork_into(namespaces: u64) -> io::Result<Forked> {
     args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     // SAFETY: `args` is a live local of the size passed. Without CLONE_VM and with stack 0 this is a fork: the child
     // runs on a copy of this stack and memory. `pidfd` is a live local that the kernel writes in the parent.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    let mut pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    if pid < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        let flags = args.flags | args.exit_signal;
+        let null = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: as above; with CLONE_PIDFD the third argument is where the kernel stores the descriptor, on both
+        // architectures, and the other two are not used.
+        pid = unsafe { libc::syscall(libc::SYS_clone, flags, null, &raw mut pidfd, null, null) };
+    }
     // A negative number is no process: `Pid` refuses it with a panic where debug assertions are on.
     match i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) {
         // SAFETY: the kernel stored a new descriptor there, which nobody else owns.

@@ -143,11 +143,7 @@ impl Arguments {
         let is_link = DEV_LINKS.iter().any(|(path, _)| op.target == Path::new(path));
         match &op.what {
             Mount::Devpts => Ok(()),
-            // Owner, mode and times are the host's: they must not be changed.
-            Mount::Device { .. } if is_base => {
-                self.at("--remount-ro", &op.target);
-                Ok(())
-            }
+            Mount::Device { .. } if is_base => Ok(()),
             Mount::Link { .. } if is_link => Ok(()),
             _ => self.operation(op),
         }
@@ -175,10 +171,7 @@ impl Arguments {
             // Where none could be made, the command cannot make one either.
             Mount::Block { .. } => self.same("--ro-bind-try", path),
             Mount::Bind { writable: false, .. } | Mount::ReadOnly => self.same("--ro-bind", path),
-            Mount::Device { .. } => {
-                self.same("--dev-bind", path);
-                self.at("--remount-ro", path);
-            }
+            Mount::Device { .. } => self.same("--dev-bind", path),
             Mount::Mask { dir: true, .. } => {
                 self.add(["--perms", "000"]);
                 self.at("--tmpfs", path);

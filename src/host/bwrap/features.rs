@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -56,17 +57,44 @@ fn read_help(text: &[u8]) -> Result<Features, String> {
 /// Runs `--help` with nothing of ours in reach: no environment, no input, a directory that is everybody's.
 fn ask(program: &Path) -> Result<Vec<u8>, String> {
     let mut command = Command::new(program);
-    command.arg("--help").env_clear().current_dir("/").stdin(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot be started: {error}"))?;
-    let answer = listen(&mut child);
-    // It has said all it had to say, or too much, or nothing.
-    crate::sys::ignore(child.kill());
-    crate::sys::ignore(child.wait());
+    command.arg("--help").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = start(&mut command)?;
+    let answer = child.stdout.take().map_or(Ok(Vec::new()), listen);
+    end(child);
     answer
 }
 
-fn listen(child: &mut Child) -> Result<Vec<u8>, String> {
-    let Some(mut output) = child.stdout.take() else { return Ok(Vec::new()) };
+fn start(command: &mut Command) -> Result<Child, String> {
+    command.env_clear().current_dir("/").stdin(Stdio::null());
+    command.spawn().map_err(|error| format!("cannot be started: {error}"))
+}
+
+/// It has said all it had to say, or too much, or nothing.
+fn end(mut child: Child) {
+    crate::sys::ignore(child.kill());
+    crate::sys::ignore(child.wait());
+}
+
+/// Makes a sandbox around nothing but the program's own version: whether it may make namespaces is not in its help.
+///
+/// # Errors
+/// Why it may not, in its words.
+pub fn trial(program: &Path) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command.args(["--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--"]).arg(program).arg("--version");
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = start(&mut command)?;
+    let words = child.stderr.take().map_or(Ok(Vec::new()), listen)?;
+    // Standard error has hung up: it is ending, or has ended.
+    let status = child.wait().map_err(|error| format!("cannot be waited for: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&words);
+    Err(format!("makes no namespaces either: {}", words.lines().last().unwrap_or("it does not say why")))
+}
+
+fn listen(mut output: impl Read + AsFd) -> Result<Vec<u8>, String> {
     let (mut text, mut chunk) = (Vec::new(), [0; 4096]);
     let deadline = Instant::now() + PATIENCE;
     while text.len() < LONGEST {

@@ -59,7 +59,7 @@ fn check(entries: &str, want: Expect) {
     let mut facts = host::probe(root.path(), &policy, Vec::new()).unwrap();
     let program = Bwrap { path: "/usr/bin/bwrap".into(), setuid: false, stamp: Stamp::default() };
     let usable = Usable { program, features: Features { perms: true, argv0: true } };
-    facts.engines = Engines { bwrap: Some(Ok(usable)), ..Engines::default() };
+    facts.engines = Engines { bwrap: Some(Ok(usable)), fresh_proc: true, ..Engines::default() };
     facts.caller = Caller::default();
     facts.caller.ids.uid = 1000;
     facts.landlock_abi = 6;

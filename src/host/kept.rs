@@ -1,0 +1,67 @@
+//! What is kept from the caller already: inside another sandbox, its masks and read-only mounts hold for ours too.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
+
+use super::engines::Engines;
+use super::paths::{PathFact, Root};
+use super::{Facts, Protected};
+use crate::policy::{paths, tables};
+
+/// Paths that need no protection any more. Only looked for where no namespace can be made: elsewhere everything is
+/// protected anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The caller cannot read them.
+    pub unreadable: Vec<PathBuf>,
+    /// The caller cannot write them.
+    pub unwritable: Vec<PathBuf>,
+    /// Whether this is a sandbox of ours, whose `/tmp` is private already.
+    pub nested: bool,
+}
+
+/// Looks at all that a plan would protect.
+#[must_use]
+pub fn probe(root: &Root, facts: &Facts, engines: &Engines) -> Kept {
+    if !matches!(engines.namespaces, Some(Err(_))) {
+        return Kept::default();
+    }
+    let hidden = facts.secrets.iter().map(|(_, present)| present.path.clone());
+    let denied = facts.rules.iter().filter(|(rule, _)| rule.access == paths::Access::None);
+    let denied = denied.filter_map(|(_, fact)| place(fact));
+    let of_proc = |dir: bool| {
+        tables::PROC_OF_ROOT.iter().filter(move |(_, known)| *known == dir).map(|(path, _)| PathBuf::from(path))
+    };
+    let unreadable = hidden.chain(denied).chain(of_proc(false)).filter(|path| cannot_read(&root.real(path)));
+    let names = facts.protected.iter().map(|Protected { below, name, .. }| below.join(name));
+    let own = facts.own_files.iter().chain(&facts.linked).filter_map(place);
+    let git = facts.repos.iter().flat_map(|repo| {
+        let directories = repo.git_dir.iter().chain(&repo.common_dir).map(|present| present.path.clone());
+        directories.chain(repo.configured.iter().filter_map(|(fact, _)| place(fact)))
+    });
+    let unwritable = names.chain(of_proc(true)).chain(own).chain(git).filter(|path| cannot_write(&root.real(path)));
+    let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
+    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), nested }
+}
+
+fn place(fact: &PathFact) -> Option<PathBuf> {
+    match fact {
+        PathFact::Present(present) => Some(present.path.clone()),
+        PathFact::Missing { parent, name } => Some(parent.join(name)),
+        PathFact::Dangling { .. } | PathFact::Unreachable { .. } => None,
+    }
+}
+
+fn cannot_read(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
+    // What is not there, as some entries of procfs, cannot be read either; nothing of the host can appear in its place.
+    matches!(opened, Err(Errno::ACCESS | Errno::PERM)) || path.starts_with("/proc") && opened.is_err()
+}
+
+/// A read-only mount: permissions could be changed. Something must be there: what is missing could be made.
+fn cannot_write(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
