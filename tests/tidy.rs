@@ -163,7 +163,8 @@ fn rooms_name_only_the_rooms_that_they_may() {
     let mut broken = Vec::new();
     for source in sources("src") {
         let room = source.room();
-        if ["lib", "main"].contains(&room) {
+        // A room's tests may make its input with the rooms that make it in earnest.
+        if ["lib", "main"].contains(&room) || source.path.ends_with("/tests.rs") {
             continue;
         }
         let Some((_, may)) = EDGES.iter().find(|(name, _)| *name == room) else {

@@ -20,7 +20,7 @@ use std::path::Path;
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags};
 
 use super::StepError;
-use super::child::{Between, Child, Setup, Terminal, pair};
+use super::child::{Between, Child, Setup, pair};
 use super::init::message::{Order, next_order};
 use super::init::tie_to_supervisor;
 use crate::host::paths::{fd_path, id_of};
@@ -54,13 +54,12 @@ struct Start {
 ///
 /// # Errors
 /// The step that failed.
-pub fn spawn(plan: &Plan, terminal: Option<Terminal>, program: &Path, argv0: bool) -> Result<Child, StepError> {
+pub fn spawn(plan: &Plan, setup: &Setup, program: &Path, argv0: bool) -> Result<Child, StepError> {
     let Some(confinement) = &plan.confinement else {
         return Err(StepError::changed(STEP, program));
     };
     let (ours, theirs) = pair()?;
-    let setup = Setup::prepare(plan, terminal)?;
-    let start = Start::prepare(plan, confinement, &setup, &theirs)?;
+    let start = Start::prepare(plan, confinement, setup, &theirs)?;
     match sys::process::fork_into(0).map_err(|error| StepError::new(STEP, Some(program), error))? {
         Forked::Child => {
             drop(ours);

@@ -50,15 +50,13 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Looks at the standard streams, makes room for descriptors, and blocks every signal of this process.
+    /// Looks at the standard streams and makes room for descriptors.
     ///
     /// # Errors
     /// A stream that cannot be made safe.
-    pub fn prepare(plan: &Plan, terminal: Option<Terminal>) -> Result<Self, StepError> {
+    pub fn prepare(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Self, StepError> {
         let streams = stdio::classify(plan)?;
-        let open_files = raise_open_files(plan);
-        // Everything is blocked until the supervisor and init have their signalfds: no signal gets lost or kills halfway.
-        Ok(Self { streams, terminal, signals: SignalSet::all().block_only(), open_files })
+        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan) })
     }
 
     /// Whether the command gets a private terminal.

@@ -16,6 +16,7 @@ use rustix::termios::OptionalActions;
 use super::child::Setup;
 use super::{StepError, confine};
 use crate::plan::Plan;
+use crate::plan::choose::Engine;
 use crate::sys::{self, process::Forked, signal::SignalSet};
 use message::{Order, Report, next_order, report};
 
@@ -48,6 +49,9 @@ pub fn settle(
             .map_err(|error| StepError::new("become a subreaper", None, error))?;
     }
     let terminal = if confined && setup.wants_terminal() { Some(open_terminal(setup, control.as_fd())?) } else { None };
+    if confined {
+        show_view(plan, control.as_fd());
+    }
     let children = SignalSet::of(&[libc::SIGCHLD]);
     let signals = children.descriptor().map_err(|error| StepError::new("watch children", None, error))?;
     let child = fork_command()?;
@@ -69,6 +73,22 @@ pub fn settle(
         report(control.as_fd(), &Report::Ended(status));
     }
     Ok(())
+}
+
+/// Tells that the view stands, and lets the supervisor repair it later. Without a /proc there is no name for the
+/// namespaces, and nothing can be repaired.
+fn show_view(plan: &Plan, control: BorrowedFd<'_>) {
+    let open = |path, how| rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty());
+    let name = |path| open(path, OFlags::RDONLY);
+    if let (Ok(user), Ok(mount), true) =
+        (name("/proc/self/ns/user"), name("/proc/self/ns/mnt"), plan.choice.engine != Engine::Landlock)
+    {
+        report(control, &Report::UserNamespace(user));
+        report(control, &Report::MountNamespace(mount));
+    }
+    if let Ok(root) = open("/", OFlags::PATH | OFlags::DIRECTORY) {
+        report(control, &Report::Root(root));
+    }
 }
 
 /// Without a PID namespace nothing ends what the command has left but its subreaper.

@@ -9,6 +9,7 @@ pub mod init;
 mod janitor;
 mod native;
 pub mod placeholder;
+pub mod watch;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
-use child::{Child, Terminal};
+use crate::sys::signal::SignalSet;
+use child::{Child, Setup, Terminal};
 
 pub use bwrap::{NAME as INNER_STAGE, inner_stage};
 
@@ -58,6 +60,12 @@ impl StepError {
     #[must_use]
     pub fn changed(step: &'static str, path: &Path) -> Self {
         Self { step: step.into(), path: Some(path.to_owned()), errno: 0 }
+    }
+
+    /// Whether something was not what the plan saw: a new plan may fit.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.errno == 0
     }
 
     /// One thing to do about it.
@@ -113,13 +121,15 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
-/// Starts the command of a plan. `terminal` is what a private terminal starts with.
+/// Starts the command of a plan. `terminal` is what a private terminal starts with, `signals` the caller's mask; every
+/// signal is blocked by now.
 ///
 /// # Errors
 /// The step that failed. Nothing has run then, and nothing is left behind.
-pub fn spawn(plan: &Plan, terminal: Option<Terminal>) -> Result<Child, StepError> {
+pub fn spawn(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Child, StepError> {
+    let setup = Setup::prepare(plan, terminal, signals)?;
     match &plan.choice.engine {
-        Engine::Native | Engine::Landlock => native::spawn(plan, terminal),
-        Engine::Bwrap { program, argv0 } => bwrap::spawn(plan, terminal, program, *argv0),
+        Engine::Native | Engine::Landlock => native::spawn(plan, &setup),
+        Engine::Bwrap { program, argv0 } => bwrap::spawn(plan, &setup, program, *argv0),
     }
 }

@@ -3,11 +3,12 @@
 //! Three processes: the supervisor outside, init inside, the command below init. A fourth, the janitor, exists only
 //! while placeholders do: it outlives a killed supervisor and removes them.
 
+pub mod cover;
 mod enter;
 mod mounts;
 mod tree;
 
-use super::child::{Child, Setup, Terminal, pair};
+use super::child::{Child, Setup, pair};
 use super::{CREATE_NAMESPACES, StepError};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
@@ -18,13 +19,12 @@ use crate::sys::{self, process::Forked};
 ///
 /// # Errors
 /// The step that failed.
-pub fn spawn(plan: &Plan, terminal: Option<Terminal>) -> Result<Child, StepError> {
+pub fn spawn(plan: &Plan, setup: &Setup) -> Result<Child, StepError> {
     let (ours, theirs) = pair()?;
-    let setup = Setup::prepare(plan, terminal)?;
     match sys::process::fork_into(namespaces(plan)) {
         Ok(Forked::Child) => {
             drop(ours);
-            enter::main(plan, &setup, &theirs)
+            enter::main(plan, setup, &theirs)
         }
         Ok(Forked::Parent(pid, pidfd)) => {
             drop(theirs);

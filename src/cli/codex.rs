@@ -85,14 +85,14 @@ pub fn run(args: Args) -> i32 {
         Ok(request) => request,
         Err((problem, code)) => return problems(&[problem]).min(code),
     };
-    let (_, plan) = match policy(request).and_then(prepare_policy) {
+    let (policy, plan) = match policy(request).and_then(prepare_policy) {
         Ok(prepared) => prepared,
         Err(found) => return problems(&found).min(FAILED),
     };
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    run::command(&plan).unwrap_or_else(|problem| problems(&[problem]).min(FAILED))
+    run::command(&policy, plan).unwrap_or_else(|found| problems(&found).min(FAILED))
 }
 
 /// What is wrong, and the exit code for it.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
 use super::report::{Problem, note, problems};
+use crate::backend::StepError;
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::policy::check::PolicyError;
@@ -46,16 +47,22 @@ pub fn run(flags: Flags) -> i32 {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    command(&plan).unwrap_or_else(|problem| problems(&[problem]))
+    command(&policy, plan).unwrap_or_else(|found| problems(&found))
 }
 
-/// Runs the command of a plan; the result is the exit code.
+/// Runs the command of a plan; the result is the exit code. Where the machine has changed since the plan was made,
+/// another one is made, once: sockets and other programs' files come and go.
 ///
 /// # Errors
 /// Where there could be no sandbox.
-pub fn command(plan: &Plan) -> Result<i32, Problem> {
-    let outcome = supervise::run(plan)?;
-    tell(&outcome, plan);
+pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
+    let mut outcome = supervise::run(&plan);
+    if outcome.as_ref().is_err_and(StepError::is_stale) {
+        plan = prepare_policy(policy.clone())?.1;
+        outcome = supervise::run(&plan);
+    }
+    let outcome = outcome.map_err(|error| vec![error.into()])?;
+    tell(&outcome, &plan);
     Ok(outcome.code())
 }
 

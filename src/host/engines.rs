@@ -8,7 +8,6 @@ use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, fsconfig_create, fsmount, fsopen, mount_change,
 };
-use rustix::process::WaitOptions;
 
 use super::bwrap::{self, Bwrap, Features};
 use super::kernel::Wsl;
@@ -17,7 +16,7 @@ use super::{kernel, read};
 use crate::policy::Policy;
 use crate::policy::paths::Rule;
 use crate::request::Backend;
-use crate::sys::{self, process::Forked};
+use crate::sys;
 
 /// What was found out. `None`: nobody asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,8 +71,9 @@ pub fn probe(
     if !policy.confines() || wish == Backend::Landlock {
         return found;
     }
-    found.fresh_proc = !live || !policy.proc.value || !policy.pid_namespace.value || fresh_proc();
+    let wants_proc = live && policy.proc.value && policy.pid_namespace.value;
     if wish == Backend::Native {
+        found.fresh_proc = !wants_proc || fresh_proc();
         return found;
     }
     let version = read::whole(&root.real(Path::new("/proc/version"))).unwrap_or_default();
@@ -93,6 +93,9 @@ pub fn probe(
             }
         }));
     }
+    // Where nobody can make namespaces, what is outside stays.
+    let mounts = made.is_ok() || matches!(found.bwrap, Some(Ok(_)));
+    found.fresh_proc = !wants_proc || !mounts || fresh_proc();
     found.namespaces = Some(made);
     found
 }
@@ -153,24 +156,12 @@ fn is_filtered() -> bool {
     !matches!(rustix::thread::secure_computing_mode(), Ok(SecureComputingMode::Disabled))
 }
 
+/// Namespaces without which nothing can be mounted.
+const TRIED: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+
 /// Mounts in new namespaces: AppArmor lets a namespace be made and takes the capabilities in it.
 fn trial() -> std::io::Result<()> {
-    in_namespaces(|| mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC))
-}
-
-/// Tries something in namespaces of a process that ends at once.
-fn in_namespaces(attempt: fn() -> Result<(), rustix::io::Errno>) -> std::io::Result<()> {
-    let wanted = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-    match sys::process::fork_into(u64::from(wanted.cast_unsigned()))? {
-        Forked::Child => sys::process::exit_now(attempt().map_or_else(rustix::io::Errno::raw_os_error, |()| 0)),
-        Forked::Parent(pid, _) => {
-            let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty())?;
-            match ended.and_then(|(_, status)| status.exit_status()) {
-                Some(0) => Ok(()),
-                errno => Err(std::io::Error::from_raw_os_error(errno.unwrap_or(libc::EPERM))),
-            }
-        }
-    }
+    sys::process::try_inside(TRIED, || mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC))
 }
 
 /// Entries of procfs that containers and other sandboxes mount something on. The kernel lets nobody mount a new procfs
@@ -198,7 +189,7 @@ fn fresh_proc() -> bool {
     };
     let Some(proc) = mount("/proc") else { return false };
     let covered = COVERED.iter().filter_map(|path| mount(path)).any(|other| other != proc);
-    !covered || in_namespaces(new_procfs).is_ok()
+    !covered || sys::process::try_inside(TRIED, new_procfs).is_ok()
 }
 
 fn new_procfs() -> Result<(), rustix::io::Errno> {

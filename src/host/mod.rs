@@ -19,6 +19,7 @@ pub mod users;
 pub mod walk;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::policy::paths::{Access, Rule};
@@ -101,6 +102,8 @@ pub struct Protected {
     pub fact: PathFact,
     /// The placeholder that blocks it when it is missing; `None`: it is not blocked.
     pub block: Option<tables::Shape>,
+    /// Whether the directory is empty: a repository can only be cloned into it while nothing blocks it.
+    pub guarded: bool,
     /// Why it is protected.
     pub why: String,
 }
@@ -305,6 +308,7 @@ impl Protecting {
     }
 
     fn names(&mut self, root: &Root, directory: &Path, homes: &[PathBuf], block_missing: bool) {
+        let guarded = block_missing && is_empty(root, directory);
         for (name, why) in self.dialect.protected_names() {
             let fact = match root.look_at_child(directory, Path::new(name)) {
                 // The directory itself was just found: no placeholder stands in its place.
@@ -322,6 +326,7 @@ impl Protecting {
                 name: name.into(),
                 fact,
                 block: block_missing.then_some(tables::Shape::Dir),
+                guarded,
                 why: format!("{name}: {why}"),
             });
         }
@@ -345,6 +350,7 @@ impl Protecting {
             name: "HEAD".into(),
             fact: placeholder::seen_through(root, root.look_at_child(tree, Path::new("HEAD"))),
             block: Some(tables::Shape::Dir),
+            guarded: false,
             why: "HEAD: git would take the workspace itself for a repository".to_owned(),
         });
         for directory in [&repo.git_dir, &repo.common_dir].into_iter().flatten() {
@@ -354,11 +360,23 @@ impl Protecting {
                     name: name.into(),
                     fact: placeholder::seen_through(root, root.look_at_child(&directory.path, Path::new(name))),
                     block: *shape,
+                    guarded: false,
                     why: format!("{name}: {why}"),
                 });
             }
         }
     }
+}
+
+/// Whether a directory holds nothing but what stands for missing entries.
+fn is_empty(root: &Root, directory: &Path) -> bool {
+    let Some(opened) = repo::open_directory(&root.real(directory)) else { return false };
+    let mut empty = true;
+    repo::each_entry(&opened, |name, _| {
+        let path = directory.join(std::ffi::OsStr::from_bytes(name));
+        empty &= root.look_at_entry(&path).is_none();
+    });
+    empty
 }
 
 /// The directory that a rule makes writable, where names in it are to be protected.

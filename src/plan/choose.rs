@@ -210,7 +210,8 @@ fn unsayable(op: &MountOp, kept: &Kept, asked: bool) -> Option<String> {
         Mount::Mask { .. } if matches!(by, Origin::Baseline(_)) => None,
         Mount::Mask { .. } | Mount::Veil { .. } => Some(format!("it cannot hide {path} ({by})")),
         Mount::Block { .. } if asked => None,
-        Mount::Block { .. } => Some(format!("it cannot keep {path} from being made ({by})")),
+        Mount::Guard if asked => None,
+        Mount::Block { .. } | Mount::Guard => Some(format!("it cannot keep {path} from being made ({by})")),
         Mount::Tmpfs { .. } if op.target.starts_with("/dev") || op.target == Path::new("/run") => None,
         Mount::Tmpfs { .. } => Some(format!("it cannot make {path} private ({by})")),
         Mount::Bind { writable: true, .. }

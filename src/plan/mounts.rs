@@ -102,6 +102,9 @@ pub enum Mount {
         /// What kind of placeholder.
         shape: Shape,
     },
+    /// A missing entry of an empty directory, which must stay empty to be of use (`git clone X .`): whoever makes it
+    /// inside ends the sandbox, and what was made is put aside.
+    Guard,
     /// A tmpfs that ends with the command.
     Tmpfs {
         /// Permission bits.

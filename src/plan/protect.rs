@@ -59,6 +59,13 @@ fn protect(builder: &mut Builder<'_>, entry: &Protected, path: &Path) {
         PathFact::Missing { parent, name } => {
             let Some(shape) = entry.block else { return };
             let first = parent.join(name);
+            if may_become_repository(builder, entry) {
+                if entry.name == Path::new(".git") {
+                    return;
+                }
+                builder.pins.push(MountOp { target: first, what: Mount::Guard, because: origin });
+                return;
+            }
             // Where more than the last component is missing, the first missing one is a directory.
             let shape = if first == *path { shape } else { Shape::Dir };
             builder.block(first, shape, origin);
@@ -68,6 +75,13 @@ fn protect(builder: &mut Builder<'_>, entry: &Protected, path: &Path) {
             builder.notes.push(format!("{} cannot be reached by you either", path.display()))
         }
     }
+}
+
+/// Whether a repository may be made in an empty directory: its `.git` was granted, by name or with the workspace.
+fn may_become_repository(builder: &Builder<'_>, entry: &Protected) -> bool {
+    let commit = builder.policy.git.value == Git::Commit;
+    let workspace = matches!(&builder.facts.workspace, PathFact::Present(present) if present.path == entry.below);
+    entry.guarded && (commit && workspace || builder.is_named(&entry.below.join(".git"), Access::Write))
 }
 
 fn pin(builder: &mut Builder<'_>, target: PathBuf, what: Mount, because: &Origin) {
@@ -101,7 +115,10 @@ pub(super) fn git_commit(builder: &mut Builder<'_>) {
     let facts = builder.facts;
     let PathFact::Present(workspace) = &facts.workspace else { return };
     let Some(repo) = facts.repos.iter().find(|repo| repo.tree == workspace.path) else {
-        builder.notes.push("git = commit: the workspace is no repository".to_owned());
+        builder.notes.push(
+            "git = commit: the workspace is no repository; in an empty one, the command can make it, hooks and all"
+                .to_owned(),
+        );
         return;
     };
     if !repo.points_back {

@@ -153,6 +153,7 @@ fn file(op: &MountOp) -> Line {
         Mount::Veil { .. } => "hidden but for what is below".to_owned(),
         Mount::Block { shape: Shape::Dir } => "blocked, missing".to_owned(),
         Mount::Block { .. } => "blocked, missing file".to_owned(),
+        Mount::Guard => "watched, missing".to_owned(),
         Mount::Tmpfs { .. } => "private tmpfs".to_owned(),
         Mount::Dir => "empty directory".to_owned(),
         Mount::Link { to } => format!("link to {}", Path::new(to).display()),

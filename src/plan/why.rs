@@ -58,6 +58,7 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
         Mount::Veil { .. } if here => (Access::None, "hidden, but can be passed through"),
         Mount::Veil { .. } => (Access::None, "hidden"),
         Mount::Block { .. } => (Access::Read, "missing, and blocked from being made"),
+        Mount::Guard => (Access::Read, "missing, and watched: whoever makes it ends the sandbox"),
         Mount::Tmpfs { mode, .. } if mode & 0o002 != 0 => {
             (Access::Write, "a private tmpfs: the host's content is not there, and what is written is gone at the end")
         }

@@ -6,14 +6,17 @@ pub mod outcome;
 mod pty;
 mod signals;
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::backend::child::Child;
 use crate::backend::init::message::{self, Report};
+use crate::backend::watch::{Inside, Watch};
 use crate::backend::{self, StepError};
 use crate::plan::Plan;
+use crate::sys::signal::SignalSet;
 use outcome::{Ending, Outcome};
 use pty::Terminal;
 use signals::Signals;
@@ -31,6 +34,8 @@ enum Event {
     Gone,
     /// The janitor has failed, or is gone without a word: what blocks missing entries is no longer looked after.
     JanitorGone(Option<Report>),
+    /// Something that is kept from the command was touched by a host program.
+    Touched,
     /// A deadline has passed.
     Clock,
 }
@@ -40,17 +45,44 @@ enum Event {
 /// # Errors
 /// The step of the start that failed. The command has not run then.
 pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
+    // Everything is blocked until supervisor and init have their signalfds: no signal gets lost or kills halfway.
+    let callers = SignalSet::all().block_only();
+    let outcome = supervise(plan, callers);
+    if outcome.is_err() {
+        // The caller may want to try again.
+        let _ours = callers.block_only();
+    }
+    outcome
+}
+
+fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
     let signals = Signals::watch()?;
     let terminal = Terminal::of_caller();
-    let child = backend::spawn(plan, terminal.settings())?;
-    release_streams(&terminal);
+    let child = backend::spawn(plan, terminal.settings(), callers)?;
+    if plan.confinement.is_none() {
+        release_streams(&terminal);
+    }
     let deadline = plan.process.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
-    let mut run =
-        Running { child, signals, terminal, deadline, kill_at: None, timed_out: false, suspended: false, ending: None };
+    let mut run = Running {
+        child,
+        signals,
+        terminal,
+        deadline,
+        kill_at: None,
+        timed_out: false,
+        suspended: false,
+        namespaces: (None, None),
+        watch: None,
+        ending: None,
+    };
     loop {
         match run.next() {
             Event::Signal(signal) => run.pass_on(signal),
             Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
+            Event::Report(Report::UserNamespace(user)) => run.namespaces.0 = Some(user),
+            Event::Report(Report::MountNamespace(mount)) => run.namespaces.1 = Some(mount),
+            Event::Report(Report::Root(root)) => run.watch(plan, root),
+            Event::Touched => run.look(),
             Event::Report(Report::Stopped(_)) if run.stop_wanted() => run.stop(),
             // A command that stops itself stops nobody else: time goes on, and so does the watch over it.
             Event::Report(Report::Stopped(_)) => {}
@@ -87,6 +119,9 @@ struct Running {
     timed_out: bool,
     /// Whether TSTP was passed on.
     suspended: bool,
+    /// User and mount namespace, until the root comes.
+    namespaces: (Option<OwnedFd>, Option<OwnedFd>),
+    watch: Option<Watch>,
     ending: Option<Ending>,
 }
 
@@ -98,9 +133,12 @@ impl Running {
                 PollFd::new(self.signals.descriptor(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.child.control(), PollFlags::IN),
             ];
-            let janitor = self.child.janitor().map(|line| PollFd::from_borrowed_fd(line, PollFlags::IN));
-            let fixed = watched.len() + usize::from(janitor.is_some());
-            watched.extend(janitor);
+            let janitor = self.child.janitor();
+            let touched = self.watch.as_ref().map(Watch::descriptor);
+            let others = [janitor, touched];
+            watched.extend(others.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
+            let at_watch = 2 + usize::from(janitor.is_some());
+            let fixed = watched.len();
             watched.extend(self.terminal.watched());
             match poll(&mut watched, self.time_left().as_ref()) {
                 Ok(0) => return Event::Clock,
@@ -119,6 +157,9 @@ impl Running {
             }
             if let (Some(line), Some(true)) = (self.child.janitor(), ready.get(2)) {
                 return Event::JanitorGone(message::receive(line));
+            }
+            if self.watch.is_some() && ready.get(at_watch) == Some(&true) {
+                return Event::Touched;
             }
         }
     }
@@ -173,6 +214,22 @@ impl Running {
         self.child.signal(libc::SIGCONT);
     }
 
+    /// The view stands: from now on what it rests on is watched.
+    fn watch(&mut self, plan: &Plan, root: OwnedFd) {
+        release_streams(&self.terminal);
+        if let (Some(user), Some(mount)) = std::mem::take(&mut self.namespaces) {
+            self.watch = Watch::new(plan, Inside { user, mount, root });
+        }
+    }
+
+    /// Covers again what lies open; what cannot be kept ends the sandbox.
+    fn look(&mut self) {
+        if let Some(Err(error)) = self.watch.as_ref().map(Watch::look) {
+            self.child.kill();
+            self.end(Ending::Failed(error));
+        }
+    }
+
     /// Nothing may run that is not confined as planned.
     fn give_up(&mut self, report: Option<Report>) {
         self.child.kill();
@@ -194,6 +251,9 @@ impl Running {
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
         let failure = self.child.finish(plan);
+        if let Some(watch) = &self.watch {
+            watch.sweep();
+        }
         self.terminal.drain();
         self.terminal.restore();
         let silent = || failure.map_or(Ending::Signal(libc::SIGKILL), Ending::Failed);

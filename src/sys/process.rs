@@ -5,7 +5,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions};
 
 /// Which side of a fork this is.
 #[derive(Debug)]
@@ -48,6 +49,23 @@ pub fn fork_into(namespaces: u64) -> io::Result<Forked> {
         Some(pid) => Ok(Forked::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
         _ if pid == 0 => Ok(Forked::Child),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Tries something in new namespaces, in a process that ends at once. `namespaces` are `CLONE_NEW*` bits.
+///
+/// # Errors
+/// As [`fork_into`], or what the attempt said.
+pub fn try_inside(namespaces: i32, attempt: fn() -> Result<(), Errno>) -> io::Result<()> {
+    match fork_into(u64::from(namespaces.cast_unsigned()))? {
+        Forked::Child => exit_now(attempt().map_or_else(Errno::raw_os_error, |()| 0)),
+        Forked::Parent(pid, _) => {
+            let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty())?;
+            match ended.and_then(|(_, status)| status.exit_status()) {
+                Some(0) => Ok(()),
+                errno => Err(io::Error::from_raw_os_error(errno.unwrap_or(libc::EPERM))),
+            }
+        }
     }
 }
 

@@ -145,6 +145,15 @@ impl Lab {
         Sandbox::new(self, options)
     }
 
+    /// The helper of Codex, with the lab's engine and these options.
+    pub fn codex<S: AsRef<OsStr>>(&self, options: impl IntoIterator<Item = S>) -> Sandbox<'_> {
+        if self.is_native() && !self.exists("no-bwrap") {
+            // Found first, and of no use.
+            self.script("no-bwrap/bwrap", "#!/bin/sh\nexit 1\n");
+        }
+        Sandbox::new(self, options).as_codex()
+    }
+
     /// The same command without a sandbox: the control.
     pub fn outside(&self, script: &str) -> Ran {
         self.sandbox([""; 0]).without().sh(script)

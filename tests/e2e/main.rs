@@ -13,6 +13,8 @@
     reason = "a test stops where something is wrong, and tells what it skips"
 )]
 
+mod backends;
+mod codex;
 mod devices;
 mod fs;
 mod git;
@@ -30,3 +32,4 @@ mod signals;
 mod streams;
 mod syscalls;
 mod terminal;
+mod watch;

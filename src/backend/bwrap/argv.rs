@@ -178,6 +178,8 @@ impl Arguments {
                 self.at("--remount-ro", path);
             }
             Mount::Mask { dir: false, .. } => self.hide_file(path),
+            // Looked after from outside.
+            Mount::Guard => {}
             Mount::Veil { .. } => {
                 self.add(["--perms", "111"]);
                 self.at("--tmpfs", path);

@@ -9,11 +9,18 @@ const KNOWN: &[(&str, &str, i32)] = &[
     ("loopback: Failed RTM_NEWLINK", LOOPBACK, libc::EPERM),
     ("setting up uid map", MAP_IDS, libc::EPERM),
     ("setting up gid map", MAP_IDS, libc::EPERM),
+    // What the plan covers has gone since it was made.
+    ("Can't mkdir parents for", STALE, 0),
+    ("Can't create file at", STALE, 0),
+    ("Can't find source path", STALE, 0),
     ("No permissions to create", CREATE_NAMESPACES, libc::EPERM),
     ("Creating new namespace failed: Operation not permitted", CREATE_NAMESPACES, libc::EPERM),
     ("Creating new namespace failed: No space left", CREATE_NAMESPACES, libc::ENOSPC),
     ("Creating new namespace failed", CREATE_NAMESPACES, libc::EPERM),
 ];
+
+/// What was planned cannot be mounted any more.
+const STALE: &str = "mount what was planned";
 
 /// The step at which a network namespace is of no use: AppArmor's restriction shows here.
 pub(in crate::backend) const LOOPBACK: &str = "bring up loopback";
@@ -44,6 +51,7 @@ mod tests {
             ("bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted", LOOPBACK, true),
             ("bwrap: setting up uid map: Permission denied", MAP_IDS, true),
             ("bwrap: No permissions to create a new namespace, likely because", CREATE_NAMESPACES, true),
+            ("bwrap: Can't mkdir parents for /run/x/y: Read-only file system", STALE, true),
             ("bwrap: Unknown option --perms", "start the sandbox: bwrap: Unknown option --perms", false),
         ];
         for (words, step, cured) in table {

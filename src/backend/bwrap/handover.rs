@@ -243,6 +243,7 @@ fn check(op: &MountOp) -> Option<Check> {
         | Mount::Pin { .. }
         | Mount::Plug { .. }
         | Mount::Block { .. }
+        | Mount::Guard
         | Mount::Tmpfs { .. }
         | Mount::Dir
         | Mount::Link { .. }

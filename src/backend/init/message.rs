@@ -20,6 +20,12 @@ use crate::sys;
 pub enum Report {
     /// The private terminal's master; the descriptor comes with it.
     Terminal(OwnedFd),
+    /// The user namespace, by which the supervisor can follow.
+    UserNamespace(OwnedFd),
+    /// The mount namespace.
+    MountNamespace(OwnedFd),
+    /// The root of the view, which stands.
+    Root(OwnedFd),
     /// A step failed.
     Failed(StepError),
     /// The command's program could not be started.
@@ -64,6 +70,9 @@ fn failure(tag: u8, error: &StepError) -> Vec<u8> {
 pub fn report(socket: BorrowedFd<'_>, report: &Report) {
     let (bytes, fd) = match report {
         Report::Terminal(fd) => (tagged(b'T', 0, b""), Some(fd)),
+        Report::UserNamespace(fd) => (tagged(b'U', 0, b""), Some(fd)),
+        Report::MountNamespace(fd) => (tagged(b'M', 0, b""), Some(fd)),
+        Report::Root(fd) => (tagged(b'R', 0, b""), Some(fd)),
         Report::Failed(error) => (failure(b'F', error), None),
         Report::NotExecuted(error) => (failure(b'X', error), None),
         Report::Stopped(signal) => (tagged(b'S', *signal, b""), None),
@@ -90,14 +99,17 @@ pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
     let (tag, rest) = bytes.split_first()?;
     let (number, text) = rest.split_first_chunk::<4>()?;
     let number = i32::from_ne_bytes(*number);
+    let mut passed = || {
+        ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        })
+    };
     match tag {
-        b'T' => {
-            let fd = ancillary.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-                _ => None,
-            });
-            fd.map(Report::Terminal)
-        }
+        b'T' => passed().map(Report::Terminal),
+        b'U' => passed().map(Report::UserNamespace),
+        b'M' => passed().map(Report::MountNamespace),
+        b'R' => passed().map(Report::Root),
         b'F' => Some(Report::Failed(step_error(number, text))),
         b'X' => Some(Report::NotExecuted(step_error(number, text))),
         b'S' => Some(Report::Stopped(number)),

@@ -66,7 +66,7 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>)
     Ok(())
 }
 
-fn open(step: &'static str, path: &Path, extra: OFlags) -> Result<OwnedFd, StepError> {
+pub(super) fn open(step: &'static str, path: &Path, extra: OFlags) -> Result<OwnedFd, StepError> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     // A link that is opened itself is the last component; NO_SYMLINKS with O_PATH|O_NOFOLLOW lets that one pass.
@@ -120,6 +120,7 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
         | Mount::Mask { .. }
         | Mount::Veil { .. }
         | Mount::Block { .. }
+        | Mount::Guard
         | Mount::Tmpfs { .. }
         | Mount::Dir
         | Mount::Link { .. }
@@ -174,7 +175,7 @@ fn enter(root: &OwnedFd) -> Result<(), StepError> {
         .map_err(|error| fail("unmount the old root", error))
 }
 
-fn tmpfs(mode: u32, path: &Path) -> Result<Tree, StepError> {
+pub(super) fn tmpfs(mode: u32, path: &Path) -> Result<Tree, StepError> {
     filesystem("tmpfs", &[("mode", &format!("{mode:o}"))], path)
 }
 
@@ -249,6 +250,8 @@ impl Applier {
             (Mount::Plug { id }, _) => self.put(&self.mask(false)?, path, Point::Planned(Some(*id))),
             (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, Point::Planned(*id)),
             (Mount::Block { .. }, _) => self.block(path),
+            // Looked after from outside.
+            (Mount::Guard, _) => Ok(()),
             (Mount::Tmpfs { make, .. }, Source::Copy { copy, .. }) => {
                 self.put(&copy, path, Point::of(*make, true, None))
             }
@@ -378,8 +381,7 @@ fn scratch(ops: &[MountOp]) -> Result<OwnedFd, StepError> {
     // The permissions are meant as they are.
     let caller_mask = rustix::process::umask(Mode::empty());
     let make = || {
-        rustix::fs::mkdirat(scratch.fd(), "d", Mode::empty())?;
-        rustix::fs::mknodat(scratch.fd(), "f", FileType::RegularFile, Mode::empty(), 0)?;
+        masks(&scratch)?;
         for (index, op) in ops.iter().enumerate() {
             if let Mount::Tmpfs { mode, .. } = op.what {
                 rustix::fs::mkdirat(scratch.fd(), index.to_string(), Mode::from_raw_mode(mode))?;
@@ -392,6 +394,12 @@ fn scratch(ops: &[MountOp]) -> Result<OwnedFd, StepError> {
     made.map_err(fail)?;
     scratch.attach(&open("open", path, OFlags::DIRECTORY)?, path)?;
     Ok(scratch.into_fd())
+}
+
+/// Makes the unreadable directory and file in a file system of ours.
+pub(super) fn masks(scratch: &Tree) -> Result<(), Errno> {
+    rustix::fs::mkdirat(scratch.fd(), "d", Mode::empty())?;
+    rustix::fs::mknodat(scratch.fd(), "f", FileType::RegularFile, Mode::empty(), 0)
 }
 
 /// A private directory of the scratch file system, as a mount of its own.

@@ -27,6 +27,8 @@ pub struct Sandbox<'a> {
     input: Input,
     wrapper: Option<String>,
     sandboxed: bool,
+    codex: bool,
+    backend: &'static str,
 }
 
 enum Input {
@@ -47,7 +49,24 @@ impl<'a> Sandbox<'a> {
             input: Input::Null,
             wrapper: None,
             sandboxed: true,
+            codex: false,
+            backend: lab.backend,
         }
+    }
+
+    /// By another engine than the lab's.
+    pub fn backend(mut self, name: &'static str) -> Self {
+        self.backend = name;
+        self
+    }
+
+    /// By the command line of Codex's helper.
+    pub(super) fn as_codex(mut self) -> Self {
+        self.codex = true;
+        if self.lab.is_native() {
+            self.env.push(("PATH".into(), Some(format!("{}:{}", self.lab.path("no-bwrap"), super::PATH).into())));
+        }
+        self
     }
 
     /// No sandbox at all: the control.
@@ -128,7 +147,12 @@ impl<'a> Sandbox<'a> {
         }
         if self.sandboxed {
             argv.push(self.lab.binary.clone().into());
-            argv.extend(["run", "--backend", self.lab.backend].map(OsString::from));
+            if self.codex {
+                argv.extend(["codex-linux-sandbox", "--sandbox-policy-cwd"].map(OsString::from));
+                argv.push(self.cwd.clone().into());
+            } else {
+                argv.extend(["run", "--backend", self.backend].map(OsString::from));
+            }
             argv.extend(self.options.iter().cloned());
             argv.push("--".into());
         }
@@ -151,7 +175,7 @@ impl<'a> Sandbox<'a> {
     fn writable(&self) -> Vec<PathBuf> {
         let of_options =
             self.options.windows(2).filter(|pair| pair[0] == "--write").map(|pair| normal(&self.cwd.join(&pair[1])));
-        let full = self.options.iter().any(|option| option.to_string_lossy().contains("full-access"));
+        let full = self.options.iter().any(|option| option.to_string_lossy().contains("full-access")) || self.codex;
         let git = self.options.iter().any(|option| option == "commit");
         let everything = (full || git).then(|| self.lab.dir.clone());
         of_options.chain([self.cwd.clone(), self.lab.dir.join("work")]).chain(everything).collect()
