@@ -33,6 +33,11 @@ fn gpu() {
 }
 
 #[test]
+fn codex() {
+    run("codex.md", include_str!("../docs/codex.md"));
+}
+
+#[test]
 fn processes() {
     run("processes.md", include_str!("../docs/processes.md"));
 }

@@ -11,7 +11,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("plan", &["request", "policy", "host"]),
     (
         "backend",
-        &["plan", "sys", "request::Net", "policy::tables", "host::paths", "host::placeholder", "host::mountinfo"],
+        &[
+            "plan",
+            "sys",
+            "request::Net",
+            "request::Origin",
+            "request::Said",
+            "policy::tables",
+            "host::paths",
+            "host::placeholder",
+            "host::mountinfo",
+        ],
     ),
     ("supervise", &["plan", "backend", "sys"]),
     ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "sys"]),

@@ -79,11 +79,9 @@ pub fn settle(
 /// namespaces, and nothing can be repaired.
 fn show_view(plan: &Plan, control: BorrowedFd<'_>) {
     let open = |path, how| rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty());
-    let name = |path| open(path, OFlags::RDONLY);
-    if let (Ok(user), Ok(mount), true) =
-        (name("/proc/self/ns/user"), name("/proc/self/ns/mnt"), plan.choice.engine != Engine::Landlock)
+    if plan.choice.engine != Engine::Landlock
+        && let Ok(mount) = open("/proc/self/ns/mnt", OFlags::RDONLY)
     {
-        report(control, &Report::UserNamespace(user));
         report(control, &Report::MountNamespace(mount));
     }
     if let Ok(root) = open("/", OFlags::PATH | OFlags::DIRECTORY) {

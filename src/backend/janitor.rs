@@ -78,7 +78,9 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, 
         Ok(made) => made,
         Err(error) => return message::report(line.as_fd(), &Report::Failed(error)),
     };
-    message::order(control.as_fd(), Order::Go);
+    if placeholder::planned(plan).next().is_some() {
+        message::order(control.as_fd(), Order::Go);
+    }
     // Init knows by this socket that the supervisor is gone: from now on only the supervisor holds its end.
     let held = made.iter().flat_map(placeholder::Placeholder::descriptors);
     let kept: Vec<_> = held.chain([sandbox.as_raw_fd(), line.as_raw_fd()]).chain(alive_number).collect();

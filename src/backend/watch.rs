@@ -41,8 +41,6 @@ pub struct Watch {
 /// What leads into a sandbox.
 #[derive(Debug)]
 pub struct Inside {
-    /// Its user namespace.
-    pub user: OwnedFd,
     /// Its mount namespace.
     pub mount: OwnedFd,
     /// Its root directory.

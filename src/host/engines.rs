@@ -117,7 +117,9 @@ fn usable(
     let avoided: Vec<_> = writable.chain(here).collect();
     let search = variable("PATH").unwrap_or_default();
     let program = bwrap::find(root, OsStr::new(&search), &avoided).ok_or(NoBwrap::NotFound)?;
-    match bwrap::features(&program, bwrap::cache_directory(&variable).as_deref()) {
+    // What the command can write is no memory of ours.
+    let cache = bwrap::cache_directory(&variable).filter(|cache| !avoided.iter().any(|path| cache.starts_with(path)));
+    match bwrap::features(&program, cache.as_deref()) {
         Ok(Features { perms: false, .. }) => {
             Err(NoBwrap::Useless { path: program.path, why: "is too old: it has no --perms (0.5)".to_owned() })
         }

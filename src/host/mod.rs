@@ -138,7 +138,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         aliases: aliases(root, &rules),
         globbed: walk::expand(root, &policy.globs),
         protected: protecting.protected,
-        own_files: if confines { own_files(root, policy) } else { Vec::new() },
+        own_files: if confines && !policy.restricts_no_files() { own_files(root, policy) } else { Vec::new() },
         repos: protecting.repos,
         git_code: protecting.git_code,
         nested_bounded: protecting.nested_bounded,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -33,7 +34,8 @@ pub fn expand(root: &Root, globs: &[Glob]) -> Vec<Match> {
     let mut found = Vec::new();
     for (base, indices) in bases {
         let Some(set) = compile(globs, &indices) else { continue };
-        let depth = indices.first().and_then(|index| globs.get(*index)?.max_depth).unwrap_or(usize::MAX);
+        let depth =
+            indices.first().and_then(|index| globs.get(*index)?.max_depth).map_or(usize::MAX, NonZeroUsize::get);
         let mut search = Search { root, set, indices, found: &mut found };
         if let Some(fd) = open_directory(&root.real(base)) {
             search.directory(&fd, &mut base.as_os_str().as_bytes().to_vec(), depth);

@@ -238,7 +238,11 @@ fn absolute(what: &'static str, path: &Said<PathBuf>) -> Result<PathBuf, PolicyE
 }
 
 /// Splits a deny glob into the directory to walk and the pattern, both absolute.
-fn glob(said: &Said<PathBuf>, workspace: &Path, max_depth: Option<usize>) -> Result<Glob, PolicyError> {
+fn glob(
+    said: &Said<PathBuf>,
+    workspace: &Path,
+    max_depth: Option<std::num::NonZeroUsize>,
+) -> Result<Glob, PolicyError> {
     let refuse = |why: &str| PolicyError::Glob {
         glob: said.value.display().to_string(),
         by: said.by.clone(),

@@ -62,7 +62,7 @@ pub struct Glob {
     /// The pattern as it was written.
     pub written: String,
     /// How many directories below its start are searched; `None`: all.
-    pub max_depth: Option<usize>,
+    pub max_depth: Option<std::num::NonZeroUsize>,
     /// Who said it.
     pub because: Origin,
 }

@@ -94,7 +94,7 @@ enum Files {
     /// What entries say, and nothing else.
     Restricted {
         entries: Vec<Said<Entry>>,
-        glob_depth: Option<usize>,
+        glob_depth: Option<std::num::NonZeroUsize>,
         /// What becomes of the GPU when nothing is said about it: `None` where the entries decide.
         read_only: Option<bool>,
     },

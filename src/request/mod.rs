@@ -244,7 +244,7 @@ pub struct Request {
     /// Whose words these are.
     pub dialect: Dialect,
     /// How deep deny globs are searched for, in directories below their start.
-    pub glob_depth: Option<usize>,
+    pub glob_depth: Option<std::num::NonZeroUsize>,
     /// Remarks about what was said: parts that have no effect.
     pub notes: Vec<String>,
     /// The command and its arguments.

@@ -71,7 +71,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
         kill_at: None,
         timed_out: false,
         suspended: false,
-        namespaces: (None, None),
+        namespace: None,
         watch: None,
         ending: None,
     };
@@ -79,8 +79,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
         match run.next() {
             Event::Signal(signal) => run.pass_on(signal),
             Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
-            Event::Report(Report::UserNamespace(user)) => run.namespaces.0 = Some(user),
-            Event::Report(Report::MountNamespace(mount)) => run.namespaces.1 = Some(mount),
+            Event::Report(Report::MountNamespace(mount)) => run.namespace = Some(mount),
             Event::Report(Report::Root(root)) => run.watch(plan, root),
             Event::Touched => run.look(),
             Event::Report(Report::Stopped(_)) if run.stop_wanted() => run.stop(),
@@ -119,8 +118,8 @@ struct Running {
     timed_out: bool,
     /// Whether TSTP was passed on.
     suspended: bool,
-    /// User and mount namespace, until the root comes.
-    namespaces: (Option<OwnedFd>, Option<OwnedFd>),
+    /// The mount namespace, until the root comes.
+    namespace: Option<OwnedFd>,
     watch: Option<Watch>,
     ending: Option<Ending>,
 }
@@ -217,8 +216,8 @@ impl Running {
     /// The view stands: from now on what it rests on is watched.
     fn watch(&mut self, plan: &Plan, root: OwnedFd) {
         release_streams(&self.terminal);
-        if let (Some(user), Some(mount)) = std::mem::take(&mut self.namespaces) {
-            self.watch = Watch::new(plan, Inside { user, mount, root });
+        if let Some(mount) = self.namespace.take() {
+            self.watch = Watch::new(plan, Inside { mount, root });
         }
     }
 

@@ -69,6 +69,39 @@ pub fn try_inside(namespaces: i32, attempt: fn() -> Result<(), Errno>) -> io::Re
     }
 }
 
+/// The user namespace that has rights over another namespace (ioctl_ns(2), `NS_GET_USERNS`).
+///
+/// # Errors
+/// `EPERM` when it lies outside the caller's user namespace.
+pub fn owner_of_namespace(namespace: &OwnedFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: the opcode takes no argument and returns a descriptor, as NoArgGetter says of it.
+    unsafe { rustix::ioctl::ioctl(namespace, GetOwner) }
+}
+
+struct GetOwner;
+
+// SAFETY: NS_GET_USERNS reads and writes no memory of the caller; what it returns is a new descriptor, close-on-exec,
+// that nobody else owns.
+unsafe impl rustix::ioctl::Ioctl for GetOwner {
+    type Output = OwnedFd;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> rustix::ioctl::Opcode {
+        /// `NSIO` of linux/nsfs.h.
+        const GROUP: u8 = 0xb7;
+        rustix::ioctl::opcode::none(GROUP, 1)
+    }
+
+    fn as_ptr(&mut self) -> *mut rustix::ffi::c_void {
+        std::ptr::null_mut()
+    }
+
+    unsafe fn output_from_ptr(fd: rustix::ioctl::IoctlOutput, _: *mut rustix::ffi::c_void) -> Result<OwnedFd, Errno> {
+        // SAFETY: the call has succeeded, so this is the descriptor that it made.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
 /// Ends this process at once: no destructors, no exit handlers, no flushing of buffers copied by fork.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes an integer and does not return.

@@ -19,7 +19,9 @@ use crate::plan::landlock::{Beneath, LandlockPlan, LandlockRule};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 use crate::plan::syscalls::{self, Modes};
 use crate::plan::{Confinement, Plan, ProcessPlan};
-use crate::request::{Net, Origin, Said};
+use crate::request::Net;
+use crate::request::Origin;
+use crate::request::Said;
 use crate::sys::signal::SignalSet;
 
 /// All that the inner stage is told.

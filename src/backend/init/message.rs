@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
@@ -20,8 +21,6 @@ use crate::sys;
 pub enum Report {
     /// The private terminal's master; the descriptor comes with it.
     Terminal(OwnedFd),
-    /// The user namespace, by which the supervisor can follow.
-    UserNamespace(OwnedFd),
     /// The mount namespace.
     MountNamespace(OwnedFd),
     /// The root of the view, which stands.
@@ -70,7 +69,6 @@ fn failure(tag: u8, error: &StepError) -> Vec<u8> {
 pub fn report(socket: BorrowedFd<'_>, report: &Report) {
     let (bytes, fd) = match report {
         Report::Terminal(fd) => (tagged(b'T', 0, b""), Some(fd)),
-        Report::UserNamespace(fd) => (tagged(b'U', 0, b""), Some(fd)),
         Report::MountNamespace(fd) => (tagged(b'M', 0, b""), Some(fd)),
         Report::Root(fd) => (tagged(b'R', 0, b""), Some(fd)),
         Report::Failed(error) => (failure(b'F', error), None),
@@ -94,7 +92,9 @@ pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags).ok()?;
+    let mut receive = || rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags);
+    // An init that ended without reading an order resets the line, once: what it said before is still there.
+    let received = receive().or_else(|error| if error == Errno::CONNRESET { receive() } else { Err(error) }).ok()?;
     let bytes = buffer.get(..received.bytes)?;
     let (tag, rest) = bytes.split_first()?;
     let (number, text) = rest.split_first_chunk::<4>()?;
@@ -107,7 +107,6 @@ pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
     };
     match tag {
         b'T' => passed().map(Report::Terminal),
-        b'U' => passed().map(Report::UserNamespace),
         b'M' => passed().map(Report::MountNamespace),
         b'R' => passed().map(Report::Root),
         b'F' => Some(Report::Failed(step_error(number, text))),

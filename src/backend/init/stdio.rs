@@ -101,6 +101,8 @@ impl Around<'_> {
             Kind::Fifo => Ok(Stream::Keep),
             Kind::Char { .. } if rustix::termios::isatty(fd) => Ok(Stream::Terminal),
             Kind::Char { major, minor } => match node(major, minor) {
+                // Denied by its name, it leads nowhere else either.
+                Some(_) if !self.grants((major, minor)) => Ok(Stream::Keep),
                 Some(path) => Ok(Stream::Node(path, flags & (OFlags::RWMODE | OFlags::APPEND))),
                 None if self.grants((major, minor)) => Ok(Stream::Keep),
                 None => Err(refuse(libc::EPERM)),

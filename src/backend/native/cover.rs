@@ -12,6 +12,7 @@ use super::tree::{Calls, Tree};
 use crate::backend::StepError;
 use crate::backend::watch::Inside;
 use crate::plan::mounts::{Mount, MountOp};
+use crate::sys;
 
 /// How a look at a name came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +54,12 @@ impl Covered {
 /// Moves this process into the namespaces of a sandbox: its maker has every capability in them.
 ///
 /// # Errors
-/// As setns(2).
+/// As setns(2) and ioctl_ns(2).
 pub fn enter(inside: &Inside) -> Result<(), Errno> {
-    let Inside { user, mount, root } = inside;
-    move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))?;
+    let Inside { mount, root } = inside;
+    // Not init's own: bubblewrap makes a second one in the first.
+    let owner = sys::process::owner_of_namespace(mount)?;
+    move_into_link_name_space(owner.as_fd(), Some(LinkNameSpaceType::User))?;
     move_into_link_name_space(mount.as_fd(), Some(LinkNameSpaceType::Mount))?;
     // setns leads to what is mounted on top of the root: the file system that masks are copied from.
     rustix::process::fchdir(root)?;

@@ -1,5 +1,6 @@
 //! The generation before permission profiles: one sandbox policy, or one for files and one for the network.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -51,7 +52,7 @@ struct SplitFiles {
     #[serde(default)]
     entries: Vec<Entry>,
     #[serde(default)]
-    glob_scan_max_depth: Option<usize>,
+    glob_scan_max_depth: Option<NonZeroUsize>,
 }
 
 #[derive(Deserialize)]

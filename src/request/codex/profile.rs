@@ -1,5 +1,6 @@
 //! Permission profiles, tagged and untagged.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -31,7 +32,7 @@ enum FileSystem {
     Restricted {
         entries: Vec<Entry>,
         #[serde(default)]
-        glob_scan_max_depth: Option<usize>,
+        glob_scan_max_depth: Option<NonZeroUsize>,
     },
 }
 
@@ -53,7 +54,7 @@ struct UntaggedFiles {
     entries: Vec<Entry>,
     read: Option<Vec<PathBuf>>,
     write: Option<Vec<PathBuf>>,
-    glob_scan_max_depth: Option<usize>,
+    glob_scan_max_depth: Option<NonZeroUsize>,
 }
 
 /// `"enabled"`, `"restricted"`, `{"enabled": true}`.
@@ -128,6 +129,6 @@ fn untagged(text: &str, place: &str) -> Result<Meaning, CodexError> {
     })
 }
 
-fn restricted(entries: Vec<Entry>, glob_depth: Option<usize>, place: &str) -> Files {
+fn restricted(entries: Vec<Entry>, glob_depth: Option<NonZeroUsize>, place: &str) -> Files {
     Files::Restricted { entries: placed(entries, place, "entries"), glob_depth, read_only: None }
 }
