@@ -31,6 +31,12 @@ deny:
 bless:
     UPDATE_EXPECT=1 cargo test
 
+# The same policies on the published binary of Codex, which is the reference of its helper, and on ours.
+diff-codex *ARGS:
+    test -e target/reference/node_modules/@openai/codex || npm i --prefix target/reference --no-save @openai/codex@0.169.0
+    RINGFENCE_REFERENCE="$PWD/target/reference/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex" \
+        RINGFENCE_MUST=codex cargo test --test diff_codex -- {{ARGS}}
+
 # How long a start takes, next to bubblewrap and unshare.
 bench-start RUNS="300":
     RUNS={{RUNS}} cargo bench --bench start
