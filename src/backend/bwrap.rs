@@ -23,6 +23,7 @@ use super::StepError;
 use super::child::{Between, Child, Setup, pair};
 use super::init::message::{Order, next_order};
 use super::init::tie_to_supervisor;
+use super::janitor::ALL;
 use crate::host::paths::{fd_path, id_of};
 use crate::plan::mounts::{Mount, MountOp};
 use crate::plan::{Confinement, Plan};
@@ -168,7 +169,8 @@ fn wait_for_placeholders(plan: &Plan, control: &OwnedFd) -> Result<Vec<i32>, Ste
     }
     loop {
         match next_order(control.as_fd()) {
-            Some(Order::Go) => return Ok(early),
+            Some(Order::Go(ALL)) => return Ok(early),
+            Some(Order::Go(_)) => {}
             Some(Order::Signal(signal)) => early.push(signal),
             Some(Order::End) | None => {
                 return Err(StepError { step: super::SETUP.into(), path: None, errno: libc::EPIPE });

@@ -180,7 +180,7 @@ fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
             match next_order(control.as_fd()) {
                 // The group may be gone while the command itself is not yet reaped.
                 Some(Order::Signal(signal)) => drop(sys::signal::send(command, true, signal)),
-                Some(Order::Go) => {}
+                Some(Order::Go(_)) => {}
                 Some(Order::End) => return None,
                 // The supervisor is gone.
                 None => return None,

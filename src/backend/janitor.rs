@@ -16,6 +16,12 @@ use crate::backend::StepError;
 use crate::plan::mounts::MountPlan;
 use crate::sys::{self, process::Forked};
 
+/// All placeholders are there.
+pub const ALL: i32 = i32::MAX;
+
+/// After so many placeholders init is told: it mounts them while the next ones are made.
+const CHUNK: usize = 64;
+
 /// A hired janitor.
 #[derive(Debug)]
 pub struct Janitor {
@@ -74,12 +80,17 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, 
     let kept: Vec<_> =
         [sandbox.as_raw_fd(), control.as_raw_fd(), line.as_raw_fd()].into_iter().chain(alive_number).collect();
     sys::ignore(sys::fd::close_all_but(0, &kept));
-    let made = match placeholder::make_all(plan) {
+    let tell = |made: usize| {
+        if made.is_multiple_of(CHUNK) {
+            message::order(control.as_fd(), Order::Go(i32::try_from(made).unwrap_or(ALL)));
+        }
+    };
+    let made = match placeholder::make_all(plan, &tell) {
         Ok(made) => made,
         Err(error) => return message::report(line.as_fd(), &Report::Failed(error)),
     };
     if placeholder::planned(plan).next().is_some() {
-        message::order(control.as_fd(), Order::Go);
+        message::order(control.as_fd(), Order::Go(ALL));
     }
     // Init knows by this socket that the supervisor is gone: from now on only the supervisor holds its end.
     let held = made.iter().flat_map(placeholder::Placeholder::descriptors);

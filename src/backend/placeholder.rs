@@ -5,6 +5,7 @@
 //! after a power cut the next run, or `ringfence doctor --fix`, knows it. It is locked (shared) by every run that uses
 //! it, so that runs in the same directory share it and the last one removes it.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -62,22 +63,23 @@ pub fn planned(plan: &MountPlan) -> impl Iterator<Item = (&Path, Shape)> {
 }
 
 /// Makes, or joins, the placeholders of a plan. One that cannot be made because the directory is read-only, or another
-/// user's, is left out: the command cannot make the entry either.
+/// user's, is left out: the command cannot make the entry either. `tell` hears how many are done.
 ///
 /// # Errors
 /// A full disk, an own directory whose permissions forbid it, or an entry that appeared since the plan was made. What was made until then is removed.
-pub fn make_all(plan: &MountPlan) -> Result<Vec<Placeholder>, StepError> {
+pub fn make_all(plan: &MountPlan, tell: &dyn Fn(usize)) -> Result<Vec<Placeholder>, StepError> {
     // The permissions above are meant as they are.
     let caller_mask = rustix::process::umask(Mode::empty());
-    let made = make_each(plan);
+    let made = make_each(plan, tell);
     rustix::process::umask(caller_mask);
     made
 }
 
-fn make_each(plan: &MountPlan) -> Result<Vec<Placeholder>, StepError> {
-    let mut parents: Vec<(PathBuf, Option<Rc<OwnedFd>>)> = Vec::new();
+fn make_each(plan: &MountPlan, tell: &dyn Fn(usize)) -> Result<Vec<Placeholder>, StepError> {
+    let mut parents = HashMap::new();
     let mut made = Vec::new();
-    for (path, shape) in planned(plan) {
+    for (before, (path, shape)) in planned(plan).enumerate() {
+        tell(before);
         let result = parent_of(path, &mut parents).and_then(|found| match found {
             Some((parent, name)) => make(&parent, name, shape),
             None => Ok(None),
@@ -96,10 +98,10 @@ fn make_each(plan: &MountPlan) -> Result<Vec<Placeholder>, StepError> {
 /// The open directory of a placeholder, `None` when it cannot be entered.
 fn parent_of<'a>(
     path: &'a Path,
-    known: &mut Vec<(PathBuf, Option<Rc<OwnedFd>>)>,
+    known: &mut HashMap<PathBuf, Option<Rc<OwnedFd>>>,
 ) -> Result<Option<(Rc<OwnedFd>, &'a OsStr)>, Errno> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    if let Some((_, fd)) = known.iter().find(|(known, _)| known == above) {
+    if let Some(fd) = known.get(above) {
         return Ok(fd.clone().map(|fd| (fd, name)));
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -108,7 +110,7 @@ fn parent_of<'a>(
         Err(Errno::ACCESS | Errno::PERM) => None,
         other => Some(Rc::new(other?)),
     };
-    known.push((above.to_owned(), opened.clone()));
+    known.insert(above.to_owned(), opened.clone());
     Ok(opened.map(|fd| (fd, name)))
 }
 

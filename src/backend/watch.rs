@@ -4,6 +4,7 @@
 //! save, the mount goes with it. What was replaced is covered again; where the command could have come first, the
 //! sandbox ends.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,10 +56,8 @@ impl Watch {
         let ops: Vec<_> = all.iter().filter(|op| is_watched(op)).cloned().collect();
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         let mut directories: Vec<(i32, PathBuf)> = Vec::new();
-        for directory in ops.iter().filter_map(|op| op.target.parent()) {
-            if directories.iter().any(|(_, known)| known == directory) {
-                continue;
-            }
+        let parents: BTreeSet<_> = ops.iter().filter_map(|op| op.target.parent()).collect();
+        for directory in parents {
             // One that cannot be read is none that the command could make anything in.
             if let Ok(number) = inotify::add_watch(&inotify, directory, CHANGES) {
                 directories.push((number, directory.to_owned()));

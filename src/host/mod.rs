@@ -247,6 +247,8 @@ fn kernel_internals(root: &Root) -> impl Iterator<Item = (Rule, Present)> {
 #[derive(Default)]
 struct Protecting {
     dialect: Dialect,
+    /// Whether the policy lets a `.git` be made anywhere.
+    makes_repositories: bool,
     protected: Vec<Protected>,
     repos: Vec<repo::Repo>,
     git_code: Vec<Protected>,
@@ -259,7 +261,12 @@ struct Protecting {
 
 impl Protecting {
     fn of(root: &Root, policy: &Policy, rules: &[(Rule, PathFact)], workspace: &PathFact, homes: &[PathBuf]) -> Self {
-        let mut found = Self { dialect: policy.dialect, ..Self::default() };
+        let mut found = Self {
+            dialect: policy.dialect,
+            makes_repositories: policy.git.value == Git::Commit
+                || rules.iter().any(|(rule, _)| rule.access.writes() && rule.path.ends_with(".git")),
+            ..Self::default()
+        };
         if !policy.confines() || policy.restricts_no_files() {
             return found;
         }
@@ -271,11 +278,13 @@ impl Protecting {
         directories.sort();
         directories.dedup();
         let names = policy.dialect.protected_names();
+        let is_name = |part: std::path::Component<'_>| names.iter().any(|(known, _)| part.as_os_str() == *known);
         let is_protected = |directory: &Path| {
-            directories.iter().any(|above| {
-                let name = directory.strip_prefix(above).ok().and_then(|below| below.components().next());
-                name.is_some_and(|name| names.iter().any(|(known, _)| name.as_os_str() == *known))
-            })
+            directory.components().any(is_name)
+                && directories.iter().any(|above| {
+                    let name = directory.strip_prefix(above).ok().and_then(|below| below.components().next());
+                    name.is_some_and(is_name)
+                })
         };
         for directory in &directories {
             if is_protected(directory) {
@@ -308,7 +317,7 @@ impl Protecting {
     }
 
     fn names(&mut self, root: &Root, directory: &Path, homes: &[PathBuf], block_missing: bool) {
-        let guarded = block_missing && is_empty(root, directory);
+        let guarded = block_missing && self.makes_repositories && is_empty(root, directory);
         for (name, why) in self.dialect.protected_names() {
             let fact = match root.look_at_child(directory, Path::new(name)) {
                 // The directory itself was just found: no placeholder stands in its place.

@@ -1,5 +1,6 @@
 //! From rules and facts to the file system view: the tree of nodes and the operations around it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
@@ -31,6 +32,8 @@ pub(super) struct Builder<'a> {
     /// Links to pin, as `blocks`.
     pub pins: Vec<MountOp>,
     pub devices: Vec<DeviceGrant>,
+    /// What the user has rules for, by written and by canonical path, and the highest level.
+    named: HashMap<&'a Path, Access>,
     pub errors: &'a mut Vec<PlanError>,
     pub notes: &'a mut Vec<String>,
 }
@@ -49,6 +52,7 @@ pub(super) fn build(
         blocks: Vec::new(),
         pins: Vec::new(),
         devices: gpu.devices.clone(),
+        named: named(facts),
         errors,
         notes,
     };
@@ -69,6 +73,22 @@ pub(super) fn build(
     protect::git_commit(&mut builder);
     builder.check_modify();
     builder.finish()
+}
+
+/// What the user has rules for.
+fn named(facts: &Facts) -> HashMap<&Path, Access> {
+    let mut named = HashMap::new();
+    for (rule, fact) in facts.rules.iter().filter(|(rule, _)| rule.because.is_explicit()) {
+        let canonical = match fact {
+            PathFact::Present(present) => present.path.as_path(),
+            _ => &rule.path,
+        };
+        for path in [rule.path.as_path(), canonical] {
+            let known = named.entry(path).or_insert(rule.access);
+            *known = rule.access.max(*known);
+        }
+    }
+    named
 }
 
 impl Builder<'_> {
@@ -268,10 +288,7 @@ impl Builder<'_> {
 
     /// Whether the user has a rule of at least this level for exactly this path.
     pub(super) fn is_named(&self, path: &Path, access: Access) -> bool {
-        self.facts.rules.iter().any(|(rule, fact)| {
-            let canonical = matches!(fact, PathFact::Present(present) if present.path == path);
-            rule.because.is_explicit() && rule.access >= access && (rule.path == path || canonical)
-        })
+        self.named.get(path).is_some_and(|named| *named >= access)
     }
 
     fn sockets(&mut self) {

@@ -38,8 +38,8 @@ pub enum Report {
 /// From the supervisor to init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The placeholders are there: go on.
-    Go,
+    /// So many placeholders are there, in the order of the plan: go on with them.
+    Go(i32),
     /// Send this signal to the command's process group.
     Signal(i32),
     /// End the command and all that it has started.
@@ -127,7 +127,7 @@ fn step_error(errno: i32, text: &[u8]) -> StepError {
 /// Sends an order. An init that is gone is noticed elsewhere, so an error is not told.
 pub fn order(socket: BorrowedFd<'_>, order: Order) {
     let bytes = match order {
-        Order::Go => tagged(b'G', 0, b""),
+        Order::Go(made) => tagged(b'G', made, b""),
         Order::End => tagged(b'Q', 0, b""),
         Order::Signal(signal) => tagged(b'K', signal, b""),
     };
@@ -142,7 +142,7 @@ pub fn next_order(socket: BorrowedFd<'_>) -> Option<Order> {
     let (tag, rest) = buffer.get(..length)?.split_first()?;
     let number = i32::from_ne_bytes(*rest.first_chunk::<4>()?);
     match tag {
-        b'G' => Some(Order::Go),
+        b'G' => Some(Order::Go(number)),
         b'K' => Some(Order::Signal(number)),
         b'Q' => Some(Order::End),
         _ => None,

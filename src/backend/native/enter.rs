@@ -63,10 +63,11 @@ fn enter(
             *slot = Some(stdio::open_read_only(path, *id, *dir, *offset)?);
         }
     }
-    mounts::apply(mounts, &mut || {
-        loop {
+    let mut made = 0;
+    mounts::apply(mounts, &mut |before| {
+        while made <= before {
             match next_order(control.as_fd()) {
-                Some(Order::Go) => return Ok(()),
+                Some(Order::Go(count)) => made = usize::try_from(count).unwrap_or(0),
                 // The command will get it when there is one.
                 Some(Order::Signal(signal)) => early.push(signal),
                 Some(Order::End) | None => {
@@ -74,6 +75,7 @@ fn enter(
                 }
             }
         }
+        Ok(())
     })?;
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::Node(path, flags) = stream {

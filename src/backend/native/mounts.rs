@@ -2,6 +2,7 @@
 //!
 //! Sources are opened and compared before anything is mounted over them, then used by descriptor only.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -16,11 +17,11 @@ use crate::host::placeholder::is_marked;
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 use crate::policy::tables::Shape;
 
-/// Applies a mount plan. `ready` is called once, before the first placeholder is looked for.
+/// Applies a mount plan. `ready` is called before a placeholder is looked for, with how many came before it.
 ///
 /// # Errors
 /// The operation that failed, with its path.
-pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>) -> Result<(), StepError> {
+pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepError>) -> Result<(), StepError> {
     let MountPlan { root, ops } = plan;
     let host = open("open", Path::new("/"), OFlags::DIRECTORY)?;
     let early: Vec<_> = ops.iter().map(early).collect::<Result<_, _>>()?;
@@ -52,11 +53,12 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut() -> Result<(), StepError>)
             fresh.into_fd()
         }
     };
-    let mut applier = Applier { calls, root: root_fd, inherited, scratch, bound: Vec::new(), waited: false };
+    let mut applier = Applier { calls, root: root_fd, inherited, scratch, bound: HashMap::new() };
+    let mut blocked = 0;
     for (op, source) in ops.iter().zip(sources) {
-        if matches!(op.what, Mount::Block { .. }) && !applier.waited {
-            ready()?;
-            applier.waited = true;
+        if matches!(op.what, Mount::Block { .. }) {
+            ready(blocked)?;
+            blocked += 1;
         }
         applier.carry_out(op, source)?;
     }
@@ -188,7 +190,6 @@ fn relative(path: &Path) -> &Path {
 
 /// A writable directory that is in place: its location under the mount, and the mount.
 struct Bound {
-    path: PathBuf,
     location: OwnedFd,
     mount: OwnedFd,
 }
@@ -218,8 +219,7 @@ struct Applier {
     inherited: u64,
     /// See [`scratch`].
     scratch: OwnedFd,
-    bound: Vec<Bound>,
-    waited: bool,
+    bound: HashMap<PathBuf, Bound>,
 }
 
 impl Applier {
@@ -229,7 +229,7 @@ impl Applier {
             (Mount::Bind { id, dir, make, .. }, Source::Copy { location, copy }) => {
                 self.put(&copy, path, Point::of(*make, *dir, *id))?;
                 if let Some(location) = location {
-                    self.bound.push(Bound { path: path.to_owned(), location, mount: copy.into_fd() });
+                    self.bound.insert(path.to_owned(), Bound { location, mount: copy.into_fd() });
                 }
                 Ok(())
             }
@@ -341,7 +341,7 @@ impl Applier {
     fn block(&mut self, path: &Path) -> Result<(), StepError> {
         let fail = |error: Errno| StepError::new(PLACEHOLDER, Some(path), error);
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        let bound = self.bound.iter().find(|bound| bound.path == above);
+        let bound = self.bound.get(above);
         let parent = match bound {
             Some(_) => None,
             None => Some(self.target(above)?),
