@@ -57,6 +57,40 @@ impl Case {
     }
 }
 
+/// The policy that both helpers get.
+const POLICY: &str = r#"{"type":"managed","file_system":{"type":"restricted","entries":[{"path":{"type":"special","value":{"kind":"root"}},"access":"read"},{"path":{"type":"special","value":{"kind":"project_roots"}},"access":"write"}]},"network":"restricted"}"#;
+
+/// A helper under the name that it is called by, in a directory of its own.
+fn helper(program: &Path, directory: &Path, name: &str) -> String {
+    let place = directory.join(name);
+    std::fs::create_dir_all(&place).unwrap();
+    let link = place.join("codex-linux-sandbox");
+    std::os::unix::fs::symlink(program, &link).unwrap();
+    format!("{} --sandbox-policy-cwd . --permission-profile {POLICY} true", link.display())
+}
+
+/// Codex's own helper, where `just diff-codex` has installed it or `RINGFENCE_REFERENCE` names it.
+fn codex() -> PathBuf {
+    let installed = "target/reference/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
+    let installed = || Path::new(env!("CARGO_MANIFEST_DIR")).join(installed);
+    std::env::var_os("RINGFENCE_REFERENCE").map_or_else(installed, PathBuf::from)
+}
+
+/// How long a start with many writable roots takes, by the command's own clock.
+fn many_roots(binary: &Path, directory: &Path, count: u32) -> String {
+    let roots: Vec<_> = (0..count).map(|number| directory.join(format!("roots/{number}"))).collect();
+    roots.iter().for_each(|root| std::fs::create_dir_all(root).unwrap());
+    let list: Vec<_> = roots.iter().map(|root| format!("{:?}", root.to_str().unwrap())).collect();
+    let policy = format!(r#"{{"type":"workspace-write","writable_roots":[{}]}}"#, list.join(","));
+    let mut command = Command::new(binary);
+    command.args(["codex-linux-sandbox", "--sandbox-policy-cwd", ".", "--sandbox-policy", &policy, "date", "+%s.%N"]);
+    command.current_dir(directory).stdin(Stdio::null());
+    let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let output = command.output().unwrap();
+    let told: Option<f64> = String::from_utf8_lossy(&output.stdout).trim().parse().ok();
+    told.map_or("failed".to_owned(), |at| format!("{:.0} ms", (at - before.as_secs_f64()) * 1000.0))
+}
+
 fn main() {
     let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
     let empty = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -65,12 +99,17 @@ fn main() {
     let binary = release_binary();
     let ringfence = format!("{} run -- true", binary.display());
     let bwrap = "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-all true";
+    let helpers = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let of_codex = helper(&codex(), helpers.path(), "reference");
+    let of_ours = helper(&binary, helpers.path(), "ours");
     let mut cases: Vec<Case> = [
         case("true", "true", empty),
         case("unshare -Urpfn --mount-proc", "unshare -Urpfn --mount-proc true", empty),
         case("bwrap --unshare-all", bwrap, empty),
         case("ringfence run", &ringfence, empty),
         case("ringfence run, in this repository", &ringfence, here),
+        case("codex-linux-sandbox of Codex", &of_codex, empty),
+        case("codex-linux-sandbox of ringfence", &of_ours, empty),
     ]
     .into_iter()
     .flatten()
@@ -91,6 +130,7 @@ fn main() {
             reference.map_or("-".to_owned(), |bwrap| format!("{:.2}", median.as_secs_f64() / bwrap.as_secs_f64()));
         println!("{:36} {:>7} µs {:>7} µs {ratio:>8}", case.name, median.as_micros(), p99.as_micros());
     }
+    println!("start with 400 writable roots: {}", many_roots(&binary, helpers.path(), 400));
     println!("peak memory of the supervisor: {}", peak_memory(&binary, empty));
     let size = std::fs::metadata(&binary).unwrap().len();
     println!("size of the binary: {:.2} MiB", size as f64 / f64::from(1 << 20));

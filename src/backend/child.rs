@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::termios::{Termios, Winsize};
@@ -148,6 +149,13 @@ impl Child {
         }
         // Already dead is as good.
         sys::ignore(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
+    }
+
+    /// Whether nothing runs in it any more, or nothing will in a moment.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
     }
 
     /// Becomes readable when the janitor has failed or died: then the sandbox must end.

@@ -224,6 +224,10 @@ impl Running {
     /// Covers again what lies open; what cannot be kept ends the sandbox.
     fn look(&mut self) {
         if let Some(Err(error)) = self.watch.as_ref().map(Watch::look) {
+            if self.child.has_ended() {
+                // Placeholders go when the last process has gone.
+                return;
+            }
             self.child.kill();
             self.end(Ending::Failed(error));
         }

@@ -151,7 +151,7 @@ impl Lab {
             // Found first, and of no use.
             self.script("no-bwrap/bwrap", "#!/bin/sh\nexit 1\n");
         }
-        Sandbox::new(self, options).as_codex()
+        Sandbox::new(self, options).by_codex()
     }
 
     /// The same command without a sandbox: the control.

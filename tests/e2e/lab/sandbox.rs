@@ -61,7 +61,7 @@ impl<'a> Sandbox<'a> {
     }
 
     /// By the command line of Codex's helper.
-    pub(super) fn as_codex(mut self) -> Self {
+    pub(super) fn by_codex(mut self) -> Self {
         self.codex = true;
         if self.lab.is_native() {
             self.env.push(("PATH".into(), Some(format!("{}:{}", self.lab.path("no-bwrap"), super::PATH).into())));
