@@ -23,8 +23,9 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
     let denied =
         |path: &str| policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new(path));
     if denied("/dev") {
-        ops.push(op("/dev", Mount::Seal));
-        return ops;
+        // It can be passed through, to the program of an inner stage, and shows nothing.
+        let what = Mount::Tmpfs { mode: 0o111, make: root == RootView::Empty };
+        return vec![op("/dev", what), op("/dev", Mount::Seal)];
     }
     for (path, major, minor) in tables::BASE_DEVICES.iter().filter(|(path, ..)| !denied(path)) {
         ops.push(op(path, Mount::Device { major: *major, minor: *minor }));

@@ -57,9 +57,9 @@ impl Report {
     }
 
     /// What is in no row, and the rows that nothing was found for.
-    pub fn judge(&self, table: &'static [Difference]) -> (Vec<&Found>, Vec<&'static Difference>) {
+    pub fn judge(&self, table: &[&'static Difference]) -> (Vec<&Found>, Vec<&'static Difference>) {
         let unlisted = self.found.iter().filter(|found| !table.iter().any(|row| row.covers(found))).collect();
-        let stale = table.iter().filter(|row| !self.found.iter().any(|found| row.covers(found))).collect();
+        let stale = table.iter().copied().filter(|row| !self.found.iter().any(|found| row.covers(found))).collect();
         (unlisted, stale)
     }
 }
