@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("supervise", &["plan", "backend", "sys"]),
     ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "sys"]),
-    ("sandbox", &["request", "cli::main"]),
+    ("sandbox", &["request", "cli::main", "cli::is_called"]),
     ("sys", &[]),
 ];
 

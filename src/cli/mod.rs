@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 /// Run a command that is not trusted: the machine read-only, the workspace writable, the network off, host secrets and
 /// sockets out of reach, and the GPU working.
 #[derive(Debug, Parser)]
-#[command(name = "ringfence", version, max_term_width = 100)]
+#[command(name = NAME, version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,7 +39,7 @@ enum Command {
 }
 
 /// Runs the command line of this process and exits. For other programs that want to be `ringfence` when they are
-/// called so.
+/// called so; called `codex-linux-sandbox`, it is the helper that Codex starts.
 ///
 /// Exit codes of `run`: the command's own; 128 + n when signal n killed it; 127 when its program was not found, 126 when
 /// it cannot be executed; 124 when `--timeout` ended it; 125 when ringfence itself failed; 2 for a bad command line.
@@ -62,6 +62,14 @@ fn inner_stage() -> Option<Vec<std::ffi::OsString>> {
     let mut arguments = std::env::args_os().skip(1).peekable();
     let told = arguments.next_if(|word| word == crate::backend::INNER_STAGE).is_some();
     (told || called_as(crate::backend::INNER_STAGE)).then(|| arguments.collect())
+}
+
+/// The name of this program.
+const NAME: &str = "ringfence";
+
+/// Whether this program was started under a name that [`main`] answers to.
+pub fn is_called() -> bool {
+    [NAME, codex::NAME, crate::backend::INNER_STAGE].into_iter().any(called_as)
 }
 
 /// Whether this program was started under a name.

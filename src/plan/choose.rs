@@ -197,6 +197,8 @@ fn unsayable(op: &MountOp, kept: &Kept, asked: bool) -> Option<String> {
     let path = op.target.display();
     let by = &op.because;
     match op.what {
+        // Shown in a private directory, which is not made here: the host's shows it too.
+        Mount::Bind { make: true, .. } => None,
         Mount::Bind { writable: false, .. } | Mount::Block { .. } if kept.unwritable.contains(&op.target) => None,
         Mount::Mask { .. } | Mount::Veil { .. } if kept.unreadable.contains(&op.target) => None,
         // The outer sandbox's, which ends with it.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Sandbox;
@@ -17,7 +17,8 @@ static DISPATCHES: AtomicBool = AtomicBool::new(false);
 /// Lets the calling program be its own helper, so that no `ringfence` needs to be installed.
 ///
 /// Call it first thing in `main`, before any thread is started. When the program was started under the name
-/// `ringfence`, as [`Command`](super::Command) does, this runs the command line of `ringfence` and does not return.
+/// `ringfence`, as [`Command`](super::Command) does, or `codex-linux-sandbox`, this runs the command line of that name and
+/// does not return.
 ///
 /// ```no_run
 /// fn main() -> std::io::Result<()> {
@@ -29,8 +30,7 @@ static DISPATCHES: AtomicBool = AtomicBool::new(false);
 /// ```
 pub fn dispatch() {
     DISPATCHES.store(true, Ordering::Relaxed);
-    let called = std::env::args_os().next().unwrap_or_default();
-    if Path::new(&called).file_name() == Some(OsStr::new(NAME)) {
+    if crate::cli::is_called() {
         crate::cli::main()
     }
 }
@@ -74,6 +74,7 @@ fn on_path(path: &OsStr, writable: &[PathBuf]) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]
