@@ -1,5 +1,7 @@
 //! What is kept from the caller already: inside another sandbox, its masks and read-only mounts hold for ours too.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
@@ -7,8 +9,10 @@ use rustix::io::Errno;
 
 use super::engines::Engines;
 use super::paths::{PathFact, Root};
+use super::repo::{each_entry, open_directory};
 use super::{Facts, Protected};
-use crate::policy::{paths, tables};
+use crate::policy::{Policy, paths, tables};
+use crate::request::Backend;
 
 /// Paths that need no protection any more. Only looked for where no namespace can be made: elsewhere everything is
 /// protected anew.
@@ -18,15 +22,21 @@ pub struct Kept {
     pub unreadable: Vec<PathBuf>,
     /// The caller cannot write them.
     pub unwritable: Vec<PathBuf>,
+    /// The entries of `/` but `/dev`, where Landlock alone could be what enforces: a rule for all of `/` would let every
+    /// terminal be read.
+    pub top: Vec<PathBuf>,
     /// Whether this is a sandbox of ours, whose `/tmp` is private already.
     pub nested: bool,
 }
 
 /// Looks at all that a plan would protect.
 #[must_use]
-pub fn probe(root: &Root, facts: &Facts, engines: &Engines) -> Kept {
-    if !matches!(engines.namespaces, Some(Err(_))) {
-        return Kept::default();
+pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> Kept {
+    let confined = matches!(engines.namespaces, Some(Err(_)));
+    let asked = policy.backend.value == Backend::Landlock;
+    let top = if confined || asked { top(root) } else { Vec::new() };
+    if !confined {
+        return Kept { top, ..Kept::default() };
     }
     let hidden = facts.secrets.iter().map(|(_, present)| present.path.clone());
     let denied = facts.rules.iter().filter(|(rule, _)| rule.access == paths::Access::None);
@@ -43,7 +53,17 @@ pub fn probe(root: &Root, facts: &Facts, engines: &Engines) -> Kept {
     });
     let unwritable = names.chain(of_proc(true)).chain(own).chain(git).filter(|path| cannot_write(&root.real(path)));
     let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
-    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), nested }
+    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), top, nested }
+}
+
+fn top(root: &Root) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if let Some(directory) = open_directory(&root.real(Path::new("/"))) {
+        each_entry(&directory, |name, _| found.push(Path::new("/").join(OsStr::from_bytes(name))));
+    }
+    found.retain(|path| path != Path::new("/dev"));
+    found.sort();
+    found
 }
 
 fn place(fact: &PathFact) -> Option<PathBuf> {

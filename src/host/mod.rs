@@ -159,7 +159,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         workspace,
         rules,
     };
-    facts.kept = kept::probe(root, &facts, &facts.engines);
+    facts.kept = kept::probe(root, policy, &facts, &facts.engines);
     Ok(facts)
 }
 

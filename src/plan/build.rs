@@ -319,9 +319,12 @@ fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut V
         "Landlock alone: processes outside can be seen, and the host's /run and /dev, read-only, with their sockets"
             .to_owned(),
     );
+    if facts.landlock_abi < landlock::SCOPE_ABI {
+        notes.push("Landlock alone: processes outside can be sent signals before ABI 6 (Linux 6.12)".to_owned());
+    }
     let network = policy.net.value == Net::Host;
     Confinement {
-        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, confinement.uid),
+        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, &facts.kept.top, confinement.uid),
         syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network }),
         mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
         ..confinement

@@ -42,6 +42,8 @@ pub struct LandlockRule {
 /// A set of Landlock rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Beneath {
+    /// List directories.
+    List,
     /// Read and execute.
     Read,
     /// Read, and write and truncate existing files.
@@ -88,15 +90,24 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], policy: &Policy) -> Landlock
 
 /// The wall as all there is, without a private `/dev`: its nodes are named one by one.
 #[must_use]
-pub fn alone(wall: LandlockPlan, ops: &[MountOp], uid: u32) -> LandlockPlan {
+pub fn alone(wall: LandlockPlan, ops: &[MountOp], top: &[PathBuf], uid: u32) -> LandlockPlan {
     let mut rules = wall.rules;
+    for rule in rules.iter_mut().filter(|rule| rule.path == Path::new("/") && rule.allow == Beneath::Read) {
+        rule.allow = Beneath::List;
+    }
+    let readable = |path: &PathBuf| LandlockRule {
+        path: path.clone(),
+        allow: Beneath::Read,
+        because: Origin::Baseline("all but devices can be read"),
+    };
+    rules.extend(top.iter().map(readable));
     for rule in rules.iter_mut().filter(|rule| uid == 0 && rule.path == Path::new("/proc")) {
         // sysctl and sysrq compare user ids: uid 0 may write them without any capability.
         rule.path = "/proc/self".into();
     }
     rules.retain(|rule| !rule.path.starts_with("/dev") || rule.because.is_explicit());
     for MountOp { target, what, because } in ops {
-        if matches!(what, Mount::Device { .. } | Mount::Devices | Mount::Devpts) {
+        if matches!(what, Mount::Device { .. } | Mount::Devices) {
             rules.push(LandlockRule { path: target.clone(), allow: Beneath::Devices, because: because.clone() });
         }
     }

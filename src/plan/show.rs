@@ -168,6 +168,7 @@ fn file(op: &MountOp) -> Line {
 fn wall(confinement: &Confinement) -> Vec<Line> {
     let plan = &confinement.landlock;
     let rights = |allow| match allow {
+        Beneath::List => "list",
         Beneath::Read => "read",
         Beneath::Modify => "modify",
         Beneath::Write => "write",

@@ -299,6 +299,13 @@ fn landlock_alone_takes_the_policies_that_it_can_say() {
             let away = "import socket; socket.socket()";
             sandbox().python(away).assert_says("Operation not permitted");
             sandbox().sh("echo x > /proc/sys/kernel/core_pattern").assert_says("denied");
+            // Another terminal of the same user could be read.
+            let terminal = "import os; os.open('/dev/ptmx', os.O_RDONLY | os.O_NOCTTY)";
+            sandbox().python(terminal).assert_says("Permission denied");
+            lab.sandbox(NONE).without().python(terminal).assert_works();
+            sandbox()
+                .sh("ls / > /dev/null && ls /dev > /dev/null && head -c 1 /dev/urandom | wc -c")
+                .assert_prints("1");
             let running = sandbox().waiting().start(["sh", "-c", "setsid sleep 1000 & echo ready; cat"]);
             running.wait_for("ready").signal(Signal::KILL);
             drop(running.finish());

@@ -32,6 +32,7 @@ fn rights(beneath: Beneath, abi: ABI) -> BitFlags<AccessFs> {
     // Devices first: nobody needs ioctls on nodes that lie elsewhere, and there are none.
     let all = AccessFs::from_all(abi) & !BitFlags::from(AccessFs::IoctlDev);
     match beneath {
+        Beneath::List => AccessFs::ReadDir.into(),
         Beneath::Read => read,
         Beneath::Modify => read | existing,
         Beneath::Write => all,
