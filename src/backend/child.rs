@@ -14,6 +14,7 @@ use super::init::message::{self, Order};
 use super::init::stdio::{self, Stream};
 use super::{StepError, janitor, placeholder};
 use crate::plan::Plan;
+use crate::plan::mounts::Mount;
 use crate::sys::{self, signal::SignalSet};
 
 /// What a private terminal starts with: the settings of the caller's.
@@ -112,11 +113,17 @@ impl Child {
     ) -> Result<Self, StepError> {
         let mut child = Self { pid, pidfd, control, janitor: None, pid_namespace: plan.has_pid_namespace(), between };
         let Some(confinement) = &plan.confinement else { return Ok(child) };
-        if child.between.is_none() && placeholder::planned(&confinement.mounts).next().is_none() {
+        let guards = confinement.mounts.ops.iter().any(|op| op.what == Mount::Guard);
+        if child.between.is_none() && !guards && placeholder::planned(&confinement.mounts).next().is_none() {
             return Ok(child);
         }
-        let alive = child.between.as_ref().map(|between| &between.alive);
-        match janitor::Janitor::hire(&confinement.mounts, &child.pidfd, &child.control, alive) {
+        let sandbox = janitor::Sandbox {
+            process: &child.pidfd,
+            control: &child.control,
+            alive: child.between.as_ref().map(|between| &between.alive),
+            tied: child.pid_namespace,
+        };
+        match janitor::Janitor::hire(&confinement.mounts, &sandbox) {
             Ok(janitor) => {
                 child.janitor = Some(janitor);
                 Ok(child)
@@ -167,12 +174,12 @@ impl Child {
     /// Waits until no process of the sandbox is left, and nothing that it needed on the host. What comes back is why
     /// the program between us and init failed, if it said so.
     pub fn finish(self, plan: &Plan) -> Option<StepError> {
-        let Self { pid, janitor, pidfd, control, pid_namespace: _, between } = self;
+        let Self { pid, janitor, pidfd, control, pid_namespace, between } = self;
         // It is our child and not yet waited for, so this returns when it is dead.
         sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
         let failure = between.and_then(|Between { words, alive }| {
             // Init may live a moment longer than the program that made it.
-            alive.wait();
+            alive.wait(pid_namespace);
             bwrap::failure(&read_all(words))
         });
         drop((pidfd, control));

@@ -5,7 +5,9 @@ mod command;
 pub mod message;
 pub mod stdio;
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -52,8 +54,9 @@ pub fn settle(
     if confined {
         show_view(plan, control.as_fd());
     }
-    let children = SignalSet::of(&[libc::SIGCHLD]);
-    let signals = children.descriptor().map_err(|error| StepError::new("watch children", None, error))?;
+    let signals =
+        SignalSet::of(&[libc::SIGCHLD]).descriptor().map_err(|error| StepError::new("watch children", None, error))?;
+    let children = if confined && !is_first { children() } else { None };
     let child = fork_command()?;
     let Some(command) = child else { command::main(plan, setup, streams, terminal.as_ref(), control) };
     drop(streams);
@@ -67,7 +70,7 @@ pub fn settle(
     let ended = serve(command, &signals, control);
     if confined && !is_first {
         sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
-        end_orphans();
+        end_orphans(children.as_ref());
     }
     if let Some(status) = ended {
         report(control.as_fd(), &Report::Ended(status));
@@ -89,20 +92,25 @@ fn show_view(plan: &Plan, control: BorrowedFd<'_>) {
     }
 }
 
-/// Without a PID namespace nothing ends what the command has left but its subreaper.
-fn end_orphans() {
+/// The list of this process's children, opened while nobody can keep it from being opened.
+fn children() -> Option<File> {
     let own = rustix::process::getpid().as_raw_nonzero();
-    let list = format!("/proc/self/task/{own}/children");
-    while let Ok(children) = std::fs::read_to_string(&list) {
-        let pids: Vec<i32> = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-        if pids.is_empty() {
-            return;
-        }
-        for pid in pids {
+    File::open(format!("/proc/self/task/{own}/children")).ok()
+}
+
+/// Without a PID namespace nothing ends what the command has left but its subreaper: it kills its children until there
+/// are none, and those of a child become its own with that child's death.
+fn end_orphans(children: Option<&File>) {
+    loop {
+        let mut list = [0; 4096];
+        let length = children.and_then(|children| children.read_at(&mut list, 0).ok()).unwrap_or(0);
+        let list = String::from_utf8_lossy(list.get(..length).unwrap_or_default());
+        for pid in list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
             sys::ignore(sys::signal::send(pid, false, libc::SIGKILL));
         }
-        // Theirs become ours with their death.
-        sys::ignore(rustix::process::wait(WaitOptions::empty()));
+        if rustix::process::wait(WaitOptions::empty()).is_err() {
+            return;
+        }
     }
 }
 
@@ -114,10 +122,9 @@ fn end_orphans() {
 /// # Errors
 /// As prctl(2).
 pub fn tie_to_supervisor(plan: &Plan) -> Result<(), StepError> {
-    if plan.confinement.is_some() && !plan.has_pid_namespace() {
-        return Ok(());
-    }
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+    let lives_on = plan.confinement.is_some() && !plan.has_pid_namespace();
+    let signal = (!lives_on).then_some(Signal::KILL);
+    rustix::process::set_parent_process_death_signal(signal)
         .map_err(|error| StepError::new("tie init to the supervisor", None, error))
 }
 

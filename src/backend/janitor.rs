@@ -11,7 +11,7 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::bwrap::Lifeline;
 use super::init::message::{self, Order, Report};
-use super::placeholder;
+use super::{placeholder, watch};
 use crate::backend::StepError;
 use crate::plan::mounts::MountPlan;
 use crate::sys::{self, process::Forked};
@@ -21,6 +21,19 @@ pub const ALL: i32 = i32::MAX;
 
 /// After so many placeholders init is told: it mounts them while the next ones are made.
 const CHUNK: usize = 64;
+
+/// The sandbox that a janitor looks after.
+#[derive(Debug, Clone, Copy)]
+pub struct Sandbox<'a> {
+    /// The process that ends last, or the program that made it.
+    pub process: &'a OwnedFd,
+    /// The line to init.
+    pub control: &'a OwnedFd,
+    /// Hangs up with the last process, where `process` is another program.
+    pub alive: Option<&'a Lifeline>,
+    /// Whether everything inside ends with init, so that it may be killed.
+    pub tied: bool,
+}
 
 /// A hired janitor.
 #[derive(Debug)]
@@ -32,18 +45,12 @@ pub struct Janitor {
 }
 
 impl Janitor {
-    /// Forks the janitor, who makes the placeholders and tells init by `control` to go on. A failure of his comes as a
-    /// report from [`Janitor::line`]. `alive` hangs up with the last process of the sandbox, where `sandbox` does not
-    /// tell.
+    /// Forks the janitor, who makes the placeholders and tells init to go on. A failure of his comes as a report from
+    /// [`Janitor::line`].
     ///
     /// # Errors
     /// When there cannot be another process.
-    pub fn hire(
-        plan: &MountPlan,
-        sandbox: &OwnedFd,
-        control: &OwnedFd,
-        alive: Option<&Lifeline>,
-    ) -> Result<Self, StepError> {
+    pub fn hire(plan: &MountPlan, sandbox: &Sandbox<'_>) -> Result<Self, StepError> {
         let since = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
         let (line, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -51,7 +58,7 @@ impl Janitor {
         match sys::process::fork_into(0).map_err(|error| StepError::new("fork the janitor", None, error))? {
             Forked::Parent(pid, _) => Ok(Self { pid, line, since }),
             Forked::Child => {
-                work(plan, sandbox, control, &theirs, alive);
+                work(plan, sandbox, &theirs);
                 sys::process::exit_now(0)
             }
         }
@@ -67,12 +74,14 @@ impl Janitor {
         let ended = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
         let done = ended.is_ok_and(|ended| ended.is_some_and(|(_, status)| status.exit_status() == Some(0)));
         if !done {
+            watch::sweep(plan);
             placeholder::reclaim_planned(plan, self.since);
         }
     }
 }
 
-fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, alive: Option<&Lifeline>) {
+fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
+    let Sandbox { process: sandbox, control, alive, tied } = *sandbox;
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
@@ -99,15 +108,16 @@ fn work(plan: &MountPlan, sandbox: &OwnedFd, control: &OwnedFd, line: &OwnedFd, 
     // The line hangs up when the supervisor is dead: then nothing may go on, even where its death came before init was
     // tied to it.
     let [ended, _] = wait_for([sandbox, line]);
-    if !ended {
+    if !ended && tied {
         sys::ignore(rustix::process::pidfd_send_signal(sandbox, rustix::process::Signal::KILL));
-        // Readable when init is dead, and with it its whole PID namespace.
-        wait_for([sandbox]);
     }
+    // Readable when init is dead, and with it its whole PID namespace; without one, init ends what is left first.
+    wait_for([sandbox]);
     if let Some(alive) = alive {
         // Another program was between: init may live a moment longer than it.
-        alive.wait();
+        alive.wait(tied);
     }
+    watch::sweep(plan);
     placeholder::remove_all(&made);
 }
 

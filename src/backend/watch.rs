@@ -4,20 +4,22 @@
 //! save, the mount goes with it. What was replaced is covered again; where the command could have come first, the
 //! sandbox ends.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use rustix::process::WaitOptions;
 
 use super::StepError;
 use super::native::cover::{self, Covered};
 use crate::plan::Plan;
-use crate::plan::mounts::{Mount, MountOp};
+use crate::plan::mounts::{Mount, MountOp, MountPlan};
 use crate::sys::{self, process::Forked};
 
 /// What happens to a name in a directory.
@@ -30,13 +32,17 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
 /// Where what a command made in spite of a guard is put.
 const ASIDE: &str = ".refused-by-ringfence";
 
+/// How many names are tried before what was made in spite of a guard is left where it is.
+const NAMES: u32 = 64;
+
 /// The watch over one sandbox.
 #[derive(Debug)]
 pub struct Watch {
     inotify: OwnedFd,
-    directories: Vec<(i32, PathBuf)>,
     ops: Vec<MountOp>,
-    inside: Inside,
+    /// Which operation is about a name in a watched directory.
+    names: HashMap<(i32, OsString), usize>,
+    inside: Option<Inside>,
 }
 
 /// What leads into a sandbox.
@@ -49,21 +55,46 @@ pub struct Inside {
 }
 
 impl Watch {
-    /// Begins to watch; `None` where there is nothing to watch, or no way to.
-    #[must_use]
-    pub fn new(plan: &Plan, inside: Inside) -> Option<Self> {
-        let all = &plan.confinement.as_ref()?.mounts.ops;
-        let ops: Vec<_> = all.iter().filter(|op| is_watched(op)).cloned().collect();
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-        let mut directories: Vec<(i32, PathBuf)> = Vec::new();
-        let parents: BTreeSet<_> = ops.iter().filter_map(|op| op.target.parent()).collect();
-        for directory in parents {
-            // One that cannot be read is none that the command could make anything in.
-            if let Ok(number) = inotify::add_watch(&inotify, directory, CHANGES) {
-                directories.push((number, directory.to_owned()));
+    /// Begins to watch; `None` where there is nothing to watch. Without a way inside only guards are watched.
+    ///
+    /// # Errors
+    /// A guard that cannot be watched: then the sandbox must end.
+    pub fn new(plan: &Plan, inside: Option<Inside>) -> Result<Option<Self>, StepError> {
+        let Some(confinement) = &plan.confinement else { return Ok(None) };
+        let is_wanted = |op: &&MountOp| op.what == Mount::Guard || inside.is_some() && is_watched(op);
+        let ops: Vec<_> = confinement.mounts.ops.iter().filter(is_wanted).cloned().collect();
+        if ops.is_empty() {
+            return Ok(None);
+        }
+        let fail = |path: &Path, error| StepError::new("watch", Some(path), error);
+        let guard = ops.iter().find(|op| op.what == Mount::Guard);
+        let inotify = match (inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK), guard) {
+            (Err(error), Some(guard)) => return Err(fail(&guard.target, error)),
+            (Err(_), None) => return Ok(None),
+            (Ok(inotify), _) => inotify,
+        };
+        let mut names = HashMap::new();
+        let mut directories: HashMap<&Path, i32> = HashMap::new();
+        for (index, op) in ops.iter().enumerate() {
+            let (Some(directory), Some(name)) = (op.target.parent(), op.target.file_name()) else { continue };
+            let number = match directories.get(directory) {
+                Some(number) => Ok(*number),
+                None => inotify::add_watch(&inotify, directory, CHANGES),
+            };
+            match number {
+                Ok(number) => {
+                    directories.insert(directory, number);
+                    names.insert((number, name.to_owned()), index);
+                }
+                Err(error) if op.what == Mount::Guard => return Err(fail(&op.target, error)),
+                // A directory that cannot be read, or no room for more watches: the mount stands all the same.
+                Err(_) => {}
             }
         }
-        (!directories.is_empty()).then_some(Self { inotify, directories, ops, inside })
+        let watch = Self { inotify, ops, names, inside };
+        // What was made before the watch began.
+        watch.ops.iter().filter(|op| op.what == Mount::Guard).try_for_each(|op| watch.keep(op))?;
+        Ok(Some(watch))
     }
 
     /// Becomes readable when something has changed.
@@ -72,25 +103,31 @@ impl Watch {
         self.inotify.as_fd()
     }
 
-    /// Looks at what has changed, and covers again what lies open.
+    /// Looks at some of what has changed, and covers again what lies open.
     ///
     /// # Errors
     /// What cannot be kept any more: then the sandbox must end.
     pub fn look(&self) -> Result<(), StepError> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = Reader::new(&self.inotify, &mut buffer);
-        let mut touched: Vec<&MountOp> = Vec::new();
+        let mut touched = BTreeSet::new();
+        // One buffer at a time: a command that makes files without end must not keep the supervisor from its clock.
         while let Ok(event) = events.next() {
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                touched = self.ops.iter().collect();
-                continue;
+                touched.extend(0..self.ops.len());
+            } else if let Some(name) = event.file_name() {
+                let name = OsStr::from_bytes(name.to_bytes()).to_owned();
+                touched.extend(self.names.get(&(event.wd(), name)));
             }
-            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes())).unwrap_or_default();
-            let known = self.directories.iter().filter(|(number, _)| *number == event.wd());
-            let paths: Vec<_> = known.map(|(_, directory)| directory.join(name)).collect();
-            touched.extend(self.ops.iter().filter(|op| paths.contains(&op.target)));
+            if events.is_buffer_empty() {
+                break;
+            }
         }
-        touched.dedup();
+        let touched: Vec<_> = touched.into_iter().filter_map(|index| self.ops.get(index)).collect();
+        // All at once; only where something is wrong, which one it is.
+        if touched.len() > 1 && !touched.iter().any(|op| op.what == Mount::Guard) && self.cover(&touched).is_kept() {
+            return Ok(());
+        }
         touched.into_iter().try_for_each(|op| self.keep(op))
     }
 
@@ -104,7 +141,7 @@ impl Watch {
                 Err(_) => Ok(()),
             };
         }
-        match self.cover(op) {
+        match self.cover(&[op]) {
             Covered::Stands | Covered::Again => Ok(()),
             Covered::Gone => ended("a host program removed what was kept from the command, so it was ended:"),
             Covered::Open => ended(
@@ -114,10 +151,12 @@ impl Watch {
     }
 
     /// In a process of its own: whoever enters the namespaces does not come back.
-    fn cover(&self, op: &MountOp) -> Covered {
+    fn cover(&self, ops: &[&MountOp]) -> Covered {
+        let Some(inside) = &self.inside else { return Covered::Stands };
         match sys::process::fork_into(0) {
             Ok(Forked::Child) => {
-                let covered = cover::enter(&self.inside).map_or(Covered::Open, |()| cover::again(op));
+                let worst = || ops.iter().map(|op| cover::again(op)).max().unwrap_or(Covered::Stands);
+                let covered = cover::enter(inside).map_or(Covered::Open, |()| worst());
                 sys::process::exit_now(covered.code())
             }
             Ok(Forked::Parent(pid, _)) => {
@@ -127,14 +166,20 @@ impl Watch {
             Err(_) => Covered::Open,
         }
     }
+}
 
-    /// Puts aside what the command made in spite of a guard. Nothing of the sandbox runs any more.
-    pub fn sweep(&self) {
-        for op in self.ops.iter().filter(|op| op.what == Mount::Guard) {
+/// Puts aside what the command made in spite of a guard, under a name that it cannot have taken before. Nothing of the
+/// sandbox runs any more.
+pub fn sweep(plan: &MountPlan) {
+    for op in plan.ops.iter().filter(|op| op.what == Mount::Guard) {
+        for _ in 0..NAMES {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
             let mut aside = op.target.clone().into_os_string();
-            aside.push(ASIDE);
-            // Mostly there is nothing; where something stands aside already, it stays, and the name is told by the error.
-            sys::ignore(std::fs::rename(&op.target, PathBuf::from(aside)));
+            aside.push(format!("{ASIDE}-{}{:09}", now.tv_sec, now.tv_nsec));
+            let moved = rustix::fs::renameat_with(CWD, &op.target, CWD, PathBuf::from(aside), RenameFlags::NOREPLACE);
+            if moved != Err(Errno::EXIST) {
+                break;
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::engines::Engines;
@@ -25,9 +25,12 @@ pub struct Kept {
     /// The entries of `/` but `/dev`, where Landlock alone could be what enforces: a rule for all of `/` would let every
     /// terminal be read.
     pub top: Vec<PathBuf>,
-    /// Whether this is a sandbox of ours, whose `/tmp` is private already.
+    /// Whether this is a sandbox of ours whose `/tmp` is private already: a tmpfs of its own.
     pub nested: bool,
 }
+
+/// `TMPFS_MAGIC` of linux/magic.h.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// Looks at all that a plan would protect.
 #[must_use]
@@ -52,7 +55,9 @@ pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> 
         directories.chain(repo.configured.iter().filter_map(|(fact, _)| place(fact)))
     });
     let unwritable = names.chain(of_proc(true)).chain(own).chain(git).filter(|path| cannot_write(&root.real(path)));
+    let tmpfs = rustix::fs::statfs("/tmp").is_ok_and(|found| found.f_type == TMPFS);
     let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
+    let nested = nested && tmpfs && is_mounted(Path::new("/tmp"));
     Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), top, nested }
 }
 
@@ -78,7 +83,17 @@ fn cannot_read(path: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
     // What is not there, as some entries of procfs, cannot be read either; nothing of the host can appear in its place.
-    matches!(opened, Err(Errno::ACCESS | Errno::PERM)) || path.starts_with("/proc") && opened.is_err()
+    match opened {
+        Ok(_) => false,
+        Err(Errno::ACCESS | Errno::PERM) => is_mounted(path) && cannot_write(path),
+        Err(_) => path.starts_with("/proc"),
+    }
+}
+
+/// Whether something is mounted there: bare permissions could be changed by whoever owns the file.
+fn is_mounted(path: &Path) -> bool {
+    let found = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// A read-only mount: permissions could be changed. Something must be there: what is missing could be made.

@@ -304,7 +304,11 @@ fn confine(
         net: policy.net.clone(),
         mounts: MountPlan { root: view.tree.root(), ops: view.ops },
         landlock: wall,
-        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: true }),
+        syscalls: syscalls::plan(Modes {
+            ptrace: lifts_ptrace(policy),
+            own_network: true,
+            own_processes: policy.pid_namespace.value,
+        }),
     };
     (confinement, visible)
 }
@@ -319,13 +323,21 @@ fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut V
         "Landlock alone: processes outside can be seen, and the host's /run and /dev, read-only, with their sockets"
             .to_owned(),
     );
+    notes.push(
+        "Landlock alone: mode, owner and times of the caller's files can be changed everywhere; of /proc, what the same \
+         user may write"
+            .to_owned(),
+    );
+    if facts.kept.nested {
+        notes.push("Landlock alone: /tmp is the one of the sandbox around this one".to_owned());
+    }
     if facts.landlock_abi < landlock::SCOPE_ABI {
         notes.push("Landlock alone: processes outside can be sent signals before ABI 6 (Linux 6.12)".to_owned());
     }
     let network = policy.net.value == Net::Host;
     Confinement {
         landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, &facts.kept.top, confinement.uid),
-        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network }),
+        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false }),
         mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
         ..confinement
     }

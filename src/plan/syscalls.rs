@@ -65,6 +65,8 @@ pub enum Lift {
     /// A network namespace, or the host's network on purpose: the row stands only where nothing else keeps the network
     /// away.
     OwnNetwork,
+    /// A PID namespace: the row stands only where the user's other processes can be named.
+    OwnProcesses,
 }
 
 /// What decides which rows stand.
@@ -74,19 +76,22 @@ pub struct Modes {
     pub ptrace: bool,
     /// What the command can reach of the network is decided by its namespace, not by system calls.
     pub own_network: bool,
+    /// What the command can name of processes is decided by its namespace.
+    pub own_processes: bool,
 }
 
 impl Modes {
-    /// Nothing is lifted but what a network namespace makes needless.
-    pub const STRICT: Self = Self { ptrace: false, own_network: true };
+    /// Nothing is lifted but what namespaces make needless.
+    pub const STRICT: Self = Self { ptrace: false, own_network: true, own_processes: true };
     /// As [`Modes::STRICT`], with debuggers.
-    pub const DEBUGGING: Self = Self { ptrace: true, own_network: true };
+    pub const DEBUGGING: Self = Self { ptrace: true, own_network: true, own_processes: true };
 
     fn lifts(self, row: &Row) -> bool {
         match row.lift {
             Lift::Never => false,
             Lift::Ptrace => self.ptrace,
             Lift::OwnNetwork => self.own_network,
+            Lift::OwnProcesses => self.own_processes,
         }
     }
 }

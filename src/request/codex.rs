@@ -221,7 +221,22 @@ fn object<T: DeserializeOwned>(text: &str, place: &str) -> Result<T, CodexError>
         let message = "a policy is a JSON object".to_owned();
         return Err(CodexError::Parse { place: place.to_owned(), message });
     }
+    refuse_lists(&json(text, place)?, "").map_err(|message| CodexError::Parse { place: place.to_owned(), message })?;
     json(text, place)
+}
+
+/// Keys whose values are lists. A list elsewhere would be taken for the values of an object's keys in their order.
+const LISTS: &[&str] = &["entries", "read", "write", "writable_roots", "gpu"];
+
+fn refuse_lists(value: &serde_json::Value, key: &str) -> Result<(), String> {
+    match value {
+        serde_json::Value::Object(fields) => fields.iter().try_for_each(|(key, value)| refuse_lists(value, key)),
+        serde_json::Value::Array(items) if LISTS.contains(&key) => {
+            items.iter().try_for_each(|item| refuse_lists(item, ""))
+        }
+        serde_json::Value::Array(_) => Err(format!("`{key}` is a list, which is not known here")),
+        _ => Ok(()),
+    }
 }
 
 /// The entries with their places.

@@ -157,6 +157,10 @@ impl Running {
             if let (Some(line), Some(true)) = (self.child.janitor(), ready.get(2)) {
                 return Event::JanitorGone(message::receive(line));
             }
+            // Before what a busy command can bring about without end.
+            if self.time_left().is_some_and(|left| left.tv_sec == 0 && left.tv_nsec == 0) {
+                return Event::Clock;
+            }
             if self.watch.is_some() && ready.get(at_watch) == Some(&true) {
                 return Event::Touched;
             }
@@ -216,8 +220,13 @@ impl Running {
     /// The view stands: from now on what it rests on is watched.
     fn watch(&mut self, plan: &Plan, root: OwnedFd) {
         release_streams(&self.terminal);
-        if let Some(mount) = self.namespace.take() {
-            self.watch = Watch::new(plan, Inside { mount, root });
+        let inside = self.namespace.take().map(|mount| Inside { mount, root });
+        match Watch::new(plan, inside) {
+            Ok(watch) => self.watch = watch,
+            Err(error) => {
+                self.child.kill();
+                self.end(Ending::Failed(error));
+            }
         }
     }
 
@@ -254,9 +263,6 @@ impl Running {
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
         let failure = self.child.finish(plan);
-        if let Some(watch) = &self.watch {
-            watch.sweep();
-        }
         self.terminal.drain();
         self.terminal.restore();
         let silent = || failure.map_or(Ending::Signal(libc::SIGKILL), Ending::Failed);

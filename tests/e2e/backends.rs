@@ -81,6 +81,12 @@ fn a_sandbox_in_a_sandbox_starts_and_keeps_both_policies() {
         let ran = lab.sandbox(["--write", &other]).run(inner);
         assert!(ran.stdout() == "in 1" && !lab.exists("other/there"), "{ran}");
         lab.sandbox(["--write", &other]).sh(&format!("echo x > {other}/there")).assert_works();
+        // Bare permissions are no protection: their owner can change them.
+        let open = "chmod 600 sec; cat sec";
+        let ran = lab
+            .sandbox(NONE)
+            .sh(&format!("echo s3cret > sec; chmod 000 sec; {binary} run --deny $PWD/sec -- sh -c '{open}'"));
+        assert!(!ran.stdout().contains("s3cret"), "{ran}");
         let codex = [&binary, "codex-linux-sandbox", "--sandbox-policy-cwd", ".", "--sandbox-policy", WORKSPACE];
         lab.sandbox(NONE).run(codex.iter().copied().chain(["echo", "works"])).assert_prints("works");
         lab.codex(["--sandbox-policy", WORKSPACE])

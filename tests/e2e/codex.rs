@@ -284,6 +284,26 @@ fn a_gpu_comes_by_detection_by_a_switch_and_by_its_path() {
 }
 
 #[test]
+fn in_the_callers_pid_namespace_nothing_survives_and_nobody_else_is_touched() {
+    for lab in Lab::every_user(&[Need::Landlock(6), Need::Tool("prlimit")]) {
+        for more in ["--inherit-pid-namespace", "--use-legacy-landlock"] {
+            let sandbox = || lab.codex(["--sandbox-policy", WORKSPACE, more]);
+            let script = "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo ready; sleep 1000; :";
+            let running = sandbox().start(["sh", "-c", script]);
+            running.wait_for("ready").signal(Signal::KILL);
+            drop(running.finish());
+            assert!(eventually(|| lab.processes().is_empty()), "{more} as {}", lab.user);
+            let disarm = "prlimit --pid $PPID --nofile=0:0; setsid sleep 1000 </dev/null >/dev/null 2>&1 & exit 3";
+            sandbox().sh(disarm).assert_code(3);
+            assert!(eventually(|| lab.processes().is_empty()), "{more} as {}", lab.user);
+            let outside = std::process::id();
+            sandbox().sh(&format!("kill -0 {outside}")).assert_code(1);
+            sandbox().sh(&format!("cat /proc/{outside}/environ | wc -c")).assert_prints("0");
+        }
+    }
+}
+
+#[test]
 fn landlock_alone_takes_the_policies_that_it_can_say() {
     for lab in Lab::every_user(&[Need::Landlock(6), Need::Tool("python3")]) {
         let other = lab.dir("other");
@@ -298,6 +318,10 @@ fn landlock_alone_takes_the_policies_that_it_can_say() {
             sandbox().python(pairs).assert_prints("42");
             let away = "import socket; socket.socket()";
             sandbox().python(away).assert_says("Operation not permitted");
+            // The kernel makes datagrams of it.
+            let raw = "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_RAW)";
+            sandbox().python(raw).assert_says("Operation not permitted");
+            lab.sandbox(NONE).without().python(raw).assert_works();
             sandbox().sh("echo x > /proc/sys/kernel/core_pattern").assert_says("denied");
             // Another terminal of the same user could be read.
             let terminal = "import os; os.open('/dev/ptmx', os.O_RDONLY | os.O_NOCTTY)";

@@ -48,6 +48,18 @@ fn a_protected_file_that_a_host_program_replaces_stays_read_only() {
 }
 
 #[test]
+fn a_command_that_makes_files_without_end_does_not_make_the_supervisor_deaf() {
+    for lab in Lab::native(&[]) {
+        for number in 0..300 {
+            lab.file(format!("work/s{number}.env"), "secret");
+        }
+        let flood = "for i in 1 2 3; do (while :; do : > f$i; rm f$i; done) & done; wait";
+        let ran = lab.sandbox(["--deny", "*.env", "--timeout", "1s"]).sh(flood);
+        assert!(ran.code() == 124 && ran.took < std::time::Duration::from_secs(20), "{ran}");
+    }
+}
+
+#[test]
 fn a_placeholder_that_the_host_removes_ends_the_sandbox_before_the_command_can_use_it() {
     for lab in Lab::every_user(&[]) {
         let script = "echo ready; while :; do mkdir -p .git/hooks && echo evil > .git/hooks/x; done 2>/dev/null";
@@ -79,7 +91,28 @@ fn a_repository_can_be_cloned_into_an_empty_workspace_and_nothing_else_be_made()
         let ran = lab.sandbox(["--git", "commit"]).start(["sh", "-c", planted]).finish();
         assert!(ran.code() == 125 && ran.stderr().contains(".codex") && !ran.stdout().contains("survived"), "{ran}");
         until("it is put aside", || !lab.exists("work/.codex"));
-        assert!(lab.exists("work/.codex.refused-by-ringfence"));
+        let aside = |lab: &Lab| {
+            let names = std::fs::read_dir(lab.path("work")).unwrap().map(|entry| entry.unwrap().file_name());
+            names.filter(|name| name.to_string_lossy().starts_with(".codex.refused-by-ringfence-")).count()
+        };
+        assert_eq!(aside(&lab), 1);
+        // Not where the command expects it, and not without a /proc either.
+        for options in [&["--git", "commit"][..], &["--git", "commit", "--no-proc"]] {
+            lab.outside("rm -rf .codex*").assert_works();
+            let early = "mkdir -p .codex.refused-by-ringfence/x t; echo evil > t/config.toml; mv t .codex; sleep 5";
+            let ran = lab.sandbox(options).start(["sh", "-c", early]).finish();
+            assert!(ran.code() == 125 && !lab.exists("work/.codex"), "{ran}");
+        }
+        // Whatever ends the supervisor.
+        lab.outside("rm -rf .codex*").assert_works();
+        let waiting =
+            lab.sandbox(["--git", "commit"]).start(["sh", "-c", "echo ready; sleep 1; mkdir .codex; sleep 9"]);
+        waiting.wait_for("ready").signal(rustix::process::Signal::STOP);
+        until("the command has made it", || lab.exists("work/.codex"));
+        waiting.signal(rustix::process::Signal::KILL);
+        drop(waiting.finish());
+        until("it is put aside", || !lab.exists("work/.codex"));
+        lab.outside("rm -rf .codex*").assert_works();
         lab.sandbox(NONE).sh("mkdir .codex").assert_code(1);
     }
 }

@@ -49,7 +49,11 @@ pub fn options<'a>(
     program: &Program,
 ) -> Result<Vec<Argument>, &'a MountOp> {
     let mut out = Arguments(Vec::new());
-    out.add(["--new-session", "--die-with-parent"]);
+    out.add(["--new-session"]);
+    if confinement.pid_namespace.value {
+        // Else our inner stage outlives the supervisor, to end what the command has left.
+        out.add(["--die-with-parent"]);
+    }
     match confinement.mounts.root {
         RootView::HostReadOnly => out.add(["--ro-bind", "/", "/"]),
         RootView::HostWritable => out.add(["--bind", "/", "/"]),

@@ -76,10 +76,23 @@ impl Word {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Check {
     path: Word,
-    device: u64,
-    inode: u64,
-    /// Whether the file must be there, or must be hidden.
-    pub is_there: bool,
+    /// Device and inode that the plan saw, where it did.
+    id: Option<(u64, u64)>,
+    /// What must hold.
+    pub want: Want,
+}
+
+/// What must hold of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Want {
+    /// The file is there.
+    There,
+    /// The file is there, on a read-only mount.
+    ReadOnly,
+    /// If something is there, it is on a read-only mount.
+    NoneOrReadOnly,
+    /// Another file is there.
+    Hidden,
 }
 
 impl Check {
@@ -88,9 +101,9 @@ impl Check {
         self.path.clone().get().into()
     }
 
-    /// What the plan saw there.
-    pub fn id(&self) -> FileId {
-        FileId { dev: self.device, ino: self.inode }
+    /// Whether this is what the plan saw there, as far as it knows.
+    pub fn is(&self, found: FileId) -> bool {
+        self.id.is_none_or(|id| id == (found.dev, found.ino))
     }
 }
 
@@ -235,16 +248,17 @@ fn streams(kept: Vec<Kept>) -> [Stream; 3] {
     std::array::from_fn(|_| streams.next().unwrap_or(Stream::node("/dev/null", 0)))
 }
 
-/// What is bound must be what was planned; what is hidden must not be it.
+/// What is bound must be what was planned, and read-only where it was; what is hidden must not be it.
 fn check(op: &MountOp) -> Option<Check> {
-    let (id, is_there) = match op.what {
-        Mount::Bind { id, .. } => (id?, true),
-        Mount::Mask { id, .. } | Mount::Veil { id } => (id?, false),
+    let (id, want) = match op.what {
+        Mount::Bind { id, writable: true, .. } => (Some(id?), Want::There),
+        Mount::Bind { id, writable: false, .. } => (id, Want::ReadOnly),
+        Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
+        Mount::Block { .. } => (None, Want::NoneOrReadOnly),
         Mount::Device { .. }
         | Mount::Devices
         | Mount::Pin { .. }
         | Mount::Plug { .. }
-        | Mount::Block { .. }
         | Mount::Guard
         | Mount::Tmpfs { .. }
         | Mount::Dir
@@ -254,5 +268,5 @@ fn check(op: &MountOp) -> Option<Check> {
         | Mount::ReadOnly
         | Mount::Seal => return None,
     };
-    Some(Check { path: Word::new(&op.target), device: id.dev, inode: id.ino, is_there })
+    Some(Check { path: Word::new(&op.target), id: id.map(|id| (id.dev, id.ino)), want })
 }

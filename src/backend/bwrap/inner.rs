@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use super::handover::{Check, Handover};
+use rustix::fs::StatVfsMountFlags;
+
+use super::handover::{Check, Handover, Want};
 use crate::backend::child::Terminal;
 use crate::backend::init::message::{Report, report};
 use crate::backend::init::{self, stdio};
@@ -62,6 +64,13 @@ fn connect(handover: &Handover) -> Result<(), StepError> {
 fn verify(check: &Check) -> Result<(), StepError> {
     let path = check.path();
     let found = rustix::fs::lstat(&path);
-    let is_there = found.as_ref().is_ok_and(|found| id_of(found) == check.id());
-    if is_there == check.is_there { Ok(()) } else { Err(StepError::changed("mount", &path)) }
+    let is_it = found.as_ref().is_ok_and(|found| check.is(id_of(found)));
+    let read_only = || rustix::fs::statvfs(&path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let holds = match check.want {
+        Want::There => is_it,
+        Want::ReadOnly => is_it && read_only(),
+        Want::NoneOrReadOnly => found.is_err() || read_only(),
+        Want::Hidden => !is_it,
+    };
+    if holds { Ok(()) } else { Err(StepError::changed("mount", &path)) }
 }

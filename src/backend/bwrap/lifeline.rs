@@ -21,10 +21,13 @@ const MOMENT: i64 = 20_000_000;
 pub struct Lifeline(pub OwnedFd);
 
 impl Lifeline {
-    /// Waits until no process holds the other end, and ends those that do not go by themselves.
-    pub fn wait(&self) {
+    /// Waits until no process holds the other end, and ends those that do not go by themselves, unless init is one that
+    /// has others to end before (`tied` is false then).
+    pub fn wait(&self, tied: bool) {
         while !self.has_hung_up() {
-            self.end_holders();
+            if tied {
+                self.end_holders();
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::plan::mounts::{Mount, MountOp};
 use crate::sys;
 
 /// How a look at a name came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Covered {
     /// Its mount stands, or nothing is there that could be read.
     Stands,
@@ -37,6 +37,12 @@ impl Covered {
             Self::Gone => 2,
             Self::Open => 3,
         }
+    }
+
+    /// Whether the command cannot get at it.
+    #[must_use]
+    pub fn is_kept(self) -> bool {
+        self <= Self::Again
     }
 
     /// From the exit code of a process; whatever else happened to it, nothing was covered.

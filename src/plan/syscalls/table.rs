@@ -63,6 +63,11 @@ const fn is_not(arg: u8, value: i32) -> Test {
     test(arg, u32::MAX, Compare::IsNot(value.cast_unsigned()))
 }
 
+/// The type of a socket is not this one.
+const fn is_no_type(kind: i32) -> Test {
+    test(1, SOCKET_TYPE, Compare::IsNot(kind.cast_unsigned()))
+}
+
 /// Character and block devices: their types differ in one bit, and no other type agrees with them in the rest.
 const fn device(arg: u8) -> Test {
     test(arg, libc::S_IFMT & !(libc::S_IFCHR ^ libc::S_IFBLK), Compare::Is(libc::S_IFCHR & libc::S_IFBLK))
@@ -213,10 +218,27 @@ pub(super) static ROWS: &[Row] = rows! {
         when "domain is not AF_UNIX"
         because "no namespace keeps the network away";
     Eperm unless OwnNetwork: {
-        SYS_socket [test(1, SOCKET_TYPE, Compare::Is(libc::SOCK_DGRAM.cast_unsigned()))],
-        SYS_socketpair [test(1, SOCKET_TYPE, Compare::Is(libc::SOCK_DGRAM.cast_unsigned()))],
-    } when "type is SOCK_DGRAM"
+        SYS_socket [is_no_type(libc::SOCK_STREAM), is_no_type(libc::SOCK_SEQPACKET)],
+        SYS_socketpair [is_no_type(libc::SOCK_STREAM), is_no_type(libc::SOCK_SEQPACKET)],
+    } when "type is not SOCK_STREAM or SOCK_SEQPACKET"
         because "sendto and sendmsg name an address, which no filter sees: datagrams would reach the host's sockets";
+
+    // Without a PID namespace.
+    Eperm unless OwnProcesses: {
+        SYS_prlimit64 [is_not(0, 0)],
+        SYS_sched_setscheduler [is_not(0, 0)],
+        SYS_sched_setparam [is_not(0, 0)],
+        SYS_sched_setattr [is_not(0, 0)],
+        SYS_sched_setaffinity [is_not(0, 0)],
+        SYS_setpriority [is_not(1, 0)],
+        SYS_ioprio_set [is_not(1, 0)],
+        SYS_migrate_pages [is_not(0, 0)],
+        SYS_move_pages [is_not(0, 0)],
+    } when "it is about another process"
+        because "no namespace keeps the user's other processes away, and these calls ask for no more than the same user";
+    Eperm unless OwnProcesses: { SYS_process_madvise }
+        when ALWAYS
+        because "no namespace keeps the user's other processes away, and these calls ask for no more than the same user";
 
     // A second ABI on the same machine.
     Enosys unless Never: {

@@ -197,8 +197,8 @@ fn number() -> impl Strategy<Value = u32> {
 
 proptest! {
     #[test]
-    fn program_and_table_agree(number in number(), args in uniform6(word()), ptrace: bool, own_network: bool) {
-        let plan = plan(Modes { ptrace, own_network });
+    fn program_and_table_agree(number in number(), args in uniform6(word()), ptrace: bool, own_network: bool, own_processes: bool) {
+        let plan = plan(Modes { ptrace, own_network, own_processes });
         let program = compile(&plan).unwrap();
         let run = interpret(program.instructions(), number, NATIVE, &args);
         prop_assert_eq!(run.result, expected(&plan, number, &args));
