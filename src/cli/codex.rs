@@ -50,7 +50,7 @@ pub struct Args {
     /// Enforce by Landlock and seccomp alone: for policies that can be said in it.
     #[arg(long)]
     use_legacy_landlock: bool,
-    /// Route the network through a managed proxy.
+    /// Route the network through a managed proxy: not part of this version, and refused.
     #[arg(long, value_name = "JSON")]
     managed_network: Option<String>,
     /// As --managed-network, of the generation before.

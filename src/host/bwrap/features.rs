@@ -84,7 +84,13 @@ pub fn trial(program: &Path) -> Result<(), String> {
     command.args(["--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--"]).arg(program).arg("--version");
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = start(&mut command)?;
-    let words = child.stderr.take().map_or(Ok(Vec::new()), listen)?;
+    let words = match child.stderr.take().map_or(Ok(Vec::new()), listen) {
+        Ok(words) => words,
+        Err(error) => {
+            end(child);
+            return Err(error);
+        }
+    };
     // Standard error has hung up: it is ending, or has ended.
     let status = child.wait().map_err(|error| format!("cannot be waited for: {error}"))?;
     if status.success() {
