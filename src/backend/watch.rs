@@ -91,10 +91,21 @@ impl Watch {
                 Err(_) => {}
             }
         }
-        let watch = Self { inotify, ops, names, inside };
-        // What was made before the watch began.
-        watch.ops.iter().filter(|op| op.what == Mount::Guard).try_for_each(|op| watch.keep(op))?;
-        Ok(Some(watch))
+        Ok(Some(Self { inotify, ops, names, inside }))
+    }
+
+    /// Whether nothing may happen unseen, from the first moment on.
+    #[must_use]
+    pub fn is_urgent(plan: &Plan) -> bool {
+        plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops).any(|op| op.what == Mount::Guard)
+    }
+
+    /// Looks at everything, as after the time before the watch.
+    ///
+    /// # Errors
+    /// As [`Watch::look`].
+    pub fn check(&self) -> Result<(), StepError> {
+        self.keep_all(&self.ops.iter().collect::<Vec<_>>())
     }
 
     /// Becomes readable when something has changed.
@@ -124,11 +135,17 @@ impl Watch {
             }
         }
         let touched: Vec<_> = touched.into_iter().filter_map(|index| self.ops.get(index)).collect();
-        // All at once; only where something is wrong, which one it is.
-        if touched.len() > 1 && !touched.iter().any(|op| op.what == Mount::Guard) && self.cover(&touched).is_kept() {
+        self.keep_all(&touched)
+    }
+
+    /// All at once; only where something is wrong, which one it is.
+    fn keep_all(&self, ops: &[&MountOp]) -> Result<(), StepError> {
+        let (guards, mounts): (Vec<&MountOp>, Vec<&MountOp>) = ops.iter().partition(|op| op.what == Mount::Guard);
+        guards.into_iter().try_for_each(|op| self.keep(op))?;
+        if mounts.len() > 1 && self.cover(&mounts).is_kept() {
             return Ok(());
         }
-        touched.into_iter().try_for_each(|op| self.keep(op))
+        mounts.into_iter().try_for_each(|op| self.keep(op))
     }
 
     fn keep(&self, op: &MountOp) -> Result<(), StepError> {

@@ -24,6 +24,10 @@ use signals::Signals;
 /// How long the command may go on after TERM or HUP before everything is killed.
 pub const GRACE: Duration = Duration::from_secs(2);
 
+/// How long a command runs before the watch begins: to end one takes the kernel some ten milliseconds, more than most
+/// commands run. What happened before is looked at then.
+const UNWATCHED: Duration = Duration::from_millis(100);
+
 /// What can happen.
 enum Event {
     /// A signal for the supervisor.
@@ -72,6 +76,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
         timed_out: false,
         suspended: false,
         namespace: None,
+        unwatched: None,
         watch: None,
         ending: None,
     };
@@ -80,7 +85,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
             Event::Signal(signal) => run.pass_on(signal),
             Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
             Event::Report(Report::MountNamespace(mount)) => run.namespace = Some(mount),
-            Event::Report(Report::Root(root)) => run.watch(plan, root),
+            Event::Report(Report::Root(root)) => run.stands(plan, root),
             Event::Touched => run.look(),
             Event::Report(Report::Stopped(_)) if run.stop_wanted() => run.stop(),
             // A command that stops itself stops nobody else: time goes on, and so does the watch over it.
@@ -92,7 +97,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
             }
             Event::Report(Report::NotExecuted(error)) => run.end(Ending::NotExecuted(error)),
             Event::Report(Report::Failed(error)) => run.end(Ending::Failed(error)),
-            Event::Clock => run.clock(),
+            Event::Clock => run.clock(plan),
             Event::JanitorGone(report) => run.give_up(report),
             Event::Gone => return run.finish(plan),
         }
@@ -120,6 +125,8 @@ struct Running {
     suspended: bool,
     /// The mount namespace, until the root comes.
     namespace: Option<OwnedFd>,
+    /// When the watch begins, and by what it gets inside.
+    unwatched: Option<(Instant, Option<Inside>)>,
     watch: Option<Watch>,
     ending: Option<Ending>,
 }
@@ -168,7 +175,8 @@ impl Running {
     }
 
     fn time_left(&self) -> Option<Timespec> {
-        let next = [self.deadline, self.kill_at].into_iter().flatten().min()?;
+        let watch_at = self.unwatched.as_ref().map(|(at, _)| *at);
+        let next = [self.deadline, self.kill_at, watch_at].into_iter().flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -176,9 +184,12 @@ impl Running {
         })
     }
 
-    fn clock(&mut self) {
+    fn clock(&mut self, plan: &Plan) {
         let now = Instant::now();
-        if self.kill_at.is_some_and(|at| at <= now) {
+        if self.unwatched.as_ref().is_some_and(|(at, _)| *at <= now) {
+            let inside = self.unwatched.take().and_then(|(_, inside)| inside);
+            self.watch(plan, inside);
+        } else if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = None;
             self.child.kill();
         } else if self.deadline.is_some_and(|at| at <= now) {
@@ -217,22 +228,37 @@ impl Running {
         self.child.signal(libc::SIGCONT);
     }
 
-    /// The view stands: from now on what it rests on is watched.
-    fn watch(&mut self, plan: &Plan, root: OwnedFd) {
+    /// The view stands: soon what it rests on is watched.
+    fn stands(&mut self, plan: &Plan, root: OwnedFd) {
         release_streams(&self.terminal);
         let inside = self.namespace.take().map(|mount| Inside { mount, root });
+        if Watch::is_urgent(plan) {
+            self.watch(plan, inside);
+        } else {
+            self.unwatched = Instant::now().checked_add(UNWATCHED).map(|at| (at, inside));
+        }
+    }
+
+    fn watch(&mut self, plan: &Plan, inside: Option<Inside>) {
         match Watch::new(plan, inside) {
-            Ok(watch) => self.watch = watch,
-            Err(error) => {
-                self.child.kill();
-                self.end(Ending::Failed(error));
+            Ok(watch) => {
+                self.watch = watch;
+                // What has happened before.
+                let checked = self.watch.as_ref().map_or(Ok(()), Watch::check);
+                self.judge(checked);
             }
+            Err(error) => self.judge(Err(error)),
         }
     }
 
     /// Covers again what lies open; what cannot be kept ends the sandbox.
     fn look(&mut self) {
-        if let Some(Err(error)) = self.watch.as_ref().map(Watch::look) {
+        let looked = self.watch.as_ref().map_or(Ok(()), Watch::look);
+        self.judge(looked);
+    }
+
+    fn judge(&mut self, kept: Result<(), StepError>) {
+        if let Err(error) = kept {
             if self.child.has_ended() {
                 // Placeholders go when the last process has gone.
                 return;
