@@ -130,7 +130,7 @@ impl Start {
         let early = wait_for_placeholders(plan, control)?;
         let kept: Vec<RawFd> = self.kept(plan, control);
         sys::fd::close_all_but(3, &kept).map_err(fail)?;
-        for fd in kept {
+        for fd in kept.into_iter().filter(|fd| *fd != self.words.as_raw_fd()) {
             sys::fd::keep_across_exec(fd).map_err(fail)?;
         }
         for number in [0, 1] {
@@ -154,7 +154,7 @@ impl Start {
         let own =
             [self.arguments.as_raw_fd(), self.handover.as_raw_fd(), self.alive.1.as_raw_fd(), control.as_raw_fd()];
         let others = self.data.iter().chain(&self.originals).map(OwnedFd::as_raw_fd);
-        // Not across the exec, but until it is bubblewrap's standard error.
+        // Until it is bubblewrap's standard error, not across the exec.
         let words = [self.words.as_raw_fd()];
         own.into_iter().chain(others).chain(words).chain(plan.process.pass_fd.iter().copied()).collect()
     }

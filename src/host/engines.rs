@@ -44,7 +44,7 @@ pub struct Usable {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoBwrap {
     /// None on PATH outside the directories that a command can write.
-    #[error("bwrap is not on PATH")]
+    #[error("no bwrap is on PATH outside what the command can write")]
     NotFound,
     /// One that is of no use.
     #[error("`{}` {why}", path.display())]

@@ -55,9 +55,10 @@ pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> 
         directories.chain(repo.configured.iter().filter_map(|(fact, _)| place(fact)))
     });
     let unwritable = names.chain(of_proc(true)).chain(own).chain(git).filter(|path| cannot_write(&root.real(path)));
-    let tmpfs = rustix::fs::statfs("/tmp").is_ok_and(|found| found.f_type == TMPFS);
+    let tmp = root.real(Path::new("/tmp"));
+    let tmpfs = rustix::fs::statfs(&tmp).is_ok_and(|found| found.f_type == TMPFS);
     let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
-    let nested = nested && tmpfs && is_mounted(Path::new("/tmp"));
+    let nested = nested && tmpfs && is_mounted(&tmp);
     Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), top, nested }
 }
 

@@ -248,9 +248,6 @@ fn why_unusable(fact: &PathFact) -> &'static str {
     match fact {
         PathFact::Present(_) => "it is no directory",
         PathFact::Missing { .. } | PathFact::Dangling { .. } => "it does not exist",
-        PathFact::Unreachable { errno: libc::ENOSYS } => {
-            "openat2 is missing: the kernel is older than 5.6, or this is a sandbox already"
-        }
         PathFact::Unreachable { .. } => "it cannot be reached",
     }
 }

@@ -164,6 +164,9 @@ impl Chooser<'_> {
         if let Some(link) = ops.iter().find(|op| matches!(op.what, Mount::Pin { .. } | Mount::Plug { .. })) {
             return Err(format!("it cannot mount on the link {}", link.target.display()));
         }
+        if ops.iter().any(|op| op.what == Mount::Devices) {
+            return Err("it cannot show every device node and its own program".to_owned());
+        }
         if ops.len() > BWRAP_MOUNTS || ops.len() * ARGUMENTS_OF_A_MOUNT > BWRAP_ARGUMENTS {
             return Err(format!("{} mounts are too many for it", ops.len()));
         }

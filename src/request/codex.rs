@@ -184,7 +184,7 @@ pub fn split_policies(
     legacy: Option<&str>,
     around: Surroundings<'_>,
 ) -> Result<Request, CodexError> {
-    let mut meaning = legacy::parse_split(files, network)?;
+    let mut meaning = legacy::parse_split(files, "--file-system-sandbox-policy", network)?;
     if let Some(text) = legacy {
         let legacy = legacy::parse(text, "--sandbox-policy")?;
         expand::agree(&meaning, &legacy, around)?;
@@ -201,8 +201,8 @@ pub fn any(text: &str, place: &str, around: Surroundings<'_>) -> Result<Request,
     let value: serde_json::Value = object(text, place)?;
     let word = |key: &str| value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
     if !word("kind").is_empty() {
-        // A file has no second half: the network of a split policy is off unless the other flag says otherwise.
-        return expand::request(legacy::parse_split(text, "\"restricted\"")?, around);
+        // A file has no second half: the network of a split policy is off.
+        return expand::request(legacy::parse_split(text, place, "\"restricted\"")?, around);
     }
     if legacy::TYPES.contains(&word("type")) {
         return sandbox_policy(text, place, around);

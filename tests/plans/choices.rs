@@ -96,7 +96,7 @@ fn auto_takes_the_strongest_that_can_be_had() {
         expect![[r#"
             no backend can enforce this policy here
               native: /proc/sys/user/max_user_namespaces is 0
-              bwrap: bwrap is not on PATH
+              bwrap: no bwrap is on PATH outside what the command can write
               landlock: it cannot hide /etc/shadow (secret: password hashes), and 12 more like this
             hint: ringfence doctor tells what stands in the way, and the cure
         "#]],
@@ -108,7 +108,7 @@ fn auto_takes_the_strongest_that_can_be_had() {
         expect![[r#"
             landlock because the policy can be said in it
             not native: /proc/sys/user/max_user_namespaces is 0
-            not bwrap: bwrap is not on PATH
+            not bwrap: no bwrap is on PATH outside what the command can write
         "#]],
     );
     check(
@@ -118,7 +118,7 @@ fn auto_takes_the_strongest_that_can_be_had() {
         expect![[r#"
             no backend can enforce this policy here
               native: /proc/sys/user/max_user_namespaces is 0
-              bwrap: bwrap is not on PATH
+              bwrap: no bwrap is on PATH outside what the command can write
               landlock: it cannot keep /home/you/project/.git read-only in a writable directory (protected: .git: git runs hooks and configured programs from it), and 8 more like this
             hint: ringfence doctor tells what stands in the way, and the cure
         "#]],
@@ -141,10 +141,10 @@ fn codex_gets_bubblewrap_where_it_is_and_can() {
         bwrap_first,
         machine_with(Some(Ok(())), Some(Err(NoBwrap::NotFound))),
         expect![[r#"
-        native because it takes the place of bubblewrap
-        not bwrap: bwrap is not on PATH
-        warning: bwrap is not on PATH: the built-in engine takes its place
-    "#]],
+            native because it takes the place of bubblewrap
+            not bwrap: no bwrap is on PATH outside what the command can write
+            warning: no bwrap is on PATH outside what the command can write: the built-in engine takes its place
+        "#]],
     );
     let useless = NoBwrap::Useless { path: "/opt/bwrap".into(), why: "is too old: it has no --perms (0.5)".to_owned() };
     check(

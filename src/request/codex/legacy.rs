@@ -112,8 +112,7 @@ fn special(value: Special, access: EntryAccess, by: Origin) -> Said<Entry> {
     Said::new(Entry { path: EntryPath::Special { value }, access, missing_path_behavior: None }, by)
 }
 
-pub(super) fn parse_split(files: &str, network: &str) -> Result<Meaning, CodexError> {
-    let place = "--file-system-sandbox-policy";
+pub(super) fn parse_split(files: &str, place: &str, network: &str) -> Result<Meaning, CodexError> {
     let SplitFiles { kind, entries, glob_scan_max_depth } = object(files, place)?;
     let network: NetworkWord = json(network, "--network-sandbox-policy")?;
     let files = match kind {
