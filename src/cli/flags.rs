@@ -8,9 +8,12 @@ use clap::Args;
 
 use super::report::Problem;
 use crate::policy::Policy;
+use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
 use crate::request::load::{self, absolute, duration, variable};
-use crate::request::{Allow, Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
+use crate::request::{Allow, Backend, Dialect, Format, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Tmp};
+
+const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
 /// The options that `run`, `plan` and `why` share.
 #[derive(Debug, Args)]
@@ -18,9 +21,13 @@ pub struct Flags {
     /// What may be written: nothing, the workspace (the working directory), or everything.
     #[arg(long, short, value_enum, value_name = "MODE")]
     sandbox: Option<Mode>,
-    /// Read a TOML file with the same words as these options.
+    /// Read a policy: TOML with the same words as these options, a policy of OpenShell (YAML) or of Codex (JSON).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The format of --config, where its content is not to tell; openshell without a --config looks for OpenShell's
+    /// policy as OpenShell does.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Make a path readable that would be hidden.
     #[arg(long, value_name = "PATH", help_heading = "Files")]
     read: Vec<PathBuf>,
@@ -75,6 +82,21 @@ pub struct Flags {
     /// What enforces the plan.
     #[arg(long, value_enum, value_name = "WHICH", help_heading = "Process")]
     backend: Option<Backend>,
+    /// Where Landlock cannot do all that the plan asks of it: nothing runs (required), or it runs and tells what is lost.
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Process")]
+    landlock: Option<Landlock>,
+    /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
+    #[arg(long, help_heading = "Baseline")]
+    allow_unenforced: bool,
+    /// Add the paths that every process needs to a policy that names none of them.
+    #[arg(long, value_name = "WHAT", value_parser = ["core"], help_heading = "Baseline")]
+    baseline: Option<String>,
+    /// Where GPUs need more than a rule says: promote, promote-narrow, keep or refuse, at all paths or at a glob.
+    #[arg(long, value_name = "MODE[:GLOB]", value_parser = conflict, help_heading = "Baseline")]
+    baseline_conflict: Vec<ConflictRule>,
+    /// Enrich an OpenShell policy exactly as OpenShell does, for comparisons: /proc becomes writable with a GPU.
+    #[arg(long, help_heading = "Baseline")]
+    openshell_compat: bool,
     /// Set a feature, as Codex does: use_legacy_landlock=true is --backend landlock.
     #[arg(short = 'c', value_name = "KEY=VALUE", value_parser = feature, help_heading = "Process")]
     feature: Vec<Feature>,
@@ -98,6 +120,14 @@ pub fn feature(text: &str) -> Result<Feature, String> {
         "use_legacy_landlock" | "features.use_legacy_landlock" => Ok(Feature::UseLegacyLandlock(value)),
         _ => Err(format!("`{key}` is not a feature: there is use_legacy_landlock")),
     }
+}
+
+/// Reads a `--baseline-conflict MODE[:GLOB]`.
+fn conflict(text: &str) -> Result<ConflictRule, String> {
+    let (mode, pattern) = text.split_once(':').unwrap_or((text, "/**"));
+    let mode = <Conflict as clap::ValueEnum>::from_str(mode, false)
+        .map_err(|_| format!("`{mode}` is not promote, promote-narrow, keep or refuse"))?;
+    Ok(ConflictRule { pattern: pattern.to_owned(), sources: Vec::new(), mode, reason: None })
 }
 
 /// Where relative paths of flags belong, and where configuration lies.
@@ -142,6 +172,7 @@ impl Flags {
         let Self {
             sandbox,
             config: _,
+            format: _,
             read,
             write,
             modify,
@@ -160,6 +191,11 @@ impl Flags {
             pass_fd,
             allow,
             backend,
+            landlock,
+            allow_unenforced,
+            baseline,
+            baseline_conflict,
+            openshell_compat,
             feature,
             command,
         } = self;
@@ -184,6 +220,18 @@ impl Flags {
             pid_namespace: None,
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
+            landlock: said(landlock, "--landlock"),
+            network: Vec::new(),
+            unenforced: Vec::new(),
+            allow_unenforced: said(allow_unenforced.then_some(true), "--allow-unenforced"),
+            baseline: Baseline {
+                flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
+                core: said(baseline.map(|_| true), "--baseline"),
+                compat: said(openshell_compat.then_some(true), "--openshell-compat"),
+                ..Baseline::default()
+            },
+            identity: Identity::default(),
+            sources: Vec::new(),
             pass_fd,
             files: Vec::new(),
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),

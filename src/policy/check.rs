@@ -174,7 +174,7 @@ fn preset_rules(dialect: Dialect, mode: Mode, workspace: &Path) -> Vec<Rule> {
     let rule = |path: &Path, access| Rule { path: path.to_owned(), access, because: because.clone() };
     match mode {
         // The rules are complete.
-        Mode::ReadOnly | Mode::WorkspaceWrite if dialect == Dialect::Codex => Vec::new(),
+        Mode::ReadOnly | Mode::WorkspaceWrite if dialect.is_complete() => Vec::new(),
         Mode::ReadOnly => vec![rule(Path::new("/"), Access::Read)],
         Mode::WorkspaceWrite => vec![rule(Path::new("/"), Access::Read), rule(workspace, Access::Write)],
         Mode::FullAccess => vec![rule(Path::new("/"), Access::Write)],

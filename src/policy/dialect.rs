@@ -8,7 +8,7 @@ impl Dialect {
     #[must_use]
     pub fn protected_names(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Ringfence => tables::PROTECTED_NAMES,
+            Self::Ringfence | Self::OpenShell => tables::PROTECTED_NAMES,
             Self::Codex => tables::PROTECTED_NAMES_OF_CODEX,
         }
     }
@@ -17,7 +17,7 @@ impl Dialect {
     /// them. A Codex policy is the whole word about what can be read.
     #[must_use]
     pub fn hides_secrets(self) -> bool {
-        self == Self::Ringfence
+        self != Self::Codex
     }
 
     /// Whether a writable path that does not exist is skipped, and not an error. Codex passes the same list of roots
@@ -31,6 +31,12 @@ impl Dialect {
     /// is always named.
     #[must_use]
     pub fn refuses_wide_workspace(self) -> bool {
-        self == Self::Ringfence
+        self != Self::Codex
+    }
+
+    /// Whether the rules are all there is, and the mode adds none.
+    #[must_use]
+    pub fn is_complete(self) -> bool {
+        self != Self::Ringfence
     }
 }

@@ -1,6 +1,6 @@
 //! Several requests into one: what is said later replaces single values and adds to lists.
 
-use super::{Dialect, Request};
+use super::{Dialect, Identity, Request};
 
 impl Request {
     /// Lays `later` over `self`: user file, then `--config`, then flags.
@@ -25,6 +25,13 @@ impl Request {
             pid_namespace,
             timeout,
             allow,
+            landlock,
+            network,
+            unenforced,
+            allow_unenforced,
+            baseline,
+            identity,
+            sources,
             pass_fd,
             files,
             cd,
@@ -42,6 +49,9 @@ impl Request {
         self.unix.extend(unix);
         self.env.extend(env);
         self.allow.extend(allow);
+        self.network.extend(network);
+        self.unenforced.extend(unenforced);
+        self.sources.extend(sources);
         self.pass_fd.extend(pass_fd);
         self.files.extend(files);
         self.notes.extend(notes);
@@ -56,6 +66,13 @@ impl Request {
             proc: proc.or(self.proc),
             pid_namespace: pid_namespace.or(self.pid_namespace),
             timeout: timeout.or(self.timeout),
+            landlock: landlock.or(self.landlock),
+            allow_unenforced: allow_unenforced.or(self.allow_unenforced),
+            baseline: self.baseline.overlaid_by(baseline),
+            identity: Identity {
+                user: identity.user.or(self.identity.user),
+                group: identity.group.or(self.identity.group),
+            },
             cd: cd.or(self.cd),
             start_in: start_in.or(self.start_in),
             dialect: if dialect == Dialect::Ringfence { self.dialect } else { dialect },

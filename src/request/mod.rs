@@ -2,9 +2,11 @@
 //!
 //! A [`Request`] may be nonsense; [`crate::policy::Policy`] cannot be. Every value remembers who said it.
 
+pub mod baseline;
 pub mod codex;
 pub mod load;
 pub mod merge;
+pub mod network;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,6 +25,8 @@ pub enum Origin {
         /// Line, counted from 1.
         line: usize,
     },
+    /// A part of a policy that this program brings with it; the text says which policy.
+    BuiltIn(&'static str),
     /// A place in a JSON policy.
     Json {
         /// The flag or file that it came from.
@@ -57,6 +61,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::BuiltIn(what) => write!(f, "built-in {what}"),
             Self::Json { source, at } => write!(f, "{source}: {at}"),
             Self::Preset(name) => write!(f, "preset {name}"),
             Self::Baseline(why) => write!(f, "baseline: {why}"),
@@ -176,6 +181,17 @@ impl Backend {
     }
 }
 
+/// The language of a policy file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// TOML with the words of the flags.
+    Toml,
+    /// A policy of OpenShell, in YAML.
+    Openshell,
+    /// A policy of Codex, in JSON.
+    Codex,
+}
+
 /// Whose words a request is made of: what it leaves open is filled in as its writer expects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -184,6 +200,65 @@ pub enum Dialect {
     Ringfence,
     /// Codex's policies: every path rule is in the policy, and what no rule names is denied.
     Codex,
+    /// OpenShell's policies: every path rule is in the policy or in the baseline, and what no rule names is denied.
+    OpenShell,
+}
+
+/// Where a policy came from: fixed when it is loaded, never inferred from what it says. It decides what becomes of a
+/// rule that a baseline wants more than.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// This program.
+    BuiltIn,
+    /// The policy file of an image (`/etc/openshell/policy.yaml`).
+    Image,
+    /// A file of `/etc/ringfence` that only root can write.
+    Admin,
+    /// Flags, and every other file.
+    #[default]
+    User,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BuiltIn => "built-in",
+            Self::Image => "image",
+            Self::Admin => "admin",
+            Self::User => "user",
+        })
+    }
+}
+
+/// What happens where the kernel's Landlock cannot do all that a plan asks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Landlock {
+    /// Nothing runs.
+    Required,
+    /// It runs, and what is lost is told.
+    BestEffort,
+}
+
+impl Landlock {
+    /// The word used in flags and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::BestEffort => "best-effort",
+        }
+    }
+}
+
+/// Whose process the command is to be: a name or a number, as it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// `run_as_user`.
+    pub user: Option<Said<String>>,
+    /// `run_as_group`.
+    pub group: Option<Said<String>>,
 }
 
 /// A system call family that is denied unless it is asked for.
@@ -233,6 +308,20 @@ pub struct Request {
     pub timeout: Option<Said<Duration>>,
     /// `--allow`.
     pub allow: Vec<Said<Allow>>,
+    /// `--landlock`.
+    pub landlock: Option<Said<Landlock>>,
+    /// What may be reached of the network.
+    pub network: Vec<Said<network::NetworkRule>>,
+    /// Parts of a policy that this program cannot enforce.
+    pub unenforced: Vec<Said<network::Unenforced>>,
+    /// `--allow-unenforced`: those parts are left out, which only takes access away.
+    pub allow_unenforced: Option<Said<bool>>,
+    /// What is added to a policy, and what becomes of rules that say less.
+    pub baseline: baseline::Baseline,
+    /// Whose process the command is to be.
+    pub identity: Identity,
+    /// Where files came from, by the name in [`Origin::File`]; one that is not listed is the user's.
+    pub sources: Vec<(PathBuf, Source)>,
     /// `--pass-fd`.
     pub pass_fd: Vec<i32>,
     /// The files that this was read from.
