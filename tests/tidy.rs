@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "host::paths",
             "host::placeholder",
             "host::mountinfo",
+            "host::scratch",
         ],
     ),
     ("supervise", &["plan", "backend", "sys"]),

@@ -14,6 +14,7 @@ use super::init::message::{self, Order};
 use super::init::stdio::{self, Stream};
 use super::{StepError, janitor, placeholder};
 use crate::plan::Plan;
+use crate::plan::choose::Engine;
 use crate::plan::mounts::Mount;
 use crate::sys::{self, signal::SignalSet};
 
@@ -113,7 +114,9 @@ impl Child {
     ) -> Result<Self, StepError> {
         let mut child = Self { pid, pidfd, control, janitor: None, pid_namespace: plan.has_pid_namespace(), between };
         let Some(confinement) = &plan.confinement else { return Ok(child) };
-        let guards = confinement.mounts.ops.iter().any(|op| op.what == Mount::Guard);
+        // Landlock's init lives until nothing runs any more, and looks after guards itself.
+        let is_alone = plan.choice.engine == Engine::Landlock;
+        let guards = !is_alone && confinement.mounts.ops.iter().any(|op| op.what == Mount::Guard);
         if child.between.is_none() && !guards && placeholder::planned(&confinement.mounts).next().is_none() {
             return Ok(child);
         }

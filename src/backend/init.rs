@@ -16,7 +16,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::termios::OptionalActions;
 
 use super::child::Setup;
-use super::{StepError, confine};
+use super::{StepError, confine, watch};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::sys::{self, process::Forked, signal::SignalSet};
@@ -72,8 +72,14 @@ pub fn settle(
         sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
         end_orphans(children.as_ref());
     }
-    if let Some(status) = ended {
-        report(control.as_fd(), &Report::Ended(status));
+    let held = match &plan.confinement {
+        Some(confinement) if plan.choice.engine == Engine::Landlock => watch::last_look(&confinement.mounts),
+        _ => Ok(()),
+    };
+    match (held, ended) {
+        (Err(error), _) => report(control.as_fd(), &Report::Failed(error)),
+        (Ok(()), Some(status)) => report(control.as_fd(), &Report::Ended(status)),
+        (Ok(()), None) => {}
     }
     Ok(())
 }

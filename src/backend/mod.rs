@@ -9,6 +9,7 @@ pub mod init;
 mod janitor;
 mod native;
 pub mod placeholder;
+pub mod scratch;
 pub mod watch;
 
 use std::borrow::Cow;

@@ -18,7 +18,9 @@ use rustix::process::WaitOptions;
 
 use super::StepError;
 use super::native::cover::{self, Covered};
+use crate::host::placeholder::is_marked;
 use crate::plan::Plan;
+use crate::plan::choose::Engine;
 use crate::plan::mounts::{Mount, MountOp, MountPlan};
 use crate::sys::{self, process::Forked};
 
@@ -97,7 +99,10 @@ impl Watch {
     /// Whether nothing may happen unseen, from the first moment on.
     #[must_use]
     pub fn is_urgent(plan: &Plan) -> bool {
-        plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops).any(|op| op.what == Mount::Guard)
+        // Landlock alone guards every missing name, and an end of a watch costs more than most commands: what is made
+        // in the first moments is found a little later, or at the end.
+        let ops = plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
+        plan.choice.engine != Engine::Landlock && ops.into_iter().any(|op| op.what == Mount::Guard)
     }
 
     /// Looks at everything, as after the time before the watch.
@@ -153,10 +158,7 @@ impl Watch {
             Err(StepError { step: step.into(), path: Some(op.target.clone()), errno: StepError::TOLD })
         };
         if op.what == Mount::Guard {
-            return match rustix::fs::lstat(&op.target) {
-                Ok(_) => ended("the command made what only you may make, so it was ended:"),
-                Err(_) => Ok(()),
-            };
+            return hold(op);
         }
         match self.cover(&[op]) {
             Covered::Stands | Covered::Again => Ok(()),
@@ -185,10 +187,28 @@ impl Watch {
     }
 }
 
+fn hold(guard: &MountOp) -> Result<(), StepError> {
+    // What stands for a missing entry was made by the sandbox around this one.
+    let made = rustix::fs::lstat(&guard.target).is_ok_and(|stat| !is_marked(&stat));
+    if !made {
+        return Ok(());
+    }
+    let step = "the command made what only you may make, so it was ended:".into();
+    Err(StepError { step, path: Some(guard.target.clone()), errno: StepError::TOLD })
+}
+
+/// Looks at every guard once more, when nothing of the command runs any more.
+///
+/// # Errors
+/// What the command made in spite of a guard.
+pub fn last_look(plan: &MountPlan) -> Result<(), StepError> {
+    plan.ops.iter().filter(|op| op.what == Mount::Guard).try_for_each(hold)
+}
+
 /// Puts aside what the command made in spite of a guard, under a name that it cannot have taken before. Nothing of the
 /// sandbox runs any more.
 pub fn sweep(plan: &MountPlan) {
-    for op in plan.ops.iter().filter(|op| op.what == Mount::Guard) {
+    for op in plan.ops.iter().filter(|op| op.what == Mount::Guard && hold(op).is_err()) {
         for _ in 0..NAMES {
             let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
             let mut aside = op.target.clone().into_os_string();
@@ -214,6 +234,7 @@ fn is_watched(op: &MountOp) -> bool {
         | Mount::Devpts
         | Mount::Proc
         | Mount::ReadOnly
+        | Mount::Closed
         | Mount::Seal => false,
     };
     let special = ["/dev", "/proc", "/sys"].iter().any(|top| op.target.starts_with(Path::new(top)));

@@ -43,7 +43,8 @@ pub fn doctor(args: &DoctorArgs) -> i32 {
     let mut checks = checks::checks(&facts);
     checks.extend(gpu::checks(&crate::host::gpu::probe_live(Path::new("/"), &users::ids())));
     let works = checks::run_works(&checks);
-    let left = leftovers::in_workspace(&root, &workspace);
+    let mut left = leftovers::in_workspace(&root, &workspace);
+    left.extend(leftovers::temporary(&root));
     let removal = if args.fix { leftovers::remove(&left) } else { leftovers::Removal::default() };
     checks.push(leftover_check(&left, args.fix, &removal, &workspace));
     if args.json {

@@ -85,6 +85,9 @@ pub struct Flags {
     /// Where Landlock cannot do all that the plan asks of it: nothing runs (required), or it runs and tells what is lost.
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Process")]
     landlock: Option<Landlock>,
+    /// Write what Landlock denies to the kernel's audit log (Linux 6.15).
+    #[arg(long, help_heading = "Process")]
+    audit: bool,
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
     #[arg(long, help_heading = "Baseline")]
     allow_unenforced: bool,
@@ -192,6 +195,7 @@ impl Flags {
             allow,
             backend,
             landlock,
+            audit,
             allow_unenforced,
             baseline,
             baseline_conflict,
@@ -221,6 +225,7 @@ impl Flags {
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             landlock: said(landlock, "--landlock"),
+            audit: said(audit.then_some(true), "--audit"),
             network: Vec::new(),
             unenforced: Vec::new(),
             allow_unenforced: said(allow_unenforced.then_some(true), "--allow-unenforced"),

@@ -1,7 +1,7 @@
 //! Errors and hints, the way people read them.
 
 use crate::backend::StepError;
-use crate::plan::build::PlanError;
+use crate::plan::PlanError;
 use crate::policy::check::PolicyError;
 use crate::request::load::LoadError;
 

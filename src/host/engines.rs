@@ -31,6 +31,14 @@ pub struct Engines {
     pub wsl: Wsl,
 }
 
+impl Engines {
+    /// Whether Landlock alone could be what enforces: by wish, or where no namespaces can be made.
+    #[must_use]
+    pub fn leave_landlock_alone(&self, policy: &Policy) -> bool {
+        policy.confines() && (policy.backend.value == Backend::Landlock || matches!(self.namespaces, Some(Err(_))))
+    }
+}
+
 /// A bubblewrap and what it can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usable {

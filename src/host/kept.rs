@@ -1,7 +1,5 @@
 //! What is kept from the caller already: inside another sandbox, its masks and read-only mounts hold for ours too.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
@@ -9,12 +7,10 @@ use rustix::io::Errno;
 
 use super::engines::Engines;
 use super::paths::{PathFact, Root};
-use super::repo::{each_entry, open_directory};
 use super::{Facts, Protected};
 use crate::policy::{Policy, paths, tables};
-use crate::request::Backend;
 
-/// Paths that need no protection any more. Only looked for where no namespace can be made: elsewhere everything is
+/// Paths that need no protection any more. Only looked for where Landlock alone may enforce: elsewhere everything is
 /// protected anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
@@ -22,9 +18,6 @@ pub struct Kept {
     pub unreadable: Vec<PathBuf>,
     /// The caller cannot write them.
     pub unwritable: Vec<PathBuf>,
-    /// The entries of `/` but `/dev`, where Landlock alone could be what enforces: a rule for all of `/` would let every
-    /// terminal be read.
-    pub top: Vec<PathBuf>,
     /// Whether this is a sandbox of ours whose `/tmp` is private already: a tmpfs of its own.
     pub nested: bool,
 }
@@ -35,11 +28,8 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// Looks at all that a plan would protect.
 #[must_use]
 pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> Kept {
-    let confined = matches!(engines.namespaces, Some(Err(_)));
-    let asked = policy.backend.value == Backend::Landlock;
-    let top = if confined || asked { top(root) } else { Vec::new() };
-    if !confined {
-        return Kept { top, ..Kept::default() };
+    if !engines.leave_landlock_alone(policy) {
+        return Kept::default();
     }
     let hidden = facts.secrets.iter().map(|(_, present)| present.path.clone());
     let denied = facts.rules.iter().filter(|(rule, _)| rule.access == paths::Access::None);
@@ -59,17 +49,7 @@ pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> 
     let tmpfs = rustix::fs::statfs(&tmp).is_ok_and(|found| found.f_type == TMPFS);
     let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
     let nested = nested && tmpfs && is_mounted(&tmp);
-    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), top, nested }
-}
-
-fn top(root: &Root) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    if let Some(directory) = open_directory(&root.real(Path::new("/"))) {
-        each_entry(&directory, |name, _| found.push(Path::new("/").join(OsStr::from_bytes(name))));
-    }
-    found.retain(|path| path != Path::new("/dev"));
-    found.sort();
-    found
+    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), nested }
 }
 
 fn place(fact: &PathFact) -> Option<PathBuf> {
@@ -86,9 +66,15 @@ fn cannot_read(path: &Path) -> bool {
     // What is not there, as some entries of procfs, cannot be read either; nothing of the host can appear in its place.
     match opened {
         Ok(_) => false,
-        Err(Errno::ACCESS | Errno::PERM) => is_mounted(path) && cannot_write(path),
+        Err(Errno::ACCESS | Errno::PERM) => is_another_s(path) || is_mounted(path) && cannot_write(path),
         Err(_) => path.starts_with("/proc"),
     }
+}
+
+/// Whether somebody else owns it, so that the caller cannot change its permissions. Root could be anybody.
+fn is_another_s(path: &Path) -> bool {
+    let caller = rustix::process::geteuid();
+    !caller.is_root() && rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid != caller.as_raw())
 }
 
 /// Whether something is mounted there: bare permissions could be changed by whoever owns the file.

@@ -14,6 +14,8 @@ pub mod paths;
 pub mod placeholder;
 mod read;
 pub mod repo;
+pub mod scratch;
+pub mod siblings;
 pub mod sockets;
 pub mod users;
 pub mod walk;
@@ -76,6 +78,10 @@ pub struct Facts {
     pub gpus: gpu::Gpus,
     /// What is protected already, from outside.
     pub kept: kept::Kept,
+    /// Entries of the directories that hold something hidden, where Landlock alone could be what enforces.
+    pub listings: siblings::Listings,
+    /// A name for a private directory in the place of `/tmp`, where nothing can be mounted on that.
+    pub scratch: Option<PathBuf>,
     /// What could enforce a plan here.
     pub engines: engines::Engines,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
@@ -134,6 +140,8 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
     let mut facts = Facts {
         kept: kept::Kept::default(),
+        listings: siblings::Listings::new(),
+        scratch: None,
         secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
         aliases: aliases(root, &rules),
         globbed: walk::expand(root, &policy.globs),
@@ -159,8 +167,34 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         workspace,
         rules,
     };
-    facts.kept = kept::probe(root, policy, &facts, &facts.engines);
+    facts.look_around(root, policy);
     Ok(facts)
+}
+
+impl Facts {
+    /// Looks at what only Landlock alone needs to know, where that could be what enforces.
+    pub fn look_around(&mut self, root: &Root, policy: &Policy) {
+        if self.engines.leave_landlock_alone(policy) {
+            self.kept = kept::probe(root, policy, self, &self.engines);
+            self.listings = siblings::above(root, restricted(self));
+            self.scratch = scratch::name(root);
+        }
+    }
+}
+
+/// Paths that may be to have less than what is around them.
+fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
+    const MADE_ANEW: &[&str] = &["/dev", "/proc", "/run", "/tmp"];
+    let secrets = facts.secrets.iter().map(|(_, present)| present);
+    let globbed = facts.globbed.iter().map(|found| &found.present);
+    let aliases = facts.aliases.iter().map(|(_, present)| present);
+    let present = secrets.chain(globbed).chain(aliases).map(|present| present.path.as_path());
+    let named = facts.rules.iter().filter_map(|(rule, fact)| match fact {
+        PathFact::Present(present) if rule.access <= Access::Read => Some(present.path.as_path()),
+        _ => None,
+    });
+    let kept = |path: &&Path| !facts.kept.unreadable.iter().any(|known| known == path);
+    present.chain(named).filter(kept).chain(MADE_ANEW.iter().map(Path::new))
 }
 
 fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {

@@ -6,167 +6,36 @@ use std::path::{Path, PathBuf};
 use crate::host::Facts;
 use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
-use crate::request::{Allow, Dialect, Net, Origin, Said, Tmp};
+use crate::policy::paths::Access;
+use crate::request::{Allow, Dialect, Landlock, Net, Origin, Said, Tmp};
 
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
-use super::gpu::{self, GpuError, GpuPlan};
-use super::mounts::{Mount, MountOp, MountPlan};
+use super::error::PlanError;
+use super::gpu::{self, GpuPlan};
+use super::mounts::{MountPlan, Tree};
 use super::syscalls::Modes;
-use super::{Confinement, Plan, ProcessPlan, landlock, syscalls, view};
+use super::view::Built;
+use super::{Confinement, Plan, ProcessPlan, alone, landlock, syscalls, view};
 
-/// Why there can be no plan.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum PlanError {
-    /// The working directory does not exist or cannot be reached.
-    #[error("working directory `{}`: {why}", path.display())]
-    Workspace {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The workspace is so wide that protecting the rest would be a joke.
-    #[error("the workspace would be `{}`, {what}", path.display())]
-    WideWorkspace {
-        /// The directory.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-    },
-    /// The command would start in a directory that the policy hides.
-    #[error("working directory `{}` is hidden by {by}", path.display())]
-    HiddenWorkspace {
-        /// The directory.
-        path: PathBuf,
-        /// Who hides it.
-        by: Origin,
-    },
-    /// A path that is to be writable does not exist.
-    #[error("`{}` does not exist, but {by} wants to write it", path.display())]
-    MissingWritable {
-        /// The path.
-        path: PathBuf,
-        /// Who asked.
-        by: Origin,
-    },
-    /// A path that is to be granted cannot be reached.
-    #[error("`{}` cannot be reached ({by}): {}", path.display(), std::io::Error::from_raw_os_error(*errno))]
-    Unreachable {
-        /// The path.
-        path: PathBuf,
-        /// Who asked.
-        by: Origin,
-        /// Why.
-        errno: i32,
-    },
-    /// `/dev`, or a directory of device nodes in it, was asked for as a whole.
-    #[error("`{}` cannot be granted as a whole ({by})", path.display())]
-    DeviceDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// Who asked.
-        by: Origin,
-    },
-    /// What was asked for as a device is none.
-    #[error("`{}` is {found}, not a character device ({by})", path.display())]
-    NotADevice {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-        /// Who asked.
-        by: Origin,
-    },
-    /// What was asked for as a socket is none.
-    #[error("`{}` is no unix socket ({by})", path.display())]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-        /// Who asked.
-        by: Origin,
-    },
-    /// `modify` cannot be enforced here.
-    #[error("`{}` cannot be limited to modify ({by}): {why}", path.display())]
-    Modify {
-        /// The path.
-        path: PathBuf,
-        /// Who asked.
-        by: Origin,
-        /// What stands in the way.
-        why: &'static str,
-    },
-    /// A grant in the workspace that a link, which the command may have made, turns into one elsewhere.
-    #[error("`{}` ({by}) leads out of the workspace, to `{}`", path.display(), target.display())]
-    LeadsOut {
-        /// The path as it is written.
-        path: PathBuf,
-        /// Where it leads.
-        target: PathBuf,
-        /// Who asked.
-        by: Origin,
-    },
-    /// A rule below `/proc` that names a process.
-    #[error("`{}` belongs to a process of the host, which the sandbox does not show ({by})", path.display())]
-    ProcessPath {
-        /// The path.
-        path: PathBuf,
-        /// Who asked.
-        by: Origin,
-    },
-    /// Without a PID namespace the other processes of the user must be kept away by Landlock.
-    #[error("the caller's PID namespace cannot be shared ({by}): it needs Landlock ABI 3 (Linux 6.2)")]
-    PidNamespace {
-        /// Who asked.
-        by: Origin,
-    },
-    /// No backend keeps the policy here.
-    #[error("no backend can enforce this policy here\n  {}", attempts.join("\n  "))]
-    NoBackend {
-        /// What was tried, and why it is of no use: one line each.
-        attempts: Vec<String>,
-    },
-    /// The first Windows subsystem for Linux.
-    #[error("this is WSL 1, which has no namespaces: there can be no sandbox")]
-    Wsl1,
-    /// A GPU that was asked for cannot be used.
-    #[error(transparent)]
-    Gpu(Box<GpuError>),
+/// What is found on the way to a plan.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Why there can be none.
+    pub errors: Vec<PlanError>,
+    /// Remarks in the plan.
+    pub notes: Vec<String>,
+    /// What the user is told before the command starts.
+    pub warnings: Vec<String>,
 }
 
-impl PlanError {
-    /// One thing to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Workspace { .. } => "name another one with --cd DIR".to_owned(),
-            Self::WideWorkspace { path, .. } => {
-                format!(
-                    "use a project directory (--cd DIR), --sandbox read-only, or --write {} on purpose",
-                    path.display()
-                )
-            }
-            Self::HiddenWorkspace { .. } => {
-                "name a visible one with --cd DIR, or grant it with --read DIR (all of /tmp: --tmp host)".to_owned()
-            }
-            Self::MissingWritable { path, .. } if crate::policy::paths::has_metacharacters(path.as_os_str()) => {
-                "only --deny takes globs: name the directory".to_owned()
-            }
-            Self::MissingWritable { path, .. } => {
-                format!("make it first: mkdir -p {0} (a directory) or touch {0} (a file)", path.display())
-            }
-            Self::LeadsOut { target, .. } => format!("name the place itself if you mean it: {}", target.display()),
-            Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
-            Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
-            Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
-            Self::Modify { .. } => "say read or write for it instead".to_owned(),
-            Self::PidNamespace { .. } => "leave --inherit-pid-namespace out".to_owned(),
-            Self::NoBackend { .. } => "ringfence doctor tells what stands in the way, and the cure".to_owned(),
-            Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),
-            Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,
-            Self::Gpu(error) => return error.hint(),
-        })
-    }
+/// A confinement with namespaces and mounts, and what it was made from: no engine is chosen yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub confinement: Confinement,
+    pub tree: Tree,
+    /// What may be done in `/proc`.
+    pub proc: (Access, Origin),
 }
 
 /// Makes the plan for a policy on a machine.
@@ -174,54 +43,46 @@ impl PlanError {
 /// # Errors
 /// Every reason why it cannot be carried out.
 pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
-    let mut errors = Vec::new();
-    let mut notes = policy.notes.clone();
-    let mut warnings = Vec::new();
-    let policy = &without_proc(policy, facts, &mut warnings);
+    let mut told = Told { notes: policy.notes.clone(), ..Told::default() };
+    let policy = &without_proc(policy, facts, &mut told.warnings);
     let mut cwd = match &facts.start_in {
         PathFact::Present(present) if present.kind == Kind::Dir => present.path.clone(),
         fact => return Err(vec![PlanError::Workspace { path: policy.start_in.clone(), why: why_unusable(fact) }]),
     };
     let mut env = EnvPlan::new(&policy.env, &facts.env);
-    let confinement = if policy.confines() {
-        let gpu = grant_gpus(policy, facts, &mut errors, &mut notes);
-        let (confinement, visible) = confine(policy, facts, &gpu, &cwd, &mut errors, &mut notes);
-        if !visible {
-            warnings
-                .push(format!("no rule of the policy shows the working directory {}: starting in /", cwd.display()));
-            cwd = PathBuf::from("/");
+    let mut choice = Choice::nothing();
+    let mut confinement = None;
+    if policy.confines() {
+        let gpu = grant_gpus(policy, facts, &mut told);
+        let draft = confine(policy, facts, &gpu, &mut told);
+        start_where_it_shows(policy, &draft.tree, &mut cwd, &mut told);
+        adjust_env(&mut env, policy, facts, &gpu, &draft.confinement);
+        if !told.errors.is_empty() {
+            return Err(told.errors);
         }
-        adjust_env(&mut env, policy, facts, &gpu, &confinement);
-        Some(confinement)
-    } else {
-        None
-    };
-    let choice = match &confinement {
-        Some(confinement) if errors.is_empty() => choose(policy, facts, confinement),
-        _ => Ok(Choice::nothing()),
-    };
-    let mut choice = choice.unwrap_or_else(|error| {
-        errors.push(error);
-        Choice::nothing()
-    });
-    choice.warnings.extend(warnings);
+        let (chosen, carved) = choose(policy, facts, &draft).map_err(|error| vec![error])?;
+        choice = chosen;
+        confinement = Some(match carved {
+            Some(carved) => alone::confine(policy, facts, draft, carved, &mut told, &mut env),
+            None => draft.confinement,
+        });
+    }
+    refuse_without_landlock(policy, confinement.as_ref(), facts, &mut told);
     if matches!(choice.engine, Engine::Bwrap { .. }) && facts.caller.ids.uid == 0 {
-        notes.push(
+        told.notes.push(
             "bubblewrap binds device nodes so that uid 0, who owns them, can change their mode and times: \
              --backend native does not let it"
                 .to_owned(),
         );
     }
-    let confinement = confinement.map(|confinement| match choice.engine {
-        Engine::Landlock => alone(policy, facts, confinement, &mut notes),
-        Engine::Native | Engine::Bwrap { .. } => confinement,
-    });
     if env.vars.contains_key(std::ffi::OsStr::new("PWD")) {
         env.vars.insert("PWD".into(), cwd.clone().into());
     }
+    let Told { errors, notes, warnings } = told;
     if !errors.is_empty() {
         return Err(errors);
     }
+    choice.warnings.extend(warnings);
     let process = ProcessPlan {
         command: policy.command.clone(),
         cwd,
@@ -230,6 +91,19 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         pass_fd: policy.pass_fd.clone(),
     };
     Ok(Plan { process, confinement, choice, notes })
+}
+
+/// The wall under the mounts is a second one, and missing on old kernels; whoever says that it is required means it.
+fn refuse_without_landlock(policy: &Policy, confinement: Option<&Confinement>, facts: &Facts, told: &mut Told) {
+    let missing = confinement.is_some_and(|confinement| confinement.landlock.abi == 0);
+    let required = policy.landlock.as_ref().filter(|said| said.value == Landlock::Required);
+    let have = facts.landlock_abi;
+    if let Some(said) = required.filter(|_| missing) {
+        told.errors.push(PlanError::Landlock { by: said.by.clone(), need: landlock::WALL_ABI, have });
+    }
+    if let Some(said) = policy.audit.as_ref().filter(|_| have < landlock::AUDIT_ABI) {
+        told.errors.push(PlanError::Landlock { by: said.by.clone(), need: landlock::AUDIT_ABI, have });
+    }
 }
 
 /// Where no procfs can be mounted the sandbox has none: less than was asked for, and nothing that the host shows.
@@ -252,44 +126,27 @@ fn why_unusable(fact: &PathFact) -> &'static str {
     }
 }
 
-fn grant_gpus(policy: &Policy, facts: &Facts, errors: &mut Vec<PlanError>, notes: &mut Vec<String>) -> GpuPlan {
+fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
     match gpu::grants(&policy.gpu, false, &facts.gpus) {
         Ok(plan) => {
-            notes.extend(plan.notes.iter().cloned());
+            told.notes.extend(plan.notes.iter().cloned());
             plan
         }
         Err(found) => {
-            errors.extend(found.into_iter().map(|error| PlanError::Gpu(Box::new(error))));
+            told.errors.extend(found.into_iter().map(|error| PlanError::Gpu(Box::new(error))));
             GpuPlan::default()
         }
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "three inputs, and the two lists that every planner adds to")]
-fn confine(
-    policy: &Policy,
-    facts: &Facts,
-    gpu: &GpuPlan,
-    cwd: &Path,
-    errors: &mut Vec<PlanError>,
-    notes: &mut Vec<String>,
-) -> (Confinement, bool) {
-    let view = view::build(policy, facts, gpu, errors, notes);
-    let mut visible = true;
-    if let Some((_, node)) = view.tree.governing(cwd).filter(|_| !view.tree.is_visible(cwd)) {
-        // Codex's policies need not name the working directory. One that they deny is an error.
-        visible = !(policy.dialect == Dialect::Codex && matches!(node.because, Origin::Baseline(_)));
-        if visible {
-            // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
-            errors.push(PlanError::HiddenWorkspace { path: cwd.to_owned(), by: node.because.clone() });
-        }
-    }
-    let wall = landlock::plan(facts.landlock_abi, &view.tree, &view.ops, policy);
+fn confine(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut Told) -> Draft {
+    let Built { tree, ops, proc } = view::build(policy, facts, gpu, told);
+    let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
-        errors.push(PlanError::PidNamespace { by: policy.pid_namespace.by.clone() });
+        told.errors.push(PlanError::PidNamespace { by: policy.pid_namespace.by.clone() });
     }
     if wall.abi == 0 {
-        notes.push(
+        told.notes.push(
             "this kernel has no Landlock wall (ABI 3, Linux 6.2): a regular file as standard output is refused, pipe it"
                 .to_owned(),
         );
@@ -299,49 +156,33 @@ fn confine(
         gid: facts.caller.ids.gid,
         pid_namespace: policy.pid_namespace.clone(),
         net: policy.net.clone(),
-        mounts: MountPlan { root: view.tree.root(), ops: view.ops },
+        mounts: MountPlan { root: tree.root(), ops },
         landlock: wall,
         syscalls: syscalls::plan(Modes {
             ptrace: lifts_ptrace(policy),
             own_network: true,
             own_processes: policy.pid_namespace.value,
         }),
+        scratch: None,
     };
-    (confinement, visible)
+    Draft { confinement, tree, proc }
 }
 
-/// What is left of a confinement without namespaces and mounts.
-fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut Vec<String>) -> Confinement {
-    let kept = |op: &&MountOp| facts.kept.unreadable.contains(&op.target) || facts.kept.unwritable.contains(&op.target);
-    let open = confinement.mounts.ops.iter().filter(|op| matches!(op.what, Mount::Block { .. } | Mount::Mask { .. }));
-    let open = open.filter(|op| !kept(op));
-    notes.extend(open.map(|op| format!("Landlock alone leaves {} open ({})", op.target.display(), op.because)));
-    notes.push(
-        "Landlock alone: processes outside can be seen, and the host's /run and /dev, read-only, with their sockets"
-            .to_owned(),
-    );
-    notes.push(
-        "Landlock alone: mode, owner and times of the caller's files can be changed everywhere; of /proc, what the same \
-         user may write"
-            .to_owned(),
-    );
-    if facts.kept.nested {
-        notes.push("Landlock alone: /tmp is the one of the sandbox around this one".to_owned());
-    }
-    if facts.landlock_abi < landlock::SCOPE_ABI {
-        notes.push("Landlock alone: processes outside can be sent signals before ABI 6 (Linux 6.12)".to_owned());
-    }
-    let network = policy.net.value == Net::Host;
-    Confinement {
-        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, &facts.kept.top, confinement.uid),
-        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false }),
-        mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
-        ..confinement
+/// Policies that are complete need not name the working directory. One that they deny is an error.
+fn start_where_it_shows(policy: &Policy, tree: &Tree, cwd: &mut PathBuf, told: &mut Told) {
+    let Some((_, node)) = tree.governing(cwd).filter(|_| !tree.is_visible(cwd)) else { return };
+    if policy.dialect.is_complete() && matches!(node.because, Origin::Baseline(_)) {
+        told.warnings
+            .push(format!("no rule of the policy shows the working directory {}: starting in /", cwd.display()));
+        *cwd = PathBuf::from("/");
+    } else {
+        // A working directory in a private tmpfs is hidden by the tmpfs, not by a rule.
+        told.errors.push(PlanError::HiddenWorkspace { path: cwd.clone(), by: node.because.clone() });
     }
 }
 
 /// By a user who said so, or by the policies of a program that allows it where the network is open anyway.
-fn lifts_ptrace(policy: &Policy) -> bool {
+pub(super) fn lifts_ptrace(policy: &Policy) -> bool {
     let said = policy.allow.iter().any(|said| said.value == Allow::Ptrace);
     said || policy.dialect == Dialect::Codex && policy.net.value == Net::Host
 }

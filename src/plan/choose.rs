@@ -1,17 +1,18 @@
 //! Which backend enforces a plan, and why the others do not.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::Confinement;
-use super::build::PlanError;
-use super::landlock::WALL_ABI;
-use super::mounts::{Mount, MountOp, RootView};
+use super::alone;
+use super::build::Draft;
+use super::error::PlanError;
+use super::landlock::carve::Carved;
+use super::landlock::{WALL_ABI, rights};
+use super::mounts::Mount;
 use crate::host::Facts;
 use crate::host::engines::{NoBwrap, Usable};
-use crate::host::kept::Kept;
 use crate::host::kernel::Wsl;
 use crate::policy::Policy;
-use crate::request::{Backend, Net, Origin};
+use crate::request::{Backend, Landlock, Net};
 
 /// What bubblewrap takes in all, arguments from a file included (`MAX_ARGS` of its source).
 const BWRAP_ARGUMENTS: usize = 9_000;
@@ -69,48 +70,51 @@ impl Choice {
     }
 }
 
-/// Chooses for a confinement on a machine.
+/// Chooses for a confinement on a machine. With Landlock alone come the rules that it is to have.
 ///
 /// # Errors
 /// [`PlanError::NoBackend`] with each attempt, or [`PlanError::Wsl1`].
-pub fn choose(policy: &Policy, facts: &Facts, confinement: &Confinement) -> Result<Choice, PlanError> {
+pub(super) fn choose(policy: &Policy, facts: &Facts, draft: &Draft) -> Result<(Choice, Option<Carved>), PlanError> {
     if facts.engines.wsl == Wsl::One {
         return Err(PlanError::Wsl1);
     }
     let by = &policy.backend.by;
     let asked = |backend: &str| format!("{backend} by {by}");
-    let chooser = Chooser { facts, confinement };
+    let chooser = Chooser { policy, facts, draft };
     match policy.backend.value {
-        Backend::Native => Ok(Choice::new(Engine::Native, asked("native"))),
+        Backend::Native => Ok((Choice::new(Engine::Native, asked("native")), None)),
         Backend::Bwrap => match chooser.bwrap() {
-            Ok(engine) => Ok(Choice::new(engine, asked("bwrap"))),
+            Ok(engine) => Ok((Choice::new(engine, asked("bwrap")), None)),
             Err(why) => Err(PlanError::NoBackend { attempts: vec![format!("bwrap: {why}")] }),
         },
-        Backend::Landlock => match chooser.landlock(true) {
-            Ok(()) => Ok(Choice::new(Engine::Landlock, asked("landlock"))),
-            Err(why) => Err(PlanError::NoBackend { attempts: vec![format!("landlock: {why}")] }),
-        },
+        Backend::Landlock => chooser.landlock(asked("landlock"), true).map_err(|why| {
+            let attempts = vec![format!("landlock: {why}")];
+            PlanError::NoBackend { attempts }
+        }),
         Backend::Auto => chooser.auto(),
         Backend::BwrapFirst => chooser.bwrap_first(),
     }
 }
 
+type Chosen = (Choice, Option<Carved>);
+
 struct Chooser<'a> {
+    policy: &'a Policy,
     facts: &'a Facts,
-    confinement: &'a Confinement,
+    draft: &'a Draft,
 }
 
 impl Chooser<'_> {
     /// native, else a bubblewrap that may do more than we may, else Landlock alone.
-    fn auto(&self) -> Result<Choice, PlanError> {
+    fn auto(&self) -> Result<Chosen, PlanError> {
         let mut attempts = Vec::new();
         match self.native() {
-            Ok(()) => return Ok(Choice::new(Engine::Native, "user namespaces can be made here")),
+            Ok(()) => return Ok((Choice::new(Engine::Native, "user namespaces can be made here"), None)),
             Err(why) => attempts.push(format!("native: {why}")),
         }
         match self.bwrap() {
             Ok(engine) => {
-                return Ok(Choice::new(engine, "it may make namespaces where we may not").after(attempts));
+                return Ok((Choice::new(engine, "it may make namespaces where we may not").after(attempts), None));
             }
             Err(why) => attempts.push(format!("bwrap: {why}")),
         }
@@ -118,9 +122,9 @@ impl Chooser<'_> {
     }
 
     /// The last resort, where it keeps the policy: inside another sandbox, say.
-    fn landlock_after(&self, mut attempts: Vec<String>) -> Result<Choice, PlanError> {
-        match self.landlock(false) {
-            Ok(()) => Ok(Choice::new(Engine::Landlock, "the policy can be said in it").after(attempts)),
+    fn landlock_after(&self, mut attempts: Vec<String>) -> Result<Chosen, PlanError> {
+        match self.landlock("the policy can be said in it", false) {
+            Ok((choice, carved)) => Ok((choice.after(attempts), carved)),
             Err(why) => {
                 attempts.push(format!("landlock: {why}"));
                 Err(PlanError::NoBackend { attempts })
@@ -129,9 +133,9 @@ impl Chooser<'_> {
     }
 
     /// bubblewrap where it is installed and can do it, else native, with a word about it.
-    fn bwrap_first(&self) -> Result<Choice, PlanError> {
+    fn bwrap_first(&self) -> Result<Chosen, PlanError> {
         let why = match self.bwrap() {
-            Ok(engine) => return Ok(Choice::new(engine, "bubblewrap is installed")),
+            Ok(engine) => return Ok((Choice::new(engine, "bubblewrap is installed"), None)),
             Err(why) => why,
         };
         let attempt = format!("bwrap: {why}");
@@ -141,7 +145,7 @@ impl Chooser<'_> {
                 // What this one plan is too large for is nothing to install or repair.
                 let told = matches!(&self.facts.engines.bwrap, Some(Err(_)));
                 choice.warnings.extend(told.then(|| format!("{why}: the built-in engine takes its place")));
-                Ok(choice.after(vec![attempt]))
+                Ok((choice.after(vec![attempt]), None))
             }
             Err(native) => self.landlock_after(vec![attempt, format!("native: {native}")]),
         }
@@ -160,7 +164,7 @@ impl Chooser<'_> {
             Some(Err(why)) => return Err(why.to_string()),
             None => return Err(NoBwrap::NotFound.to_string()),
         };
-        let ops = &self.confinement.mounts.ops;
+        let ops = &self.draft.confinement.mounts.ops;
         if let Some(link) = ops.iter().find(|op| matches!(op.what, Mount::Pin { .. } | Mount::Plug { .. })) {
             return Err(format!("it cannot mount on the link {}", link.target.display()));
         }
@@ -173,60 +177,36 @@ impl Chooser<'_> {
         Ok(Engine::Bwrap { program: program.path.clone(), argv0: features.argv0 })
     }
 
-    /// Whether Landlock alone keeps the policy; `asked`: by a user who knows what it leaves open.
-    fn landlock(&self, asked: bool) -> Result<(), String> {
-        if self.confinement.landlock.abi < WALL_ABI {
-            return Err(format!("it needs ABI {WALL_ABI} (Linux 6.2), this kernel has {}", self.facts.landlock_abi));
+    /// Landlock alone, if it keeps the policy; `asked`: by a user who knows what it leaves open.
+    fn landlock(&self, because: impl Into<String>, asked: bool) -> Result<Chosen, String> {
+        let Self { policy, facts, draft } = self;
+        let abi = facts.landlock_abi;
+        let best_effort = policy.landlock.as_ref().is_some_and(|said| said.value == Landlock::BestEffort);
+        let need = if best_effort { 1 } else { WALL_ABI };
+        if abi < need {
+            return Err(format!(
+                "it needs ABI {need} (Linux {}), this kernel has {abi}",
+                if best_effort { "5.13" } else { "6.2" }
+            ));
         }
-        let mounts = &self.confinement.mounts;
-        if mounts.root == RootView::Empty {
-            return Err("it cannot limit what is readable here, only what is writable".to_owned());
+        if policy.net.value == Net::Host && !asked && !facts.kept.nested {
+            return Err("it cannot keep sockets of the host out of reach".to_owned());
         }
-        let kept = &self.facts.kept;
-        let unsaid: Vec<_> = mounts.ops.iter().filter_map(|op| unsayable(op, kept, asked)).collect();
-        match unsaid.as_slice() {
-            [] if self.confinement.net.value == Net::Host && !asked && !kept.nested => {
-                Err("it cannot keep sockets of the host out of reach".to_owned())
-            }
-            [] => Ok(()),
-            [first] => Err(first.clone()),
-            [first, rest @ ..] => Err(format!("{first}, and {} more like this", rest.len())),
+        let carved = alone::carved(policy, facts, draft);
+        let refused: Vec<_> = carved.unsaid.iter().filter(|unsaid| unsaid.denied || !best_effort).collect();
+        match refused.as_slice() {
+            [] => {}
+            [first] => return Err(first.to_string()),
+            [first, rest @ ..] => return Err(format!("{first}, and {} more like this", rest.len())),
         }
-    }
-}
-
-/// What Landlock, whose rules only add rights, cannot say of a mount operation.
-fn unsayable(op: &MountOp, kept: &Kept, asked: bool) -> Option<String> {
-    let path = op.target.display();
-    let by = &op.because;
-    match op.what {
-        // Shown in a private directory, which is not made here: the host's shows it too.
-        Mount::Bind { make: true, .. } => None,
-        Mount::Bind { writable: false, .. } | Mount::Block { .. } if kept.unwritable.contains(&op.target) => None,
-        Mount::Mask { .. } | Mount::Veil { .. } if kept.unreadable.contains(&op.target) => None,
-        // The outer sandbox's, which ends with it.
-        Mount::Tmpfs { .. } | Mount::Block { .. } if op.target.starts_with("/tmp") && kept.nested => None,
-        Mount::Bind { writable: false, .. } => {
-            Some(format!("it cannot keep {path} read-only in a writable directory ({by})"))
+        if carved.wall.rules.is_empty() {
+            return Err("no rule of the policy grants anything".to_owned());
         }
-        Mount::Pin { .. } | Mount::Plug { .. } => Some(format!("it cannot keep the link {path} as it is ({by})")),
-        // Sockets are kept away by the system call filter, or left to the user who asked; for uid 0 the wall lets only
-        // the command's own process be written in procfs.
-        Mount::Mask { .. } if matches!(by, Origin::Baseline(_)) => None,
-        Mount::Mask { .. } | Mount::Veil { .. } => Some(format!("it cannot hide {path} ({by})")),
-        Mount::Block { .. } if asked => None,
-        Mount::Guard if asked => None,
-        Mount::Block { .. } | Mount::Guard => Some(format!("it cannot keep {path} from being made ({by})")),
-        Mount::Tmpfs { .. } if op.target.starts_with("/dev") || op.target == Path::new("/run") => None,
-        Mount::Tmpfs { .. } => Some(format!("it cannot make {path} private ({by})")),
-        Mount::Bind { writable: true, .. }
-        | Mount::Device { .. }
-        | Mount::Devices
-        | Mount::Dir
-        | Mount::Link { .. }
-        | Mount::Devpts
-        | Mount::Proc
-        | Mount::ReadOnly
-        | Mount::Seal => None,
+        let mut choice = Choice::new(Engine::Landlock, because);
+        choice.warnings.extend(carved.unsaid.iter().map(|unsaid| format!("Landlock alone, best effort: {unsaid}")));
+        if best_effort {
+            choice.warnings.extend(rights::missing(abi).map(|what| format!("Landlock alone, best effort: {what}")));
+        }
+        Ok((choice, Some(carved)))
     }
 }

@@ -1,8 +1,12 @@
 //! The Landlock wall: what may be changed, said a second time by inode, so that a descriptor of a host mount that came
 //! in as standard input cannot be re-opened for more than the mounts allow.
 
+pub mod carve;
+pub mod rights;
+
 use std::path::{Path, PathBuf};
 
+use crate::host::paths::FileId;
 use crate::policy::Policy;
 use crate::policy::paths::Access;
 use crate::request::Origin;
@@ -15,6 +19,12 @@ pub const WALL_ABI: u32 = 3;
 /// The first ABI that can forbid abstract sockets outside the sandbox.
 pub const SCOPE_ABI: u32 = 6;
 
+/// The first ABI whose kernels write denials to the audit log.
+pub const AUDIT_ABI: u32 = 7;
+
+/// The first ABI that knows TCP ports.
+pub const TCP_ABI: u32 = 4;
+
 /// The wall, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LandlockPlan {
@@ -26,6 +36,16 @@ pub struct LandlockPlan {
     pub scope_abstract: bool,
     /// Processes outside the sandbox cannot be sent signals: without a PID namespace they could.
     pub scope_signals: bool,
+    /// No TCP port can be bound or connected to: where no network namespace keeps them away.
+    pub no_tcp: bool,
+    /// What is denied to the command goes to the kernel's audit log.
+    pub audit: bool,
+}
+
+impl LandlockPlan {
+    /// No wall at all.
+    pub const NONE: Self =
+        Self { abi: 0, rules: Vec::new(), scope_abstract: false, scope_signals: false, no_tcp: false, audit: false };
 }
 
 /// What may be done beneath a path.
@@ -35,8 +55,32 @@ pub struct LandlockRule {
     pub path: PathBuf,
     /// What.
     pub allow: Beneath,
+    /// What must be there: anything else is an error.
+    pub expect: Expect,
     /// Who asked.
     pub because: Origin,
+}
+
+impl LandlockRule {
+    fn new(path: impl Into<PathBuf>, allow: Beneath, because: Origin) -> Self {
+        Self { path: path.into(), allow, expect: Expect::Anything, because }
+    }
+}
+
+/// What was looked at when the plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Made for the sandbox, after the plan.
+    Anything,
+    /// This file.
+    File(FileId),
+    /// A character device of this number.
+    Device {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
 }
 
 /// A set of Landlock rights.
@@ -54,19 +98,46 @@ pub enum Beneath {
     Devices,
 }
 
-/// The wall for a view.
-#[must_use]
-pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], policy: &Policy) -> LandlockPlan {
-    if abi < WALL_ABI {
-        return LandlockPlan { abi: 0, rules: Vec::new(), scope_abstract: false, scope_signals: false };
+impl Beneath {
+    /// The word of plans.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Read => "read",
+            Self::Modify => "modify",
+            Self::Write => "write",
+            Self::Devices => "devices",
+        }
     }
-    let baseline = |path: &str, allow, why| LandlockRule { path: path.into(), allow, because: Origin::Baseline(why) };
+
+    /// What a path rule means here; `None`: nothing is allowed.
+    #[must_use]
+    pub fn of(access: Access) -> Option<Self> {
+        match access {
+            Access::None => None,
+            Access::Read => Some(Self::Read),
+            Access::Modify => Some(Self::Modify),
+            Access::Write => Some(Self::Write),
+        }
+    }
+}
+
+/// The wall under the mounts of a view. `proc` is what may be done in `/proc`.
+#[must_use]
+pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: &(Access, Origin), policy: &Policy) -> LandlockPlan {
+    if abi < WALL_ABI {
+        return LandlockPlan::NONE;
+    }
+    let baseline = |path: &str, allow, why| LandlockRule::new(path, allow, Origin::Baseline(why));
     let mut rules = vec![
         baseline("/", Beneath::Read, "what the mounts show can be read"),
         baseline("/dev", Beneath::Devices, "the nodes in the private /dev"),
     ];
-    if policy.proc.value {
-        rules.push(baseline("/proc", Beneath::Modify, "programs name their threads, CUDA's start fails without it"));
+    let (in_proc, because) = proc;
+    if in_proc.writes() {
+        // Nothing can be made in procfs, and of what is there only what a rule names is to be written.
+        rules.push(LandlockRule::new("/proc", Beneath::Modify, because.clone()));
     }
     // Anchors add no right: the tree that they lie in has it.
     let anchor = |node: &Node| node.anchored && matches!(node.because, Origin::Protected(_));
@@ -77,39 +148,20 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], policy: &Policy) -> Landlock
             View::Private(_) => Beneath::Write,
             View::Host(Access::None | Access::Read) => continue,
         };
-        rules.push(LandlockRule { path: path.to_owned(), allow, because: node.because.clone() });
+        rules.push(LandlockRule::new(path, allow, node.because.clone()));
     }
     for MountOp { target, what, because } in ops {
         if matches!(what, Mount::Tmpfs { .. }) && target.starts_with("/dev") && target != Path::new("/dev") {
-            rules.push(LandlockRule { path: target.clone(), allow: Beneath::Write, because: because.clone() });
+            rules.push(LandlockRule::new(target, Beneath::Write, because.clone()));
         }
     }
     let scope_signals = abi >= SCOPE_ABI && !policy.pid_namespace.value;
-    LandlockPlan { abi, rules, scope_abstract: abi >= SCOPE_ABI, scope_signals }
-}
-
-/// The wall as all there is, without a private `/dev`: its nodes are named one by one.
-#[must_use]
-pub fn alone(wall: LandlockPlan, ops: &[MountOp], top: &[PathBuf], uid: u32) -> LandlockPlan {
-    let mut rules = wall.rules;
-    for rule in rules.iter_mut().filter(|rule| rule.path == Path::new("/") && rule.allow == Beneath::Read) {
-        rule.allow = Beneath::List;
+    LandlockPlan {
+        abi,
+        rules,
+        scope_abstract: abi >= SCOPE_ABI,
+        scope_signals,
+        no_tcp: false,
+        audit: policy.audit.is_some(),
     }
-    let readable = |path: &PathBuf| LandlockRule {
-        path: path.clone(),
-        allow: Beneath::Read,
-        because: Origin::Baseline("all but devices can be read"),
-    };
-    rules.extend(top.iter().map(readable));
-    for rule in rules.iter_mut().filter(|rule| uid == 0 && rule.path == Path::new("/proc")) {
-        // sysctl and sysrq compare user ids: uid 0 may write them without any capability.
-        rule.path = "/proc/self".into();
-    }
-    rules.retain(|rule| !rule.path.starts_with("/dev") || rule.because.is_explicit());
-    for MountOp { target, what, because } in ops {
-        if matches!(what, Mount::Device { .. } | Mount::Devices) {
-            rules.push(LandlockRule { path: target.clone(), allow: Beneath::Devices, because: because.clone() });
-        }
-    }
-    LandlockPlan { rules, scope_signals: wall.abi >= SCOPE_ABI, ..wall }
 }

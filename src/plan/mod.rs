@@ -2,9 +2,11 @@
 //!
 //! `ringfence plan` prints a [`Plan`], `ringfence run` carries it out, and nothing happens that is not in it.
 
+mod alone;
 pub mod build;
 pub mod choose;
 pub mod env;
+pub mod error;
 pub mod gpu;
 pub mod landlock;
 pub mod mounts;
@@ -26,6 +28,7 @@ use mounts::MountPlan;
 use syscalls::SyscallPlan;
 
 pub use build::build;
+pub use error::PlanError;
 
 /// Everything that will be done to run one command.
 #[derive(Debug, Clone)]
@@ -81,6 +84,9 @@ pub struct Confinement {
     pub landlock: LandlockPlan,
     /// The system call filter.
     pub syscalls: SyscallPlan,
+    /// A directory for temporary files that is made for the command and removed with all in it, where `/tmp` cannot be
+    /// made private.
+    pub scratch: Option<PathBuf>,
 }
 
 /// A device node that the command may open.

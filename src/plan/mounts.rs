@@ -127,6 +127,8 @@ pub enum Mount {
     ReadOnly,
     /// A tmpfs of ours made read-only, now that all that belongs in it is there.
     Seal,
+    /// Nothing is mounted: Landlock alone lets nothing of it be opened but what another line names.
+    Closed,
 }
 
 /// What a path is to be, before it is known what must be mounted for it.
@@ -224,6 +226,14 @@ impl Tree {
     #[must_use]
     pub fn at(&self, path: &Path) -> Option<&Node> {
         self.nodes.get(path)
+    }
+
+    /// The nodes below a path, parents first.
+    pub fn below<'a>(&'a self, path: &Path) -> impl Iterator<Item = (&'a Path, &'a Node)> {
+        let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
+        let nodes = self.nodes.range::<Path, _>(after).map(|(path, node)| (path.as_path(), node));
+        let path = path.to_owned();
+        nodes.take_while(move |(below, _)| below.starts_with(&path))
     }
 
     /// The nodes, parents first.

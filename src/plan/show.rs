@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::choose::{Choice, Engine};
-use super::landlock::Beneath;
+use super::landlock::LandlockRule;
 use super::mounts::{Mount, MountOp, RootView};
 use super::{Confinement, Plan};
 use crate::policy::tables::Shape;
@@ -161,21 +161,17 @@ fn file(op: &MountOp) -> Line {
         Mount::Proc => "fresh procfs".to_owned(),
         Mount::ReadOnly => "read-only".to_owned(),
         Mount::Seal => "sealed read-only".to_owned(),
+        Mount::Closed => "closed".to_owned(),
     };
     Line::new(what, show(&op.target), &op.because)
 }
 
 fn wall(confinement: &Confinement) -> Vec<Line> {
     let plan = &confinement.landlock;
-    let rights = |allow| match allow {
-        Beneath::List => "list",
-        Beneath::Read => "read",
-        Beneath::Modify => "modify",
-        Beneath::Write => "write",
-        Beneath::Devices => "devices",
+    let alike = |a: &LandlockRule, b: &LandlockRule| {
+        (a.allow, a.path.parent(), &a.because) == (b.allow, b.path.parent(), &b.because)
     };
-    let mut lines: Vec<_> =
-        plan.rules.iter().map(|rule| Line::new(rights(rule.allow), show(&rule.path), &rule.because)).collect();
+    let mut lines: Vec<_> = plan.rules.chunk_by(alike).flat_map(rules).collect();
     if plan.scope_abstract {
         lines.push(Line::new(
             "no abstract sockets of the host",
@@ -186,10 +182,28 @@ fn wall(confinement: &Confinement) -> Vec<Line> {
     if plan.scope_signals {
         lines.push(Line::new("no signals to processes outside", "", "there is no PID namespace of its own"));
     }
+    if plan.no_tcp {
+        lines.push(Line::new("no TCP port", "", "there is no network namespace of its own"));
+    }
+    if plan.audit {
+        lines.push(Line::new("denials go to the audit log", "", "--audit"));
+    }
     if !lines.is_empty() {
         lines.insert(0, Line::new(format!("ABI {}", plan.abi), "", "the highest of this kernel"));
     }
     lines
+}
+
+/// A directory that was taken apart is one line: its entries are the machine's, and many.
+fn rules(alike: &[LandlockRule]) -> Vec<Line> {
+    const MANY: usize = 4;
+    match (alike, alike.first().and_then(|rule| rule.path.parent())) {
+        ([first, ..], Some(parent)) if alike.len() > MANY => {
+            let all = format!("{} of {} entries", show(&parent.join("*")), alike.len());
+            vec![Line::new(first.allow.name(), all, &first.because)]
+        }
+        _ => alike.iter().map(|rule| Line::new(rule.allow.name(), show(&rule.path), &rule.because)).collect(),
+    }
 }
 
 fn system_calls(confinement: &Confinement) -> Vec<Line> {

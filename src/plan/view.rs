@@ -10,7 +10,8 @@ use crate::policy::paths::{Access, Rule};
 use crate::policy::tables::{self, Shape};
 use crate::request::{Mode, Origin, Tmp};
 
-use super::build::PlanError;
+use super::build::Told;
+use super::error::PlanError;
 use super::gpu::GpuPlan;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 use super::{DeviceGrant, protect};
@@ -20,6 +21,8 @@ use super::{DeviceGrant, protect};
 pub(super) struct Built {
     pub tree: Tree,
     pub ops: Vec<MountOp>,
+    /// What may be done in `/proc`.
+    pub proc: (Access, Origin),
 }
 
 /// What is being built, and what was found wrong on the way.
@@ -38,13 +41,7 @@ pub(super) struct Builder<'a> {
     pub notes: &'a mut Vec<String>,
 }
 
-pub(super) fn build(
-    policy: &Policy,
-    facts: &Facts,
-    gpu: &GpuPlan,
-    errors: &mut Vec<PlanError>,
-    notes: &mut Vec<String>,
-) -> Built {
+pub(super) fn build(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut Told) -> Built {
     let mut builder = Builder {
         policy,
         facts,
@@ -53,8 +50,8 @@ pub(super) fn build(
         pins: Vec::new(),
         devices: gpu.devices.clone(),
         named: named(facts),
-        errors,
-        notes,
+        errors: &mut told.errors,
+        notes: &mut told.notes,
     };
     builder.private_directories();
     for (rule, fact) in &facts.rules {
@@ -417,7 +414,9 @@ impl Builder<'_> {
             let because = Origin::Baseline("nothing can be made in the narrowed root");
             ops.push(MountOp { target: "/".into(), what: Mount::Seal, because });
         }
-        Built { ops, tree: self.tree }
+        let why = "programs name their threads, CUDA's start fails without it";
+        let access = if self.policy.proc.value { Access::Modify } else { Access::None };
+        Built { ops, tree: self.tree, proc: (access, Origin::Baseline(why)) }
     }
 }
 

@@ -71,6 +71,7 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
         Mount::Tmpfs { .. } => (Access::Write, "a private tmpfs: the host's content is not there"),
         Mount::Devpts => (Access::Modify, "private terminals"),
         Mount::Proc => (Access::Modify, "a fresh procfs of the sandbox's own processes"),
+        Mount::Closed => (Access::None, "closed: nothing of it can be opened but what other lines name"),
         Mount::Dir | Mount::Link { .. } | Mount::Seal => (Access::Read, "made for the sandbox"),
     }
 }

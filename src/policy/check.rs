@@ -157,6 +157,8 @@ impl Policy {
             },
             timeout: request.timeout,
             allow: request.allow,
+            landlock: request.landlock,
+            audit: request.audit.filter(|said| said.value),
             pass_fd: request.pass_fd,
             files: request.files,
             notes: request.notes,

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::request::{Allow, Backend, Dialect, Git, Mode, Net, Said, Tmp};
+use crate::request::{Allow, Backend, Dialect, Git, Landlock, Mode, Net, Said, Tmp};
 use env::EnvPolicy;
 use gpu::GpuWish;
 use paths::{Access, Glob, Rule};
@@ -56,6 +56,10 @@ pub struct Policy {
     pub timeout: Option<Said<Duration>>,
     /// System call families let through.
     pub allow: Vec<Said<Allow>>,
+    /// What happens where Landlock cannot do all that is asked of it; `None`: nothing was said.
+    pub landlock: Option<Said<Landlock>>,
+    /// Whether what Landlock denies goes to the kernel's audit log.
+    pub audit: Option<Said<bool>>,
     /// Descriptors above 2 that stay open.
     pub pass_fd: Vec<i32>,
     /// Configuration files that the policy was read from.

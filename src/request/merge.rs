@@ -26,6 +26,7 @@ impl Request {
             timeout,
             allow,
             landlock,
+            audit,
             network,
             unenforced,
             allow_unenforced,
@@ -67,6 +68,7 @@ impl Request {
             pid_namespace: pid_namespace.or(self.pid_namespace),
             timeout: timeout.or(self.timeout),
             landlock: landlock.or(self.landlock),
+            audit: audit.or(self.audit),
             allow_unenforced: allow_unenforced.or(self.allow_unenforced),
             baseline: self.baseline.overlaid_by(baseline),
             identity: Identity {

@@ -310,6 +310,8 @@ pub struct Request {
     pub allow: Vec<Said<Allow>>,
     /// `--landlock`.
     pub landlock: Option<Said<Landlock>>,
+    /// `--audit`.
+    pub audit: Option<Said<bool>>,
     /// What may be reached of the network.
     pub network: Vec<Said<network::NetworkRule>>,
     /// Parts of a policy that this program cannot enforce.

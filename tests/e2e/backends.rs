@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lab::{Lab, Need};
+use crate::lab::{Lab, Need, Sandbox};
 
 const NONE: [&str; 0] = [];
 const WORKSPACE: &str = r#"{"type":"workspace-write"}"#;
@@ -107,8 +107,16 @@ fn other_sandboxes_around_it_are_no_trouble_or_told() {
         assert!(ran.stdout() == "works" || ran.code() == 125 && ran.stderr().starts_with("error: "), "{ran}");
         let no_namespaces =
             "exec unshare -Urm sh -c 'echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"' sh \"$@\"";
-        let ran = lab.sandbox(NONE).backend("auto").by(no_namespaces).run(["true"]);
-        assert!(ran.code() == 125 && ran.stderr().contains("native: ") && ran.stderr().contains("landlock: "), "{ran}");
+        let alone =
+            |sandbox: Sandbox<'_>| sandbox.backend("auto").by(no_namespaces).sh("echo works; echo x > /etc/made");
+        let ran = alone(lab.sandbox(NONE));
+        assert!(ran.stdout() == "works" && ran.stderr().contains("denied"), "{ran}");
+        lab.dir("work/.git");
+        let ran = alone(lab.sandbox(NONE));
+        let told = |what| ran.stderr().contains(what);
+        assert!(ran.code() == 125 && told("native: ") && told("landlock: ") && told("--landlock best-effort"), "{ran}");
+        let ran = alone(lab.sandbox(["--landlock", "best-effort"]));
+        assert!(ran.stdout() == "works" && ran.stderr().contains("cannot keep"), "{ran}");
         // Another sandbox's programs cannot make one of bubblewrap's inside ours.
         let ran = lab.sandbox(NONE).run(["bwrap", "--ro-bind", "/", "/", "true"]);
         assert!(ran.code() != 0 && ran.stderr().contains("namespace"), "{ran}");

@@ -7,6 +7,7 @@ use ringfence::host;
 use ringfence::host::bwrap::{Bwrap, Features, Stamp};
 use ringfence::host::engines::{Engines, NoBwrap, Usable};
 use ringfence::host::kernel::Wsl;
+use ringfence::host::paths::Root;
 use ringfence::plan;
 use ringfence::plan::choose::Engine;
 use ringfence::policy::Policy;
@@ -50,6 +51,7 @@ fn check(text: &str, backend: Backend, engines: Engines, want: Expect) {
     facts.caller.ids.uid = 1000;
     facts.sockets.clear();
     facts.own_files.clear();
+    facts.look_around(&Root::open(root.path()).unwrap(), &policy);
     let told = match plan::build(&policy, &facts) {
         Ok(plan) => {
             let engine = match plan.choice.engine {
@@ -97,8 +99,8 @@ fn auto_takes_the_strongest_that_can_be_had() {
             no backend can enforce this policy here
               native: /proc/sys/user/max_user_namespaces is 0
               bwrap: no bwrap is on PATH outside what the command can write
-              landlock: it cannot hide /etc/shadow (secret: password hashes), and 12 more like this
-            hint: ringfence doctor tells what stands in the way, and the cure
+              landlock: it cannot keep /home/you/project/.git read-only in a writable directory (protected: .git: git runs hooks and configured programs from it), and 1 more like this
+            hint: --landlock best-effort runs it without what Landlock cannot keep, and tells what that is
         "#]],
     );
     check(
@@ -119,8 +121,8 @@ fn auto_takes_the_strongest_that_can_be_had() {
             no backend can enforce this policy here
               native: /proc/sys/user/max_user_namespaces is 0
               bwrap: no bwrap is on PATH outside what the command can write
-              landlock: it cannot keep /home/you/project/.git read-only in a writable directory (protected: .git: git runs hooks and configured programs from it), and 8 more like this
-            hint: ringfence doctor tells what stands in the way, and the cure
+              landlock: it cannot keep /home/you/project/.git read-only in a writable directory (protected: .git: git runs hooks and configured programs from it), and 1 more like this
+            hint: --landlock best-effort runs it without what Landlock cannot keep, and tells what that is
         "#]],
     );
 }
@@ -205,23 +207,22 @@ fn landlock_is_asked_for_and_says_what_it_cannot() {
         expect![[r#"
             no backend can enforce this policy here
               landlock: it cannot keep /home/you/project/.git read-only in a writable directory (protected: .git: git runs hooks and configured programs from it), and 1 more like this
-            hint: ringfence doctor tells what stands in the way, and the cure
+            hint: --landlock best-effort runs it without what Landlock cannot keep, and tells what that is
         "#]],
     );
     landlock(
         r#"{"file_system":{"read":["/usr"]}}"#,
         expect![[r#"
-        no backend can enforce this policy here
-          landlock: it cannot limit what is readable here, only what is writable
-        hint: ringfence doctor tells what stands in the way, and the cure
-    "#]],
+            landlock because landlock by --backend
+            warning: no rule of the policy shows the working directory /home/you/project: starting in /
+        "#]],
     );
     landlock(
         "",
         expect![[r#"
             no backend can enforce this policy here
-              landlock: it cannot hide /etc/shadow (secret: password hashes), and 4 more like this
-            hint: ringfence doctor tells what stands in the way, and the cure
+              landlock: it cannot keep /home/you/project/.git read-only in a writable directory (protected: .git: git runs hooks and configured programs from it), and 1 more like this
+            hint: --landlock best-effort runs it without what Landlock cannot keep, and tells what that is
         "#]],
     );
 }

@@ -199,6 +199,8 @@ impl Arguments {
                 self.path(path);
             }
             Mount::Proc => self.at("--proc", path),
+            // Only where nothing is mounted.
+            Mount::Closed => {}
             Mount::Seal => self.at("--remount-ro", path),
             Mount::Pin { .. } | Mount::Plug { .. } | Mount::Devices | Mount::Devpts => return Err(op),
         }

@@ -15,7 +15,7 @@ use crate::backend::init::stdio::Stream;
 use crate::host::paths::FileId;
 use crate::plan::choose::{Choice, Engine};
 use crate::plan::env::EnvPlan;
-use crate::plan::landlock::{Beneath, LandlockPlan, LandlockRule};
+use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 use crate::plan::syscalls::{self, Modes};
 use crate::plan::{Confinement, Plan, ProcessPlan};
@@ -35,6 +35,8 @@ pub struct Handover {
     rules: Vec<(Word, Beneath)>,
     scope_abstract: bool,
     scope_signals: bool,
+    no_tcp: bool,
+    audit: bool,
     modes: Modes,
     pid_namespace: bool,
     streams: Vec<Kept>,
@@ -132,7 +134,7 @@ impl Handover {
     #[must_use]
     pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
         let ProcessPlan { command, cwd, env, timeout: _, pass_fd } = &plan.process;
-        let LandlockPlan { abi, rules, scope_abstract, scope_signals } = &confinement.landlock;
+        let LandlockPlan { abi, rules, scope_abstract, scope_signals, no_tcp, audit } = &confinement.landlock;
         // The inner stage asks the caller's terminal itself.
         let Setup { streams, terminal: _, signals, open_files } = setup;
         Self {
@@ -144,6 +146,8 @@ impl Handover {
             rules: rules.iter().map(|rule| (Word::new(&rule.path), rule.allow)).collect(),
             scope_abstract: *scope_abstract,
             scope_signals: *scope_signals,
+            no_tcp: *no_tcp,
+            audit: *audit,
             modes: confinement.syscalls.modes,
             pid_namespace: confinement.pid_namespace.value,
             streams: streams.iter().map(keep).collect(),
@@ -166,12 +170,19 @@ impl Handover {
             signals: SignalSet::of(&self.signals),
             open_files: Rlimit { current: self.open_files.0, maximum: self.open_files.1 },
         };
-        let rule = |(path, allow): (Word, Beneath)| LandlockRule { path: path.get().into(), allow, because: outside() };
+        let rule = |(path, allow): (Word, Beneath)| LandlockRule {
+            path: path.get().into(),
+            allow,
+            expect: Expect::Anything,
+            because: outside(),
+        };
         let landlock = LandlockPlan {
             abi: self.abi,
             rules: self.rules.into_iter().map(rule).collect(),
             scope_abstract: self.scope_abstract,
             scope_signals: self.scope_signals,
+            no_tcp: self.no_tcp,
+            audit: self.audit,
         };
         let confinement = Confinement {
             uid: rustix::process::getuid().as_raw(),
@@ -181,6 +192,7 @@ impl Handover {
             mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new() },
             landlock,
             syscalls: syscalls::plan(self.modes),
+            scratch: None,
         };
         let vars = self.env.into_iter().map(|(name, value)| (name.get(), value.get())).collect();
         let process = ProcessPlan {
@@ -266,6 +278,7 @@ fn check(op: &MountOp) -> Option<Check> {
         | Mount::Devpts
         | Mount::Proc
         | Mount::ReadOnly
+        | Mount::Closed
         | Mount::Seal => return None,
     };
     Some(Check { path: Word::new(&op.target), id: id.map(|id| (id.dev, id.ino)), want })

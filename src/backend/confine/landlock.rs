@@ -3,19 +3,24 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope,
 };
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::backend::StepError;
-use crate::plan::landlock::{Beneath, LandlockPlan, LandlockRule};
+use crate::host::paths::{Kind, id_of, kind_of};
+use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, rights};
 
 const STEP: &str = "build the landlock ruleset";
 
 fn abi(version: u32) -> ABI {
     match version {
-        0..=3 => ABI::V3,
+        0 => ABI::Unsupported,
+        1 => ABI::V1,
+        2 => ABI::V2,
+        3 => ABI::V3,
         4 => ABI::V4,
         5 => ABI::V5,
         6 => ABI::V6,
@@ -25,19 +30,8 @@ fn abi(version: u32) -> ABI {
     }
 }
 
-fn rights(beneath: Beneath, abi: ABI) -> BitFlags<AccessFs> {
-    let read = AccessFs::from_read(abi);
-    let existing = AccessFs::WriteFile | AccessFs::Truncate;
-    let devices = BitFlags::from(AccessFs::IoctlDev) & AccessFs::from_all(abi);
-    // Devices first: nobody needs ioctls on nodes that lie elsewhere, and there are none.
-    let all = AccessFs::from_all(abi) & !BitFlags::from(AccessFs::IoctlDev);
-    match beneath {
-        Beneath::List => AccessFs::ReadDir.into(),
-        Beneath::Read => read,
-        Beneath::Modify => read | existing,
-        Beneath::Write => all,
-        Beneath::Devices => read | existing | devices,
-    }
+fn rights(allow: Beneath, version: u32, dir: bool) -> BitFlags<AccessFs> {
+    BitFlags::from_bits_truncate(u64::from(rights::rights(allow, version, dir)))
 }
 
 /// Puts the calling thread behind the wall; `no_new_privs` must be set. `readable` are open files that no path leads to
@@ -46,13 +40,11 @@ fn rights(beneath: Beneath, abi: ABI) -> BitFlags<AccessFs> {
 /// # Errors
 /// Any rule that the kernel does not take: nothing is enforced by halves.
 pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-    let LandlockPlan { abi: version, rules, scope_abstract, scope_signals } = plan;
+    let LandlockPlan { abi: version, rules, scope_abstract, scope_signals, no_tcp, audit } = plan;
     if *version == 0 {
         return Ok(());
     }
     let abi = abi(*version);
-    let fail =
-        |error: RulesetError| StepError { step: format!("{STEP}: {error}").into(), path: None, errno: libc::EINVAL };
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(abi))
@@ -62,32 +54,65 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
             ruleset = ruleset.scope(scope).map_err(fail)?;
         }
     }
+    if *no_tcp {
+        ruleset = ruleset.handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp).map_err(fail)?;
+    }
     let mut created = ruleset.create().map_err(fail)?;
     for rule in rules {
-        let Some((fd, allowed)) = open(rule, abi)? else { continue };
-        created = created.add_rule(PathBeneath::new(fd, allowed)).map_err(fail)?;
+        let Some((fd, dir)) = open(rule)? else { continue };
+        created = created.add_rule(PathBeneath::new(fd, rights(rule.allow, *version, dir))).map_err(fail)?;
     }
     for fd in readable {
-        let directory = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
-        let read = rights(Beneath::Read, abi);
-        let allowed = if directory { read } else { read & AccessFs::from_file(abi) };
-        created = created.add_rule(PathBeneath::new(fd, allowed)).map_err(fail)?;
+        let dir = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+        created = created.add_rule(PathBeneath::new(fd, rights(Beneath::Read, *version, dir))).map_err(fail)?;
     }
-    created.restrict_self().map_err(fail)?;
-    Ok(())
+    if *audit {
+        // The command is another program than this one: without the flag nothing of it would be logged.
+        created = created.log_new_exec(true).map_err(fail)?;
+    }
+    created.restrict_self().map(drop).map_err(fail)
 }
 
-/// Opens a rule's path inside the sandbox, with the rights that make sense for its kind.
-fn open(rule: &LandlockRule, abi: ABI) -> Result<Option<(OwnedFd, BitFlags<AccessFs>)>, StepError> {
-    let LandlockRule { path, allow, because: _ } = rule;
-    let fail = |error: rustix::io::Errno| StepError::new(STEP, Some(path), error);
-    let fd = match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+fn fail(error: RulesetError) -> StepError {
+    StepError { step: format!("{STEP}: {error}").into(), path: None, errno: libc::EINVAL }
+}
+
+/// Opens a rule's path, once, and compares it with what was planned; tells whether it is a directory.
+fn open(rule: &LandlockRule) -> Result<Option<(OwnedFd, bool)>, StepError> {
+    let LandlockRule { path, allow: _, expect, because: _ } = rule;
+    let fail = |error: Errno| StepError::new(STEP, Some(path), error);
+    let fd = match rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         // Something of ours hides it: then nothing below it needs a right.
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => return Ok(None),
+        Err(Errno::NOENT | Errno::ACCESS) => return Ok(None),
         other => other.map_err(fail)?,
     };
     let stat = rustix::fs::fstat(&fd).map_err(fail)?;
-    let all = rights(*allow, abi);
-    let directory = FileType::from_raw_mode(stat.st_mode).is_dir();
-    Ok(Some((fd, if directory { all } else { all & AccessFs::from_file(abi) })))
+    let kind = kind_of(&stat);
+    let is_it = match *expect {
+        Expect::Anything => true,
+        Expect::File(id) => id == id_of(&stat),
+        Expect::Device { major, minor } => kind == Kind::Char { major, minor },
+    };
+    if !is_it {
+        return Err(StepError::changed(STEP, path));
+    }
+    // What a link leads to has rules of its own.
+    Ok((kind != Kind::Symlink).then_some((fd, kind == Kind::Dir)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_masks_are_those_of_the_crate_that_follows_the_kernel() {
+        for version in 1..=rights::NEWEST_ABI {
+            let all = AccessFs::from_all(abi(version));
+            assert_eq!(u64::from(rights::all(version)), all.bits(), "ABI {version}");
+            let files = AccessFs::from_file(abi(version));
+            let ours = rights(Beneath::Write, version, false) | rights(Beneath::Devices, version, false);
+            assert_eq!(ours | rights(Beneath::Read, version, false), files, "ABI {version}, files");
+            assert_eq!(rights(Beneath::Read, version, true), AccessFs::from_read(abi(version)), "ABI {version}, read");
+        }
+    }
 }

@@ -11,7 +11,8 @@ use crate::backend::child::Setup;
 use crate::backend::init::message::{Order, Report, next_order, report};
 use crate::backend::init::stdio::{self, Stream};
 use crate::backend::init::{Streams, settle, tie_to_supervisor};
-use crate::backend::{MAP_IDS, SETUP, StepError};
+use crate::backend::scratch::Scratch;
+use crate::backend::{MAP_IDS, SETUP, StepError, watch};
 use crate::plan::choose::Engine;
 use crate::plan::{Confinement, Plan};
 use crate::request::Net;
@@ -38,11 +39,21 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
         Some(_) => Some(stdio::open_in_place(&setup.streams)?),
         None => None,
     };
+    let alone = plan.confinement.as_ref().filter(|_| plan.choice.engine == Engine::Landlock);
+    let scratch = alone.and_then(|alone| alone.scratch.as_deref()).map(Scratch::make).transpose()?;
     if plan.confinement.is_some() {
         // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
         rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
     }
-    settle(plan, setup, control, streams, &early)
+    let settled = settle(plan, setup, control, streams, &early);
+    // Nothing of the command runs any more. Without a janitor this process, which outlives the supervisor, cleans up.
+    if let Some(alone) = alone {
+        watch::sweep(&alone.mounts);
+    }
+    if let Some(scratch) = scratch {
+        scratch.remove();
+    }
+    settled
 }
 
 /// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.
@@ -52,7 +63,7 @@ fn enter(
     control: &OwnedFd,
     early: &mut Vec<i32>,
 ) -> Result<Streams, StepError> {
-    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _ } = confinement;
+    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _, scratch: _ } = confinement;
     map_ids(*uid, *gid)?;
     if net.value == Net::None {
         sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;

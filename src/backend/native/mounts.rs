@@ -129,6 +129,7 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
         | Mount::Devpts
         | Mount::Proc
         | Mount::ReadOnly
+        | Mount::Closed
         | Mount::Seal => Ok(Early::Nothing),
     }
 }
@@ -250,8 +251,8 @@ impl Applier {
             (Mount::Plug { id }, _) => self.put(&self.mask(false)?, path, Point::Planned(Some(*id))),
             (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, Point::Planned(*id)),
             (Mount::Block { .. }, _) => self.block(path),
-            // Looked after from outside.
-            (Mount::Guard, _) => Ok(()),
+            // Looked after from outside; only where nothing is mounted.
+            (Mount::Guard | Mount::Closed, _) => Ok(()),
             (Mount::Tmpfs { make, .. }, Source::Copy { copy, .. }) => {
                 self.put(&copy, path, Point::of(*make, true, None))
             }

@@ -1,13 +1,14 @@
-//! Placeholders that a crash or a power cut left behind in a workspace.
+//! What a crash or a power cut left behind: placeholders in a workspace, directories for temporary files.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
 use super::checks::{Check, State, Verdict, ok};
-use crate::backend::placeholder;
+use crate::backend::{self, placeholder};
 use crate::host::paths::Root;
-use crate::host::repo;
+use crate::host::{repo, scratch};
 use crate::policy::tables::{GIT_CODE, PROTECTED_NAMES};
 
 const NAME: &str = "leftovers";
@@ -43,6 +44,17 @@ fn is_abandoned(path: &Path) -> bool {
     marked && std::fs::File::from(fd).try_lock().is_ok()
 }
 
+/// Directories for temporary files that no run uses now, of the caller.
+pub fn temporary(root: &Root) -> Vec<PathBuf> {
+    let places = scratch::PLACES.iter().map(|place| root.real(Path::new(place)));
+    let entries = places.filter_map(|place| std::fs::read_dir(place).ok()).flat_map(Iterator::flatten);
+    let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(scratch::PREFIX.as_bytes()));
+    let mut found: Vec<_> =
+        ours.map(|entry| entry.path()).filter(|path| backend::scratch::is_abandoned(path)).collect();
+    found.sort();
+    found
+}
+
 /// What `--fix` did.
 #[derive(Debug, Default)]
 pub struct Removal {
@@ -52,11 +64,15 @@ pub struct Removal {
     pub failed: Vec<String>,
 }
 
-/// Removes placeholders; one that a run took up since is left to it.
+/// Removes what was left; what a run took up since is left to it.
 pub fn remove(paths: &[PathBuf]) -> Removal {
     let mut removal = Removal::default();
     for path in paths {
-        match placeholder::reclaim(path) {
+        let removed = match placeholder::reclaim(path) {
+            Ok(false) => backend::scratch::reclaim(path),
+            other => other,
+        };
+        match removed {
             Ok(true) => removal.removed.push(path.clone()),
             Ok(false) => {}
             Err(error) => removal.failed.push(format!("remove `{}`: {error}", path.display())),
@@ -71,7 +87,7 @@ pub fn check(left: &[PathBuf], workspace: &Path) -> Check {
         return Check::new(NAME, NEEDED_FOR, ok(format!("none in {}", workspace.display())));
     }
     let paths: Vec<_> = left.iter().map(|path| path.display().to_string()).collect();
-    let found = format!("placeholders of a run that was cut off: {}", paths.join(" "));
+    let found = format!("of a run that was cut off: {}", paths.join(" "));
     let cure = Some("ringfence doctor --fix".to_owned());
     Check::new(NAME, NEEDED_FOR, Verdict { state: State::Degraded, found, cure })
 }

@@ -1,0 +1,160 @@
+//! A directory for temporary files that nobody else may enter, where `/tmp` cannot be made private.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::StepError;
+use crate::host::scratch::PREFIX;
+use crate::sys;
+
+/// The directory of a running sandbox. The lock tells `ringfence doctor` that it is in use.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    opened: OwnedFd,
+}
+
+impl Scratch {
+    /// Makes it; somebody who took the name makes the plan a stale one.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn make(path: &Path) -> Result<Self, StepError> {
+        const STEP: &str = "make a directory for temporary files";
+        let fail = |error: Errno| StepError::new(STEP, Some(path), error);
+        match rustix::fs::mkdir(path, Mode::RWXU) {
+            Err(Errno::EXIST) => return Err(StepError::changed(STEP, path)),
+            other => other.map_err(fail)?,
+        }
+        let opened = open(CWD, path).map_err(fail)?;
+        rustix::fs::flock(&opened, FlockOperation::NonBlockingLockShared).map_err(fail)?;
+        Ok(Self { path: path.to_owned(), opened })
+    }
+
+    /// Removes it with all that is in it. Nothing of the sandbox runs any more.
+    pub fn remove(self) {
+        // What cannot be removed is left to `ringfence doctor --fix`.
+        sys::ignore(empty(&self.opened).and_then(|()| rustix::fs::rmdir(&self.path)));
+    }
+}
+
+/// Removes a directory that a sandbox left behind, if none uses it: `false` otherwise.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn reclaim(path: &Path) -> Result<bool, Errno> {
+    let Some(opened) = abandoned(path) else { return Ok(false) };
+    empty(&opened)?;
+    rustix::fs::rmdir(path).map(|()| true)
+}
+
+/// Whether a path is such a directory, of the caller, that no sandbox uses.
+#[must_use]
+pub fn is_abandoned(path: &Path) -> bool {
+    abandoned(path).is_some()
+}
+
+fn abandoned(path: &Path) -> Option<OwnedFd> {
+    let named = path.file_name()?.as_bytes().starts_with(PREFIX.as_bytes());
+    let opened = open(CWD, path).ok().filter(|_| named)?;
+    let stat = rustix::fs::fstat(&opened).ok()?;
+    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == Mode::RWXU.as_raw_mode();
+    let free = rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok();
+    (ours && free).then_some(opened)
+}
+
+fn open(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+/// Empties a directory without following a link and without going deeper than one level: a command can nest directories
+/// deeper than any stack, so what lies in a directory is moved up before the directory goes.
+fn empty(top: &OwnedFd) -> Result<(), Errno> {
+    let mut next: u64 = 0;
+    let mut directories = take_out(top, top, &mut next)?;
+    while let Some(name) = directories.pop() {
+        // The command may have taken the permissions away, from itself and so from us.
+        sys::ignore(rustix::fs::chmodat(top, &name, Mode::RWXU, AtFlags::empty()));
+        let directory = open(top, &name)?;
+        directories.extend(take_out(top, &directory, &mut next)?);
+        rustix::fs::unlinkat(top, &name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
+}
+
+/// Removes the files of a directory and moves its directories to the top, under new names, which come back.
+fn take_out(top: &OwnedFd, directory: &OwnedFd, next: &mut u64) -> Result<Vec<OsString>, Errno> {
+    let mut moved = Vec::new();
+    let entries: Vec<_> = Dir::read_from(directory)?.collect::<Result<_, _>>()?;
+    for entry in entries {
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if entry.file_type() != FileType::Directory {
+            match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+                // The file system does not tell types.
+                Err(Errno::ISDIR) => {}
+                other => {
+                    other?;
+                    continue;
+                }
+            }
+        }
+        let mut free;
+        loop {
+            free = OsString::from_vec(format!(".{next}").into_bytes());
+            *next += 1;
+            // A directory that is moved must be writable itself: its `..` changes.
+            sys::ignore(rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty()));
+            match rustix::fs::renameat_with(directory, name, top, &free, rustix::fs::RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                other => break other?,
+            }
+        }
+        moved.push(free);
+    }
+    Ok(moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn everything_in_it_goes_and_nothing_else() {
+        let around = tempfile::tempdir().expect("a directory");
+        let precious = around.path().join("precious");
+        fs::create_dir(&precious).expect("mkdir");
+        fs::write(precious.join("file"), "kept").expect("write");
+        let path = around.path().join("ringfence-test");
+        let scratch = Scratch::make(&path).expect("made");
+        assert!(matches!(Scratch::make(&path), Err(error) if error.is_stale()), "the name is taken");
+        assert_eq!(reclaim(&path), Ok(false), "it is in use");
+        fs::create_dir_all(path.join("a/b/.0/c")).expect("mkdir");
+        fs::write(path.join("a/b/file"), "x").expect("write");
+        symlink(&precious, path.join("a/link")).expect("link");
+        let closed = path.join("a/b/closed/deeper");
+        fs::create_dir_all(&closed).expect("mkdir");
+        fs::set_permissions(closed.parent().expect("closed"), fs::Permissions::from_mode(0)).expect("chmod");
+        let mut deep = path.clone();
+        let deepest = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).expect("open");
+        let mut at = deepest;
+        for _ in 0..3000 {
+            rustix::fs::mkdirat(&at, "d", Mode::RWXU).expect("mkdirat");
+            at = open(&at, "d").expect("open");
+            deep.push("d");
+        }
+        scratch.remove();
+        assert!(!path.exists(), "it is gone");
+        assert_eq!(fs::read_to_string(precious.join("file")).expect("read"), "kept");
+    }
+}

@@ -1,0 +1,138 @@
+//! What is left of a confinement without namespaces and mounts.
+
+use std::path::{Path, PathBuf};
+
+use super::Confinement;
+use super::build::{Draft, Told, lifts_ptrace};
+use super::env::EnvPlan;
+use super::landlock::carve::{Carved, Seen, carve};
+use super::landlock::rights;
+use super::mounts::{Mount, MountOp, MountPlan, Tree, View};
+use super::syscalls::{self, Modes};
+use crate::host::Facts;
+use crate::host::kept::Kept;
+use crate::policy::Policy;
+use crate::request::{Dialect, Net, Origin};
+
+const TMP: &str = "/tmp";
+
+/// What Landlock's rules can say of a draft.
+pub(super) fn carved(policy: &Policy, facts: &Facts, draft: &Draft) -> Carved {
+    carve(Seen {
+        tree: &draft.tree,
+        ops: &draft.confinement.mounts.ops,
+        listings: &facts.listings,
+        kept: &facts.kept,
+        proc: &draft.proc,
+        scratch: scratch(policy, facts, &draft.tree).as_deref(),
+        shares_tmp: policy.dialect == Dialect::OpenShell,
+        abi: facts.landlock_abi,
+        net: policy.net.value,
+        audit: policy.audit.is_some(),
+    })
+}
+
+/// Where a private `/tmp` is wished for and there is none: a directory of the command's own.
+fn scratch(policy: &Policy, facts: &Facts, tree: &Tree) -> Option<PathBuf> {
+    let private = tree.at(Path::new(TMP)).is_some_and(|node| matches!(node.view, View::Private(_)));
+    let wanted = private && !facts.kept.nested && policy.dialect != Dialect::OpenShell;
+    facts.scratch.clone().filter(|_| wanted)
+}
+
+/// Takes the mounts out of a confinement, and says what they did that nothing does now.
+pub(super) fn confine(
+    policy: &Policy,
+    facts: &Facts,
+    draft: Draft,
+    carved: Carved,
+    told: &mut Told,
+    env: &mut EnvPlan,
+) -> Confinement {
+    let scratch = scratch(policy, facts, &draft.tree);
+    let Draft { confinement, .. } = draft;
+    let Carved { wall, unsaid, unlisted } = carved;
+    let ops = confinement.mounts.ops.iter().filter(|op| !unsaid.iter().any(|one| one.path == op.target));
+    let ops = ops.filter_map(|op| without_mounting(op, scratch.as_deref(), &facts.kept)).collect();
+    notes(policy, facts, &confinement, &unlisted, &mut told.notes);
+    match &scratch {
+        Some(scratch) => use_scratch(scratch, env),
+        None if facts.kept.nested => {
+            told.notes.push("Landlock alone: /tmp is the one of the sandbox around this one".to_owned());
+        }
+        None => {}
+    }
+    let network = policy.net.value == Net::Host;
+    Confinement {
+        landlock: wall,
+        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false }),
+        mounts: MountPlan { root: confinement.mounts.root, ops },
+        scratch,
+        ..confinement
+    }
+}
+
+/// What an operation comes to where nothing can be mounted: the lines of the plan, and what is watched.
+fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option<MountOp> {
+    let what = match &op.what {
+        Mount::Bind { .. } | Mount::Device { .. } | Mount::Devices | Mount::Guard | Mount::Closed => op.what.clone(),
+        Mount::Mask { .. } | Mount::Veil { .. } if op.target.starts_with("/proc") => return None,
+        Mount::Mask { .. } | Mount::Veil { .. } => op.what.clone(),
+        // Where nobody else keeps it from being made, whoever makes it is ended, and what was made put aside.
+        Mount::Block { .. } if kept.unwritable.contains(&op.target) => return None,
+        Mount::Block { .. } => Mount::Guard,
+        Mount::Tmpfs { .. } if op.target == Path::new(TMP) && scratch.is_none() => {
+            Mount::Bind { id: None, dir: true, writable: true, make: false }
+        }
+        Mount::Tmpfs { .. } => Mount::Closed,
+        Mount::Proc => Mount::Bind { id: None, dir: true, writable: false, make: false },
+        Mount::Pin { .. }
+        | Mount::Plug { .. }
+        | Mount::Dir
+        | Mount::Link { .. }
+        | Mount::Devpts
+        | Mount::ReadOnly
+        | Mount::Seal => return None,
+    };
+    Some(MountOp { what, ..op.clone() })
+}
+
+fn notes(policy: &Policy, facts: &Facts, confinement: &Confinement, unlisted: &[PathBuf], notes: &mut Vec<String>) {
+    let hidden = |op: &&MountOp| matches!(op.what, Mount::Mask { .. }) && op.target.starts_with("/proc");
+    let open = confinement.mounts.ops.iter().filter(hidden);
+    let open = open.filter(|op| !facts.kept.unreadable.contains(&op.target));
+    notes.extend(open.map(|op| format!("Landlock alone leaves {} open ({})", op.target.display(), op.because)));
+    notes.push(
+        "Landlock alone: processes outside can be seen, in the host's /proc, and entries of /dev, /run and /tmp can be \
+         listed where the policy shows /"
+            .to_owned(),
+    );
+    notes.push("Landlock alone: mode, owner and times of the caller's files can be changed everywhere".to_owned());
+    notes.extend(rights::missing(facts.landlock_abi).map(|what| format!("Landlock alone: {what}")));
+    if !unlisted.is_empty() {
+        let list: Vec<_> = unlisted.iter().map(|path| path.display().to_string()).collect();
+        notes.push(format!(
+            "Landlock alone: what is hidden below them keeps these from being listed: {}",
+            list.join(" ")
+        ));
+    }
+    if policy.dialect == Dialect::OpenShell {
+        notes.push("Landlock alone: /tmp and /dev/shm, where the policy names them, are the host's own".to_owned());
+    }
+}
+
+/// Temporary files go where they can be made, and so does what was to be in `/tmp`.
+fn use_scratch(scratch: &Path, env: &mut EnvPlan) {
+    let moved: Vec<_> = env
+        .set
+        .iter()
+        .filter_map(|(name, by)| {
+            let below = Path::new(env.vars.get(name)?).strip_prefix(TMP).ok()?;
+            Some((name.clone(), scratch.join(below), by.clone()))
+        })
+        .collect();
+    for (name, value, by) in moved {
+        env.set(name, value, by);
+    }
+    let by = Origin::Baseline("/tmp cannot be made private here: this directory is");
+    env.set("TMPDIR", scratch, by);
+}

@@ -1,0 +1,176 @@
+//! Why there can be no plan, and the cure.
+
+use std::path::PathBuf;
+
+use super::gpu::GpuError;
+use crate::request::Origin;
+
+/// Why there can be no plan.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PlanError {
+    /// The working directory does not exist or cannot be reached.
+    #[error("working directory `{}`: {why}", path.display())]
+    Workspace {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The workspace is so wide that protecting the rest would be a joke.
+    #[error("the workspace would be `{}`, {what}", path.display())]
+    WideWorkspace {
+        /// The directory.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The command would start in a directory that the policy hides.
+    #[error("working directory `{}` is hidden by {by}", path.display())]
+    HiddenWorkspace {
+        /// The directory.
+        path: PathBuf,
+        /// Who hides it.
+        by: Origin,
+    },
+    /// A path that is to be writable does not exist.
+    #[error("`{}` does not exist, but {by} wants to write it", path.display())]
+    MissingWritable {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// A path that is to be granted cannot be reached.
+    #[error("`{}` cannot be reached ({by}): {}", path.display(), std::io::Error::from_raw_os_error(*errno))]
+    Unreachable {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+        /// Why.
+        errno: i32,
+    },
+    /// `/dev`, or a directory of device nodes in it, was asked for as a whole.
+    #[error("`{}` cannot be granted as a whole ({by})", path.display())]
+    DeviceDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// What was asked for as a device is none.
+    #[error("`{}` is {found}, not a character device ({by})", path.display())]
+    NotADevice {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// Who asked.
+        by: Origin,
+    },
+    /// What was asked for as a socket is none.
+    #[error("`{}` is no unix socket ({by})", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// `modify` cannot be enforced here.
+    #[error("`{}` cannot be limited to modify ({by}): {why}", path.display())]
+    Modify {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+        /// What stands in the way.
+        why: &'static str,
+    },
+    /// A grant in the workspace that a link, which the command may have made, turns into one elsewhere.
+    #[error("`{}` ({by}) leads out of the workspace, to `{}`", path.display(), target.display())]
+    LeadsOut {
+        /// The path as it is written.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// A rule below `/proc` that names a process.
+    #[error("`{}` belongs to a process of the host, which the sandbox does not show ({by})", path.display())]
+    ProcessPath {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
+    /// Without a PID namespace the other processes of the user must be kept away by Landlock.
+    #[error("the caller's PID namespace cannot be shared ({by}): it needs Landlock ABI 3 (Linux 6.2)")]
+    PidNamespace {
+        /// Who asked.
+        by: Origin,
+    },
+    /// Landlock is asked for, and this kernel has none or an old one.
+    #[error("{by} needs Landlock ABI {need}, this kernel has {}", if *have == 0 { "none".to_owned() } else { have.to_string() })]
+    Landlock {
+        /// Who asked.
+        by: Origin,
+        /// The lowest ABI that does.
+        need: u32,
+        /// The kernel's; 0 without Landlock.
+        have: u32,
+    },
+    /// No backend keeps the policy here.
+    #[error("no backend can enforce this policy here\n  {}", attempts.join("\n  "))]
+    NoBackend {
+        /// What was tried, and why it is of no use: one line each.
+        attempts: Vec<String>,
+    },
+    /// The first Windows subsystem for Linux.
+    #[error("this is WSL 1, which has no namespaces: there can be no sandbox")]
+    Wsl1,
+    /// A GPU that was asked for cannot be used.
+    #[error(transparent)]
+    Gpu(Box<GpuError>),
+}
+
+impl PlanError {
+    /// One thing to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Workspace { .. } => "name another one with --cd DIR".to_owned(),
+            Self::WideWorkspace { path, .. } => {
+                format!(
+                    "use a project directory (--cd DIR), --sandbox read-only, or --write {} on purpose",
+                    path.display()
+                )
+            }
+            Self::HiddenWorkspace { .. } => {
+                "name a visible one with --cd DIR, or grant it with --read DIR (all of /tmp: --tmp host)".to_owned()
+            }
+            Self::MissingWritable { path, .. } if crate::policy::paths::has_metacharacters(path.as_os_str()) => {
+                "only --deny takes globs: name the directory".to_owned()
+            }
+            Self::MissingWritable { path, .. } => {
+                format!("make it first: mkdir -p {0} (a directory) or touch {0} (a file)", path.display())
+            }
+            Self::LeadsOut { target, .. } => format!("name the place itself if you mean it: {}", target.display()),
+            Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
+            Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
+            Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
+            Self::Modify { .. } => "say read or write for it instead".to_owned(),
+            Self::PidNamespace { .. } => "leave --inherit-pid-namespace out".to_owned(),
+            Self::Landlock { .. } => {
+                "leave it out, or use a newer kernel: ringfence doctor tells what is missing".to_owned()
+            }
+            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("(protected: ")) => {
+                "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is".to_owned()
+            }
+            Self::NoBackend { .. } => "ringfence doctor tells what stands in the way, and the cure".to_owned(),
+            Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),
+            Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,
+            Self::Gpu(error) => return error.hint(),
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! The wall as all there is: no namespaces, no mounts, the host's own `/dev`, `/proc` and `/tmp`.
+//!
+//! The rights of a path are those of all rules above it, so a rule can add and never take away. Where a readable
+//! directory holds something that is not to be read, its other entries are named one by one; that is exact, for the
+//! command can make no new ones there. Where a directory is writable, new entries must get their rights from a rule for
+//! the directory itself, so nothing in it can be kept from the command: such a policy is refused, and the rule named.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{Beneath, Expect, LandlockPlan, LandlockRule, SCOPE_ABI, TCP_ABI};
+use crate::host::kept::Kept;
+use crate::host::paths::Kind;
+use crate::host::siblings::{Listing, Listings, MOST};
+use crate::plan::mounts::{Mount, MountOp, Node, Tree, View};
+use crate::policy::paths::Access;
+use crate::request::{Net, Origin};
+
+/// What the rules are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The paths and what they are to be.
+    pub tree: &'a Tree,
+    /// What the mounts would be.
+    pub ops: &'a [MountOp],
+    /// Entries of the directories that must be taken apart.
+    pub listings: &'a Listings,
+    /// What is kept from the caller already.
+    pub kept: &'a Kept,
+    /// What may be done in `/proc`.
+    pub proc: &'a (Access, Origin),
+    /// A directory that is private because nobody else knows of it, in the place of `/tmp`.
+    pub scratch: Option<&'a Path>,
+    /// Whether `/tmp` is the host's own where it is to be written.
+    pub shares_tmp: bool,
+    /// The kernel's ABI.
+    pub abi: u32,
+    /// The network.
+    pub net: Net,
+    /// Whether denials go to the audit log.
+    pub audit: bool,
+}
+
+/// Something of the view that rules cannot say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsaid {
+    /// The path.
+    pub path: PathBuf,
+    /// What cannot be done about it, in words; who asked stands behind it.
+    pub what: String,
+    /// Who asked.
+    pub because: Origin,
+    /// Whether somebody wrote that it must not be seen: no effort is good enough then.
+    pub denied: bool,
+}
+
+impl std::fmt::Display for Unsaid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it cannot {} ({})", self.what, self.because)
+    }
+}
+
+/// The rules, what they cannot say, and what the reader should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carved {
+    /// The wall.
+    pub wall: LandlockPlan,
+    /// What the wall does not keep.
+    pub unsaid: Vec<Unsaid>,
+    /// Directories that cannot be listed, because what is hidden below them would be.
+    pub unlisted: Vec<PathBuf>,
+}
+
+/// Turns a view into rules.
+#[must_use]
+pub fn carve(view: Seen<'_>) -> Carved {
+    let mut carver = Carver { view, rules: Vec::new(), unsaid: Vec::new(), unlisted: Vec::new() };
+    for (path, node) in view.tree.iter().filter(|(path, _)| !path.starts_with("/dev")) {
+        carver.node(path, node);
+    }
+    carver.devices();
+    carver.others();
+    let Carver { rules, unsaid, unlisted, .. } = carver;
+    let abi = view.abi;
+    let scoped = abi >= SCOPE_ABI;
+    let no_tcp = abi >= TCP_ABI && view.net == Net::None;
+    let wall = LandlockPlan { abi, rules, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
+    Carved { wall, unsaid, unlisted }
+}
+
+struct Carver<'a> {
+    view: Seen<'a>,
+    rules: Vec<LandlockRule>,
+    unsaid: Vec<Unsaid>,
+    unlisted: Vec<PathBuf>,
+}
+
+/// A path below a rule that is to have less than the rule.
+#[derive(Clone)]
+struct Less<'a> {
+    path: &'a Path,
+    because: &'a Origin,
+    hidden: bool,
+    /// Hidden and a directory: whoever may list above it may list it.
+    listable: bool,
+}
+
+impl<'a> Carver<'a> {
+    /// What a node of the tree may be used for here.
+    fn level(&self, path: &Path, node: &Node) -> Access {
+        match node.view {
+            View::Host(access) => access,
+            // A sandbox around this one has made it private already.
+            View::Private(_) if path == Path::new("/tmp") && self.view.kept.nested => Access::Write,
+            View::Private(_) if path == Path::new("/tmp") && self.view.shares_tmp => Access::Write,
+            View::Private(_) => Access::None,
+        }
+    }
+
+    fn node(&mut self, path: &'a Path, node: &'a Node) {
+        let level = self.level(path, node);
+        let Some(allow) = Beneath::of(level) else { return };
+        if node.anchored && matches!(node.because, Origin::Protected(_)) {
+            return;
+        }
+        let less = self.less(path, level);
+        if less.is_empty() {
+            let expect = node.id.map_or(Expect::Anything, Expect::File);
+            self.rules.push(LandlockRule { path: path.into(), allow, expect, because: node.because.clone() });
+        } else if level == Access::Write {
+            self.unsaid.extend(less.iter().map(unsayable));
+        } else {
+            self.split(path, allow, &node.because, &less);
+        }
+    }
+
+    /// Everything below `path` that is to have less than `level`.
+    fn less(&self, path: &Path, level: Access) -> Vec<Less<'a>> {
+        let view = self.view;
+        let kept = |at: &Path, own: Access| match own {
+            Access::None => view.kept.unreadable.iter().any(|known| known == at),
+            Access::Read => view.kept.unwritable.iter().any(|known| known == at),
+            Access::Modify | Access::Write => false,
+        };
+        let below = view.tree.below(path).filter(|(at, _)| !at.starts_with("/dev") && !in_proc(at));
+        let nodes = below.filter_map(|(at, node)| {
+            let own = self.level(at, node);
+            let private = matches!(node.view, View::Private(_));
+            let hidden = own == Access::None;
+            let listable = hidden && node.kind == Kind::Dir && !private;
+            // Shown by whoever made all of the machine writable; sockets are kept away by the system call filter.
+            let open = private && level == Access::Write && at == Path::new("/run");
+            (own < level && !open && !kept(at, own)).then_some(Less {
+                path: at,
+                because: &node.because,
+                hidden,
+                listable,
+            })
+        });
+        let mut less: Vec<_> = nodes.collect();
+        if path == Path::new("/") && !view.ops.iter().any(|op| op.what == Mount::Devices) {
+            // The nodes of /dev are named one by one, and /proc has a level of its own.
+            static DEV: Origin = Origin::Baseline("nodes are granted one by one");
+            static PROC: Origin = Origin::Baseline("no rule shows it");
+            less.push(Less { path: Path::new("/dev"), because: &DEV, hidden: true, listable: false });
+            if self.view.proc.0 == Access::None {
+                less.push(Less { path: Path::new("/proc"), because: &PROC, hidden: true, listable: false });
+            }
+        }
+        less
+    }
+
+    /// Gives a directory's rights to its entries, one by one, but for those that are to have less.
+    fn split(&mut self, directory: &Path, allow: Beneath, because: &Origin, less: &[Less<'a>]) {
+        let entries = match self.view.listings.get(directory) {
+            Some(Listing::Entries(entries)) => entries,
+            other => {
+                let why = match other {
+                    Some(Listing::TooMany) => format!("it has more than {MOST} entries"),
+                    _ => "it cannot be listed".to_owned(),
+                };
+                let told = less.iter().map(|one| Unsaid {
+                    what: format!("keep {} apart from the rest of {}: {why}", one.path.display(), directory.display()),
+                    ..unsayable(one)
+                });
+                self.unsaid.extend(told);
+                return;
+            }
+        };
+        if less.iter().any(|one| one.listable) {
+            self.unlisted.push(directory.to_owned());
+        } else {
+            self.rules.push(LandlockRule::new(directory, Beneath::List, because.clone()));
+        }
+        let mut inside: HashMap<&OsStr, Vec<Less<'a>>> = HashMap::new();
+        for one in less {
+            let name = one.path.strip_prefix(directory).ok().and_then(|rest| rest.iter().next());
+            inside.entry(name.unwrap_or_default()).or_default().push(one.clone());
+        }
+        for entry in entries.iter().filter(|entry| !entry.link) {
+            let path = directory.join(&entry.name);
+            match inside.get(entry.name.as_os_str()) {
+                None => {
+                    let expect = Expect::File(entry.id);
+                    self.rules.push(LandlockRule { path, allow, expect, because: because.clone() });
+                }
+                // Its own node says what is left of it.
+                Some(less) if less.iter().any(|one| one.path == path) => {}
+                Some(less) => self.split(&path, allow, because, less),
+            }
+        }
+    }
+
+    fn devices(&mut self) {
+        for MountOp { target, what, because } in self.view.ops {
+            let rule = |allow, expect| LandlockRule { path: target.clone(), allow, expect, because: because.clone() };
+            match what {
+                Mount::Device { major, minor } => {
+                    self.rules.push(rule(Beneath::Devices, Expect::Device { major: *major, minor: *minor }));
+                }
+                Mount::Devices => self.rules.push(rule(Beneath::Devices, Expect::Anything)),
+                // Named by a rule; the private one that is there anyway is not the host's to give.
+                Mount::Bind { writable, .. } if target.starts_with("/dev") => {
+                    self.rules.push(rule(if *writable { Beneath::Write } else { Beneath::Read }, Expect::Anything));
+                }
+                _ => {}
+            }
+        }
+        if let Some(scratch) = self.view.scratch {
+            let because = Origin::Baseline("in the place of a private /tmp");
+            self.rules.push(LandlockRule::new(scratch, Beneath::Write, because));
+        }
+        let (access, because) = self.view.proc;
+        let allow = Beneath::of((*access).min(Access::Modify));
+        self.rules.extend(allow.map(|allow| LandlockRule::new("/proc", allow, because.clone())));
+    }
+
+    /// What the tree does not hold: links, and what lies in `/proc`.
+    fn others(&mut self) {
+        for op in self.view.ops {
+            let hides_in_proc = in_proc(&op.target) && matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
+            let what = match op.what {
+                Mount::Pin { .. } | Mount::Plug { .. } => "keep the link",
+                _ if hides_in_proc && op.because.is_explicit() => "hide",
+                _ => continue,
+            };
+            let denied = hides_in_proc;
+            let what = format!("{what} {}{}", op.target.display(), if denied { "" } else { " as it is" });
+            self.unsaid.push(Unsaid { path: op.target.clone(), what, because: op.because.clone(), denied });
+        }
+    }
+}
+
+/// Below `/proc`, which is the host's and has entries for every process.
+fn in_proc(path: &Path) -> bool {
+    path.starts_with("/proc")
+}
+
+fn unsayable(less: &Less<'_>) -> Unsaid {
+    let path = less.path.display();
+    let what =
+        if less.hidden { format!("hide {path}") } else { format!("keep {path} read-only in a writable directory") };
+    let denied = less.hidden && less.because.is_explicit();
+    Unsaid { path: less.path.to_owned(), what, because: less.because.clone(), denied }
+}
