@@ -161,7 +161,7 @@ impl<'a> Asked<'a> {
         }
         for (gpu, name) in selection.usable.iter().zip(&names) {
             let who = self.who(std::slice::from_ref(name));
-            devices.extend(gpu.nodes.iter().filter_map(|node| grant(node, &who)));
+            devices.extend(gpu.nodes.iter().chain(gpu.instance_nodes()).filter_map(|node| grant(node, &who)));
         }
         let read_paths = if devices.is_empty() { Vec::new() } else { self.read_paths(&who) };
         notes.extend((!devices.is_empty()).then(|| self.surface()));
@@ -200,7 +200,7 @@ impl<'a> Asked<'a> {
 
 fn grant(node: &Node, who: &str) -> Option<DeviceGrant> {
     let (NodeState::Ok { id }, Some(number)) = (node.state, node.expected) else { return None };
-    let because = Origin::Gpu(format!("{who}, {}", node.row.needed_for));
+    let because = Origin::Gpu(format!("{who}, {}", node.needed_for()));
     Some(DeviceGrant { path: node.path.clone(), major: number.major, minor: number.minor, id, because })
 }
 

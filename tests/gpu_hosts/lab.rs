@@ -13,7 +13,10 @@ use ringfence::request::{Origin, Said};
 
 /// A machine: files below `root`, nodes in memory so that tests can break them.
 pub struct Host {
+    name: String,
     root: PathBuf,
+    /// A copy of the fixture with other files, if any; gone with the host.
+    copy: Option<tempfile::TempDir>,
     nodes: BTreeMap<PathBuf, NodeFact>,
     caller: CallerIds,
 }
@@ -40,7 +43,13 @@ impl Host {
             let parents = Path::new(path).ancestors().skip(1);
             nodes.extend(parents.map(|dir| (dir.to_owned(), fact(Kind::Dir, 0o755, 0))));
         }
-        Self { root, nodes, caller: CallerIds { uid: 1000, gid: 1000, groups: vec![44] } }
+        Self {
+            name: name.to_owned(),
+            root,
+            copy: None,
+            nodes,
+            caller: CallerIds { uid: 1000, gid: 1000, groups: vec![44] },
+        }
     }
 
     pub fn with(mut self, path: &str, fact: NodeFact) -> Self {
@@ -53,13 +62,52 @@ impl Host {
         self
     }
 
+    /// The same machine with another text in a file of `/proc` or `/sys`; with none, the file or directory is gone.
+    pub fn with_file(mut self, path: &str, text: Option<&str>) -> Self {
+        let root = self.copy.get_or_insert_with(|| {
+            let copy = tempfile::tempdir().unwrap();
+            copy_tree(&self.root, copy.path());
+            copy
+        });
+        self.root = root.path().to_owned();
+        let path = self.root.join(path.strip_prefix('/').unwrap());
+        match text {
+            Some(text) => std::fs::create_dir_all(path.parent().unwrap()).and_then(|()| std::fs::write(path, text)),
+            None if path.is_dir() => std::fs::remove_dir_all(path),
+            None => std::fs::remove_file(path),
+        }
+        .unwrap();
+        self
+    }
+
+    /// The text of a file of the machine.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.root.join(path.strip_prefix('/').unwrap())).unwrap()
+    }
+
     pub fn caller(mut self, uid: u32, groups: &[u32]) -> Self {
         self.caller = CallerIds { uid, gid: uid, groups: groups.to_vec() };
         self
     }
 
     pub fn gpus(&self) -> Gpus {
-        gpu::probe(&self.root, self, &self.caller)
+        // A copy answers under the name of its original, so that texts can be compared.
+        let root = Path::new("tests/hosts").join(&self.name);
+        Gpus { root, ..gpu::probe(&self.root, self, &self.caller) }
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_tree(&entry.path(), &to);
+        } else if entry.file_type().unwrap().is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path()).unwrap(), to).unwrap();
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -4,5 +4,6 @@
 mod broken;
 mod env;
 mod lab;
+mod mig;
 mod show;
 mod wishes;

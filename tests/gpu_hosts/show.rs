@@ -82,16 +82,23 @@ fn tables() {
     check_table(
         "mig",
         expect![[r#"
-        NVIDIA driver 570.211.01, open kernel module
-        GPU  bus id        minor  model                  UUID                                      usable
-        0    0000:18:00.0  0      NVIDIA H100 80GB HBM3  GPU-a1b2c3d4-1111-4222-8333-444455556666  no: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1
-        1    0000:9a:00.0  1      NVIDIA H100 80GB HBM3  GPU-d4c3b2a1-7777-4888-9999-aaaabbbbcccc  yes
+            NVIDIA driver 570.211.01, open kernel module
+            GPU  bus id        minor  model                  UUID                                      usable
+            0    0000:18:00.0  0      NVIDIA H100 80GB HBM3  GPU-a1b2c3d4-1111-4222-8333-444455556666  yes
+            1    0000:9a:00.0  1      NVIDIA H100 80GB HBM3  GPU-d4c3b2a1-7777-4888-9999-aaaabbbbcccc  yes
 
-        shared node            number   for                    usable
-        /dev/nvidiactl         195:255  driver control         yes
-        /dev/nvidia-uvm        510:0    CUDA unified memory    yes
-        /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
-    "#]],
+            shared node            number   for                    usable
+            /dev/nvidiactl         195:255  driver control         yes
+            /dev/nvidia-uvm        510:0    CUDA unified memory    yes
+            /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
+
+            MIG node                       number  for                                        usable
+            /dev/nvidia-caps/nvidia-cap12  511:12  GPU 0, MIG instance 1                      yes
+            /dev/nvidia-caps/nvidia-cap13  511:13  GPU 0, MIG instance 1, compute instance 0  yes
+            /dev/nvidia-caps/nvidia-cap48  511:48  GPU 0, MIG instance 5                      yes
+            /dev/nvidia-caps/nvidia-cap49  511:49  GPU 0, MIG instance 5, compute instance 0  yes
+            /dev/nvidia-caps/nvidia-cap50  511:50  GPU 0, MIG instance 5, compute instance 1  yes
+        "#]],
     );
     check_table(
         "excluded-gpu",
@@ -210,7 +217,7 @@ fn json() {
 fn every_row_says_where_it_is_written_down() {
     for row in gpu::ROWS {
         assert!(row.path.starts_with("/dev/") && !row.needed_for.is_empty() && row.source.len() > 20, "{row:?}");
-        assert_eq!(row.is_per_gpu(), row.path.contains('#'), "{row:?}");
+        assert_eq!(row.is_shared(), !row.path.contains('#'), "{row:?}");
     }
 }
 

@@ -129,57 +129,6 @@ fn the_excluded_gpu_has_no_index() {
 }
 
 #[test]
-fn a_whole_gpu_in_mig_mode_is_refused() {
-    check(
-        "0",
-        "mig",
-        expect![[r#"
-        error: GPU 0 cannot be used: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1
-          needed by: gpu = [0] (agent.toml:7)
-        hint: see which GPUs are whole: `ringfence gpus`
-    "#]],
-    );
-    check(
-        "all",
-        "mig",
-        expect![[r#"
-        error: GPU 0 cannot be used: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1
-          needed by: --gpu all
-        hint: see which GPUs are whole: `ringfence gpus`
-    "#]],
-    );
-}
-
-#[test]
-fn auto_skips_the_gpu_in_mig_mode() {
-    check(
-        "auto",
-        "mig",
-        expect![[r#"
-        device /dev/nvidiactl 195:255 because gpu: gpu 1 (auto), driver control
-        device /dev/nvidia-uvm 510:0 because gpu: gpu 1 (auto), CUDA unified memory
-        device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 1 (auto), CUDA profiling events
-        device /dev/nvidia1 195:1 because gpu: gpu 1 (auto), memory and kernels of this GPU
-        subset
-        note: GPU 0 cannot be used: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1; to see which GPUs are whole: `ringfence gpus`
-        note: a GPU is granted: its driver (version 570.211.01) is a large attack surface in the kernel; keep it updated
-    "#]],
-    );
-    check(
-        "1",
-        "mig",
-        expect![[r#"
-        device /dev/nvidiactl 195:255 because gpu: gpu 1 (1 by agent.toml:7), driver control
-        device /dev/nvidia-uvm 510:0 because gpu: gpu 1 (1 by agent.toml:7), CUDA unified memory
-        device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 1 (1 by agent.toml:7), CUDA profiling events
-        device /dev/nvidia1 195:1 because gpu: gpu 1 (1 by agent.toml:7), memory and kernels of this GPU
-        subset
-        note: a GPU is granted: its driver (version 570.211.01) is a large attack surface in the kernel; keep it updated
-    "#]],
-    );
-}
-
-#[test]
 fn wsl_has_one_node_for_all() {
     check(
         "auto",

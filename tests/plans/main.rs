@@ -124,6 +124,12 @@ fn one_of_two_gpus_is_its_node_and_the_shared_ones() {
 }
 
 #[test]
+fn a_gpu_in_mig_mode_is_its_node_and_its_instances() {
+    let host = Host { gpus: "mig", ..DESK };
+    expect_file!["snapshots/mig.txt"].assert_eq(&text("gpu = [0]\n", &host));
+}
+
+#[test]
 fn a_missing_module_is_told_with_its_cure() {
     let host = Host { gpus: "no-uvm", ..DESK };
     expect_file!["snapshots/no-uvm.txt"].assert_eq(&text("gpu = \"all\"\n", &host));

@@ -99,7 +99,9 @@ mod tests {
                         0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it | sudo nvidia-modprobe";
         let driver = "Degraded: a GPU is there, its driver is not loaded | sudo nvidia-modprobe";
         check("module-not-loaded", [driver, unloaded]);
-        let mig = "Degraded: GPU 0 cannot be used: it is in MIG mode, cut into mig:0/1/0 mig:0/5/0 mig:0/5/1 | ringfence gpus";
+        let mig = "Ok: /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia-uvm-tools /dev/nvidia0 /dev/nvidia-caps/nvidia-cap12 \
+                   /dev/nvidia-caps/nvidia-cap13 /dev/nvidia-caps/nvidia-cap48 /dev/nvidia-caps/nvidia-cap49 \
+                   /dev/nvidia-caps/nvidia-cap50 /dev/nvidia1 | -";
         check("mig", ["Ok: NVIDIA 570.211.01, open kernel module | -", mig]);
         check("wsl2", ["Ok: the driver of the Windows host | -", "Ok: /dev/dxg | -"]);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::node::Node;
-use super::{Gpu, Gpus, PciAddress};
+use super::{Gpu, Gpus, MigInstance, PciAddress};
 
 /// One reason why a whole GPU cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +15,12 @@ pub enum Fault {
         /// Where the GPU is.
         bus: PciAddress,
     },
-    /// It is cut into instances: a program that is given the whole finds nothing to run on.
-    Mig {
-        /// Its compute instances as selectors, `mig:<index>/<gi>/<ci>`.
-        instances: Vec<String>,
+    /// It is cut into GPU instances, and none of them has a compute instance: programs find nothing to run on.
+    NoComputeInstance {
+        /// Where the GPU is.
+        bus: PciAddress,
+        /// Its minor number, by which the driver lists its instances.
+        minor: u32,
     },
     /// A node that it needs is missing or unfit.
     Node(Node),
@@ -29,10 +31,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Excluded => f.write_str("the driver excludes it"),
             Self::NoMinor { .. } => f.write_str("the driver does not tell its minor number"),
-            Self::Mig { instances } if instances.is_empty() => {
-                f.write_str("it is in MIG mode and has no compute instance")
-            }
-            Self::Mig { instances } => write!(f, "it is in MIG mode, cut into {}", instances.join(" ")),
+            Self::NoComputeInstance { .. } => f.write_str("it is in MIG mode and has no compute instance"),
             Self::Node(node) => f.write_str(&node.fault().unwrap_or_default()),
         }
     }
@@ -53,25 +52,24 @@ impl Gpu {
         if self.excluded {
             return vec![Fault::Excluded];
         }
-        if self.minor.is_none() {
-            return vec![Fault::NoMinor { bus: self.bus }];
-        }
+        let Some(minor) = self.minor else { return vec![Fault::NoMinor { bus: self.bus }] };
         let mut faults = faulty(&self.nodes);
-        if !self.mig.is_empty() {
-            faults.push(Fault::Mig { instances: self.mig_selectors() });
+        if !self.mig.is_empty() && self.mig.iter().all(|instance| instance.compute.is_empty()) {
+            faults.push(Fault::NoComputeInstance { bus: self.bus, minor });
         }
+        faults.extend(faulty(self.instance_nodes()));
+        // Where the driver registers no capabilities, each instance would say so.
+        faults.dedup_by_key(|fault| fault.to_string());
         faults
     }
 
-    /// Its compute instances as selectors, `mig:<index>/<gi>/<ci>`, in order.
-    #[must_use]
-    pub fn mig_selectors(&self) -> Vec<String> {
-        let index = self.index.map_or_else(|| self.bus.to_string(), |index| index.to_string());
-        let name = |gi: u32, ci: &u32| format!("mig:{index}/{gi}/{ci}");
-        self.mig.iter().flat_map(|gi| gi.compute.iter().map(move |ci| name(gi.id, ci))).collect()
+    /// The nodes of its instances: each GPU instance's, then those of the compute instances in it.
+    pub fn instance_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.mig.iter().flat_map(MigInstance::nodes)
     }
 }
 
-fn faulty(nodes: &[Node]) -> Vec<Fault> {
-    nodes.iter().filter(|node| node.row.required && !node.is_ok()).map(|node| Fault::Node(node.clone())).collect()
+fn faulty<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Fault> {
+    let nodes = nodes.into_iter();
+    nodes.filter(|node| node.row.required && !node.is_ok()).map(|node| Fault::Node(node.clone())).collect()
 }

@@ -4,6 +4,7 @@
 //! here and more rows in [`rows::ROWS`].
 
 pub mod fault;
+pub mod mig;
 pub mod node;
 pub mod nvidia;
 pub mod pci;
@@ -14,6 +15,7 @@ pub mod wsl;
 use std::path::{Path, PathBuf};
 
 pub use fault::Fault;
+pub use mig::{ComputeInstance, MigInstance, Slot};
 pub use node::{CallerIds, DeviceNumber, HostNodes, Node, NodeFact, NodeLookup, NodeState};
 pub use nvidia::{Driver, Params};
 pub use pci::{PciAddress, Unheld, UnheldReason};
@@ -63,15 +65,6 @@ pub struct Gpu {
     pub numa: Option<u32>,
     /// Its own nodes, in the order of [`ROWS`]; empty when the minor is unknown.
     pub nodes: Vec<Node>,
-}
-
-/// A slice of a GPU in MIG mode.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct MigInstance {
-    /// The GI ID of `nvidia-smi`.
-    pub id: u32,
-    /// The CI IDs of its compute instances.
-    pub compute: Vec<u32>,
 }
 
 /// [`probe`] with the nodes of the machine itself.

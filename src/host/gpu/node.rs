@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::mig::{MINORS, Slot};
 use super::rows::{Number, Row};
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 
@@ -67,12 +68,12 @@ pub struct CallerIds {
 }
 
 impl CallerIds {
-    /// Whether owner, group and mode let the command read and write.
+    /// Whether owner, group and mode let the command open it for all of `permissions`, as the bits of others in a mode.
     ///
     /// User 0 is judged like everyone else: inside the sandbox it has no capability to override modes. Access control
     /// lists are not looked at: the NVIDIA tools make none.
     #[must_use]
-    pub fn may_use(&self, fact: &NodeFact) -> bool {
+    pub fn may_use(&self, fact: &NodeFact, permissions: u32) -> bool {
         let shift = if self.uid == fact.uid {
             6
         } else if self.gid == fact.gid || self.groups.contains(&fact.gid) {
@@ -80,7 +81,7 @@ impl CallerIds {
         } else {
             0
         };
-        (fact.mode >> shift) & 0o6 == 0o6
+        (fact.mode >> shift) & permissions == permissions
     }
 }
 
@@ -104,8 +105,10 @@ impl fmt::Display for DeviceNumber {
 pub struct Node {
     /// The row that asks for it.
     pub row: &'static Row,
-    /// Host path.
+    /// Host path; where the minor is unknown, that of the row.
     pub path: PathBuf,
+    /// The instance that it gives access to; `None` for nodes of all of a GPU and for shared ones.
+    pub slot: Option<Slot>,
     /// The number that the driver answers to; `None` when the kernel lists no such driver.
     pub expected: Option<DeviceNumber>,
     /// What is there.
@@ -115,7 +118,7 @@ pub struct Node {
 /// What was found where a device node should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
-    /// The right device, and the caller may read and write it.
+    /// The right device, and the caller may open it.
     Ok {
         /// Identity of the directory entry, where it was looked up on a real machine.
         id: Option<FileId>,
@@ -126,6 +129,11 @@ pub enum NodeState {
         name: &'static str,
         /// The list that lacks it: `/proc/devices` or `/proc/misc`.
         list: &'static str,
+    },
+    /// The driver does not tell the minor number of this instance, so its path is unknown.
+    NotListed {
+        /// The instance.
+        slot: Slot,
     },
     /// Nothing is at the path.
     Absent,
@@ -139,7 +147,7 @@ pub enum NodeState {
         /// Its number.
         found: DeviceNumber,
     },
-    /// The right device, but the caller may not read and write it.
+    /// The right device, but the caller may not open it.
     NoPermission {
         /// Owner.
         uid: u32,
@@ -163,6 +171,11 @@ impl Node {
         let path = self.path.display();
         match self.state {
             NodeState::Ok { .. } => None,
+            NodeState::NotRegistered { name, list } if self.slot.is_some() => {
+                // The driver itself registers this one, and it is loaded.
+                Some(format!("`{name}` is not listed in `{list}`, so the driver gives no access to MIG instances"))
+            }
+            NodeState::NotListed { slot } => Some(format!("{slot} is not listed in `{MINORS}`")),
             NodeState::NotRegistered { name, list } => {
                 Some(format!("`{name}` is not listed in `{list}`, so its kernel module is not loaded"))
             }
@@ -184,10 +197,17 @@ impl Node {
     #[must_use]
     pub fn looked_for(&self) -> String {
         let path = self.path.display();
-        match self.expected {
-            Some(number) => format!("character device {number} `{path}`"),
-            None => format!("character device `{path}`"),
+        match (self.state, self.expected) {
+            (NodeState::NotListed { slot }, _) => format!("`{}` in `{MINORS}`", slot.listed_as()),
+            (_, Some(number)) => format!("character device {number} `{path}`"),
+            (_, None) => format!("character device `{path}`"),
         }
+    }
+
+    /// What fails without it: the row's word, or which instance.
+    #[must_use]
+    pub fn needed_for(&self) -> String {
+        self.slot.map_or_else(|| self.row.needed_for.to_owned(), |slot| slot.to_string())
     }
 }
 
@@ -214,17 +234,19 @@ pub(super) struct Looker<'a> {
     pub(super) misc: &'a [(u32, String)],
 }
 
-/// Compares the node of `row` with what is there; `minor` is the GPU's, and shared rows ignore it.
+/// Compares the node of `row` with what is there; `minor` is the GPU's or instance's, and shared rows ignore it.
 pub(super) fn examine(looker: Looker<'_>, row: &'static Row, minor: u32) -> Node {
     let path = row.path_for(minor);
     let expected = expected(looker, row.number, minor);
     let state = match (expected, row.number) {
-        (Some(number), _) => state(looker, &path, number),
+        (Some(number), _) => state(looker, &path, number, row.permissions()),
         (None, Number::Misc { name }) => NodeState::NotRegistered { name, list: "/proc/misc" },
-        (None, Number::Registered { name, .. }) => NodeState::NotRegistered { name, list: "/proc/devices" },
+        (None, Number::Registered { name, .. } | Number::PerInstance { name }) => {
+            NodeState::NotRegistered { name, list: "/proc/devices" }
+        }
         (None, Number::Fixed { .. } | Number::PerGpu { .. }) => NodeState::Absent,
     };
-    Node { row, path, expected, state }
+    Node { row, path, slot: None, expected, state }
 }
 
 fn expected(looker: Looker<'_>, number: Number, minor: u32) -> Option<DeviceNumber> {
@@ -234,17 +256,18 @@ fn expected(looker: Looker<'_>, number: Number, minor: u32) -> Option<DeviceNumb
         Number::Fixed { major, minor } => Some(DeviceNumber { major, minor }),
         Number::PerGpu { major } => Some(DeviceNumber { major, minor }),
         Number::Registered { name, minor } => listed(looker.majors, name).map(|major| DeviceNumber { major, minor }),
+        Number::PerInstance { name } => listed(looker.majors, name).map(|major| DeviceNumber { major, minor }),
         Number::Misc { name } => listed(looker.misc, name).map(|minor| DeviceNumber { major: 10, minor }),
     }
 }
 
-fn state(looker: Looker<'_>, path: &Path, expected: DeviceNumber) -> NodeState {
+fn state(looker: Looker<'_>, path: &Path, expected: DeviceNumber, permissions: u32) -> NodeState {
     let Some(fact) = looker.nodes.node(path) else { return NodeState::Absent };
     let Kind::Char { major, minor } = fact.kind else { return NodeState::WrongKind { found: fact.kind } };
     let found = DeviceNumber { major, minor };
     if found != expected {
         NodeState::WrongNumber { found }
-    } else if looker.caller.may_use(&fact) {
+    } else if looker.caller.may_use(&fact, permissions) {
         NodeState::Ok { id: fact.id }
     } else {
         NodeState::NoPermission { uid: fact.uid, gid: fact.gid, mode: fact.mode }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::Gpu;
+use super::mig::{self, Minors};
 use super::node::{CallerIds, Looker, Node, NodeLookup, examine};
 use super::pci::PciAddress;
 use super::rows::{ROWS, Row, Vendor};
-use super::{Gpu, MigInstance};
 
 /// The loaded NVIDIA driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub(super) fn probe(root: &Path, nodes: &dyn NodeLookup, caller: &CallerIds) -> 
     let text = super::read(root, "/proc/driver/nvidia/version")?;
     let majors = majors(&super::read(root, "/proc/devices").unwrap_or_default());
     let looker = Looker { nodes, caller, majors: &majors, misc: &[] };
-    let shared = rows().filter(|row| !row.is_per_gpu()).map(|row| examine(looker, row, 0)).collect();
+    let shared = rows().filter(|row| row.is_shared()).map(|row| examine(looker, row, 0)).collect();
     Some(Found { driver: driver(root, &text), gpus: gpus(root, looker), shared })
 }
 
@@ -102,10 +103,11 @@ fn gpus(root: &Path, looker: Looker<'_>) -> Vec<Gpu> {
     let mut addresses: Vec<PciAddress> =
         super::names(root, "/proc/driver/nvidia/gpus").iter().filter_map(|name| name.parse().ok()).collect();
     addresses.sort_unstable();
+    let minors = Minors::below(root);
     let mut next = 0;
     let mut gpus = Vec::new();
     for bus in addresses {
-        let mut gpu = gpu(root, looker, bus);
+        let mut gpu = gpu(root, looker, &minors, bus);
         if !gpu.excluded {
             gpu.index = Some(next);
             next += 1;
@@ -115,7 +117,7 @@ fn gpus(root: &Path, looker: Looker<'_>) -> Vec<Gpu> {
     gpus
 }
 
-fn gpu(root: &Path, looker: Looker<'_>, bus: PciAddress) -> Gpu {
+fn gpu(root: &Path, looker: Looker<'_>, minors: &Minors<'_>, bus: PciAddress) -> Gpu {
     let text = super::read(root, &format!("/proc/driver/nvidia/gpus/{bus}/information")).unwrap_or_default();
     let minor = label(&text, "Device Minor").and_then(|value| value.parse().ok());
     let own = |minor| rows().filter(|row| row.is_per_gpu()).map(move |row| examine(looker, row, minor));
@@ -129,27 +131,8 @@ fn gpu(root: &Path, looker: Looker<'_>, bus: PciAddress) -> Gpu {
         model: label(&text, "Model").map(str::to_owned),
         minor,
         excluded: label(&text, "GPU Excluded") == Some("Yes"),
-        mig: minor.map(|minor| mig(root, minor)).unwrap_or_default(),
+        mig: minor.map(|minor| mig::instances(root, looker, minors, minor)).unwrap_or_default(),
         numa: numa.and_then(|text| text.trim().parse().ok()),
         nodes: minor.map(|minor| own(minor).collect()).unwrap_or_default(),
     }
-}
-
-/// GPU instances that exist. `mig-minors` lists every possible slot; only these directories say which are real.
-fn mig(root: &Path, minor: u32) -> Vec<MigInstance> {
-    let dir = format!("/proc/driver/nvidia/capabilities/gpu{minor}/mig");
-    let mut found: Vec<_> = suffixes(root, &dir, "gi")
-        .into_iter()
-        .map(|id| MigInstance { id, compute: suffixes(root, &format!("{dir}/gi{id}"), "ci") })
-        .collect();
-    found.sort_unstable_by_key(|instance| instance.id);
-    found
-}
-
-/// The numbers `N` of the entries `<prefix>N`, in order.
-fn suffixes(root: &Path, dir: &str, prefix: &str) -> Vec<u32> {
-    let names = super::names(root, dir);
-    let mut ids: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
-    ids.sort_unstable();
-    ids
 }

@@ -46,6 +46,12 @@ pub enum Number {
         /// Minor number.
         minor: u32,
     },
+    /// The major is listed under this name in `/proc/devices`; the minor is that of an instance of a GPU in MIG mode,
+    /// and so is the `#` in the row's path.
+    PerInstance {
+        /// The whole name.
+        name: &'static str,
+    },
     /// Major 10; the minor is listed under this name in `/proc/misc`.
     Misc {
         /// The whole name.
@@ -58,7 +64,7 @@ pub enum Number {
 pub struct Row {
     /// Whose it is.
     pub vendor: Vendor,
-    /// Host path; a `#` stands for the GPU's minor number.
+    /// Host path; a `#` stands for the minor number of the GPU or instance.
     pub path: &'static str,
     /// How its number is known.
     pub number: Number,
@@ -79,7 +85,26 @@ impl Row {
         matches!(self.number, Number::PerGpu { .. })
     }
 
-    /// The host path for the GPU with this minor number; shared rows ignore the number.
+    /// Whether each instance of a GPU in MIG mode has its own such node.
+    #[must_use]
+    pub fn is_per_instance(&self) -> bool {
+        matches!(self.number, Number::PerInstance { .. })
+    }
+
+    /// Whether one such node is for all GPUs.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        !self.is_per_gpu() && !self.is_per_instance()
+    }
+
+    /// What a program opens it for, as permission bits: a capability is opened for reading, and then only shown to the
+    /// driver.
+    #[must_use]
+    pub fn permissions(&self) -> u32 {
+        if self.is_per_instance() { 0o4 } else { 0o6 }
+    }
+
+    /// The host path for the GPU or instance with this minor number; shared rows ignore the number.
     #[must_use]
     pub fn path_for(&self, minor: u32) -> PathBuf {
         PathBuf::from(self.path.replace('#', &minor.to_string()))
@@ -88,8 +113,9 @@ impl Row {
 
 /// Every node that compute and utility need, shared ones first, in the order of plans and listings.
 ///
-/// Left out on purpose: `nvidia-modeset` and `/dev/dri` (display, graphics), `nvidia-caps` (MIG), `nvidia-nvswitch*`
-/// and `nvidia-nvlink` (fabric manager).
+/// Left out on purpose: `nvidia-modeset` and `/dev/dri` (display, graphics), `nvidia-nvswitch*` and `nvidia-nvlink`
+/// (fabric manager). Of `nvidia-caps`, all but the instances that exist: `nvidia-cap1` makes and removes instances,
+/// `nvidia-cap2` watches those of everybody.
 pub const ROWS: &[Row] = &[
     Row {
         vendor: Vendor::Nvidia,
@@ -127,6 +153,16 @@ pub const ROWS: &[Row] = &[
         class: Class::Utility,
         required: true,
         source: "open-gpu-kernel-modules, nv-chardev-numbers.h: regular minors 0 to 247 of major 195",
+    },
+    Row {
+        vendor: Vendor::Nvidia,
+        path: "/dev/nvidia-caps/nvidia-cap#",
+        number: Number::PerInstance { name: "nvidia-caps" },
+        needed_for: "an instance of a GPU in MIG mode",
+        class: Class::Compute,
+        // Of an instance that exists. A slot without one has no node.
+        required: true,
+        source: "open-gpu-kernel-modules, nv-caps.c: dynamic region; minors in /proc/driver/nvidia-caps/mig-minors",
     },
     Row {
         vendor: Vendor::Wsl,

@@ -51,14 +51,34 @@ pub struct GpuView {
     pub model: Option<String>,
     /// NUMA node.
     pub numa: Option<u32>,
-    /// GPU instances.
-    pub mig: Vec<MigInstance>,
+    /// GPU instances that exist; not empty exactly when it is known to be in MIG mode.
+    pub mig: Vec<MigView>,
     /// Its own nodes.
     pub nodes: Vec<NodeView>,
-    /// Whether `--gpu` can grant it as a whole.
+    /// Whether `--gpu` can grant it.
     pub usable: bool,
     /// Why not; empty when it is usable.
     pub faults: Vec<String>,
+}
+
+/// One GPU instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MigView {
+    /// The GI ID of `nvidia-smi`.
+    pub id: u32,
+    /// The node that gives access to it.
+    pub node: NodeView,
+    /// Its compute instances.
+    pub compute: Vec<ComputeView>,
+}
+
+/// One compute instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComputeView {
+    /// The CI ID of `nvidia-smi`.
+    pub id: u32,
+    /// The node that gives access to it.
+    pub node: NodeView,
 }
 
 /// One device node.
@@ -69,7 +89,7 @@ pub struct NodeView {
     /// The number that the driver answers to.
     pub number: Option<DeviceNumber>,
     /// What fails without it.
-    pub needed_for: &'static str,
+    pub needed_for: String,
     /// The least class that includes it.
     pub class: Class,
     /// Whether the class fails without it.
@@ -102,10 +122,19 @@ fn gpu_view(gpus: &Gpus, gpu: &Gpu) -> GpuView {
         minor: gpu.minor,
         model: gpu.model.clone(),
         numa: gpu.numa,
-        mig: gpu.mig.clone(),
+        mig: gpu.mig.iter().map(mig_view).collect(),
         nodes: gpu.nodes.iter().map(node_view).collect(),
         usable: faults.is_empty(),
         faults,
+    }
+}
+
+fn mig_view(instance: &MigInstance) -> MigView {
+    let compute = instance.compute.iter();
+    MigView {
+        id: instance.id,
+        node: node_view(&instance.node),
+        compute: compute.map(|one| ComputeView { id: one.id, node: node_view(&one.node) }).collect(),
     }
 }
 
@@ -113,7 +142,7 @@ fn node_view(node: &Node) -> NodeView {
     NodeView {
         path: node.path.display().to_string(),
         number: node.expected,
-        needed_for: node.row.needed_for,
+        needed_for: node.needed_for(),
         class: node.row.class,
         required: node.row.required,
         fault: node.fault(),
@@ -137,9 +166,9 @@ pub fn table(gpus: &Gpus) -> String {
     if !view.gpus.is_empty() {
         lines.extend(aligned(&gpu_rows(&view)));
     }
-    if !view.shared.is_empty() {
-        lines.push(String::new());
-        lines.extend(aligned(&node_rows(&view)));
+    let instances = view.gpus.iter().flat_map(instance_nodes).collect();
+    for (head, nodes) in [("shared node", view.shared.iter().map(shared_node).collect()), ("MIG node", instances)] {
+        lines.extend(node_lines(head, nodes));
     }
     lines.extend(view.unheld.iter().map(|gpu| format!("not usable: {gpu}")));
     lines.push(String::new());
@@ -158,18 +187,36 @@ fn gpu_rows(view: &GpusView) -> Vec<Vec<String>> {
     rows
 }
 
-fn node_rows(view: &GpusView) -> Vec<Vec<String>> {
-    let mut rows = vec![["shared node", "number", "for", "usable"].map(str::to_owned).to_vec()];
-    for node in &view.shared {
+/// A node, and what it is for in the words of the table.
+type Purpose<'a> = (&'a NodeView, String);
+
+fn shared_node(node: &NodeView) -> Purpose<'_> {
+    (node, node.needed_for.clone())
+}
+
+fn instance_nodes(gpu: &GpuView) -> impl Iterator<Item = Purpose<'_>> {
+    let name = gpu.index.map_or_else(|| gpu.bus.clone(), |index| index.to_string());
+    let nodes =
+        gpu.mig.iter().flat_map(|mig| std::iter::once(&mig.node).chain(mig.compute.iter().map(|one| &one.node)));
+    nodes.map(move |node| (node, format!("GPU {name}, {}", node.needed_for)))
+}
+
+/// A block of the table, after an empty line; nothing without nodes.
+fn node_lines(head: &str, nodes: Vec<Purpose<'_>>) -> Vec<String> {
+    if nodes.is_empty() {
+        return Vec::new();
+    }
+    let mut rows = vec![[head, "number", "for", "usable"].map(str::to_owned).to_vec()];
+    for (node, purpose) in nodes {
         let number = node.number.map_or_else(|| "-".to_owned(), |number| number.to_string());
         let verdict = match &node.fault {
             None => "yes".to_owned(),
             Some(fault) if node.required => format!("no: {fault}"),
             Some(fault) => format!("no, can do without: {fault}"),
         };
-        rows.push(vec![node.path.clone(), number, node.needed_for.to_owned(), verdict]);
+        rows.push(vec![node.path.clone(), number, purpose, verdict]);
     }
-    rows
+    std::iter::once(String::new()).chain(aligned(&rows)).collect()
 }
 
 /// Pads all columns but the last to their widest cell, two blanks apart.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::host::gpu::mig::MINORS;
 use crate::host::gpu::rows::{Number, looked_for};
 use crate::host::gpu::{DeviceNumber, Fault, Node, NodeState, Params, PciAddress, Unheld, UnheldReason};
 use crate::policy::gpu::{GpuIndex, GpuWish};
@@ -112,9 +113,12 @@ impl GpuError {
             GpuProblem::Fault(Fault::NoMinor { bus }) => {
                 format!("`Device Minor` in `/proc/driver/nvidia/gpus/{bus}/information`")
             }
+            GpuProblem::Fault(Fault::NoComputeInstance { minor, .. }) => {
+                format!("`/proc/driver/nvidia/capabilities/gpu{minor}/mig/gi*/ci*`")
+            }
             GpuProblem::Fault(Fault::Node(node)) => node.looked_for(),
             // Here nothing is missing: something is there that should not be.
-            GpuProblem::NoIsolation | GpuProblem::Fault(Fault::Mig { .. } | Fault::Excluded) => return String::new(),
+            GpuProblem::NoIsolation | GpuProblem::Fault(Fault::Excluded) => return String::new(),
         };
         format!("\n  looked for: {what} below `{}`", self.root.display())
     }
@@ -129,7 +133,9 @@ impl GpuError {
             GpuProblem::NoIsolation => Some("grant all of them: `--gpu all`".to_owned()),
             GpuProblem::Fault(Fault::Excluded) => Some(see_excluded()),
             GpuProblem::Fault(Fault::NoMinor { .. }) => Some("see what the driver reports: `nvidia-smi -q`".to_owned()),
-            GpuProblem::Fault(Fault::Mig { .. }) => Some("see which GPUs are whole: `ringfence gpus`".to_owned()),
+            GpuProblem::Fault(Fault::NoComputeInstance { bus, .. }) => {
+                Some(format!("make one in each GPU instance: `sudo nvidia-smi mig -cci -i {bus}`"))
+            }
             GpuProblem::Fault(Fault::Node(node)) => Some(repair(node, &self.params)),
         }
     }
@@ -159,17 +165,24 @@ fn no_gpu(excluded: &[PciAddress], unheld: &[Unheld]) -> Option<String> {
 fn repair(node: &Node, params: &Params) -> String {
     let path = node.path.display().to_string();
     let tool = tool(node);
-    let by_hand = !is_uvm(node) && params.modify_device_files == Some(false);
+    let by_hand = heeds_params(node) && params.modify_device_files == Some(false);
     match (node.state, node.expected, tool) {
-        (NodeState::NoPermission { gid, mode, .. }, _, tool) => permit(
-            &path,
-            (gid, mode),
-            tool.filter(|_| {
-                // The tool gives a node the mode of the parameters: of use only where that one lets everybody in.
-                is_uvm(node) || (!by_hand && params.mode.unwrap_or(0o666) & 0o006 == 0o006)
-            }),
-        ),
+        (NodeState::NoPermission { gid, mode, .. }, _, tool) => {
+            let group = node.row.permissions() << 3;
+            permit(
+                &path,
+                (gid, mode & group == group),
+                tool.filter(|_| {
+                    // The tool gives a node the mode of the parameters: of use only where that one lets everybody in.
+                    !heeds_params(node) || (!by_hand && params.mode.unwrap_or(0o666) & 0o006 == 0o006)
+                }),
+            )
+        }
+        (NodeState::NotListed { .. }, ..) => format!("see which instances the driver lists: `cat {MINORS}`"),
         (_, _, None) => "start the virtual machine again, from Windows: `wsl --shutdown`".to_owned(),
+        (NodeState::NotRegistered { .. }, _, Some(_)) if node.slot.is_some() => {
+            "see why the driver did not register it: `sudo dmesg | grep NVRM`".to_owned()
+        }
         (NodeState::NotRegistered { .. }, _, Some(tool)) => format!("load the module on the host: `sudo {tool}`"),
         (state, Some(number), Some(_)) if by_hand => make(&path, number, state == NodeState::Absent, params),
         (_, _, Some(tool)) => format!("make the node on the host: `sudo {tool}`"),
@@ -188,9 +201,10 @@ fn make(path: &str, number: DeviceNumber, absent: bool, params: &Params) -> Stri
     format!("make the node on the host: `{clear}sudo mknod -m {mode:o} {path} c {major} {minor}{owner}`")
 }
 
-/// With `-u`, the tool heeds no parameters: the nodes get mode 0666.
-fn is_uvm(node: &Node) -> bool {
-    matches!(node.row.number, Number::Registered { .. })
+/// Whether the tool heeds the driver's parameters. With `-u` it does not: the nodes get mode 0666; and with `-f` they get
+/// the mode that the file of the capability says.
+fn heeds_params(node: &Node) -> bool {
+    matches!(node.row.number, Number::Fixed { .. } | Number::PerGpu { .. })
 }
 
 /// How `nvidia-modprobe` is told to make this node; `None` for a node that is not NVIDIA's.
@@ -200,6 +214,7 @@ fn is_uvm(node: &Node) -> bool {
 fn tool(node: &Node) -> Option<String> {
     match (node.row.number, node.expected) {
         (Number::Registered { .. }, _) => Some("nvidia-modprobe -u -c 0".to_owned()),
+        (Number::PerInstance { .. }, _) => node.slot.map(|slot| format!("nvidia-modprobe -f {}", slot.access_file())),
         (Number::Fixed { .. } | Number::PerGpu { .. }, Some(number)) => {
             Some(format!("nvidia-modprobe -c {}", number.minor))
         }
@@ -207,8 +222,8 @@ fn tool(node: &Node) -> Option<String> {
     }
 }
 
-fn permit(path: &str, (gid, mode): (u32, u32), tool: Option<String>) -> String {
-    if gid != 0 && mode & 0o060 == 0o060 {
+fn permit(path: &str, (gid, group_may): (u32, bool), tool: Option<String>) -> String {
+    if gid != 0 && group_may {
         let group = format!("\"$(getent group {gid} | cut -d: -f1)\"");
         format!("join group {gid}, then log in again: `sudo usermod -aG {group} \"$USER\"`")
     } else if let Some(tool) = tool {
