@@ -236,6 +236,7 @@ impl Flags {
                 ..Baseline::default()
             },
             identity: Identity::default(),
+            policy_source: None,
             sources: Vec::new(),
             pass_fd,
             files: Vec::new(),

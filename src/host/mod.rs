@@ -20,10 +20,12 @@ pub mod sockets;
 pub mod users;
 pub mod walk;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::policy::baseline::rows::ROWS;
 use crate::policy::paths::{Access, Rule};
 use crate::policy::{Policy, check, tables};
 use crate::request::{Dialect, Git, Origin, Said, Tmp};
@@ -72,8 +74,6 @@ pub struct Facts {
     pub sockets: Vec<Present>,
     /// Entries of `/run` that stay, top-level links, system directories: baseline paths that exist.
     pub baseline: Vec<Present>,
-    /// What a GPU process reads besides its libraries, where the root is narrowed.
-    pub gpu_reads: Vec<Present>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
     /// What is protected already, from outside.
@@ -131,13 +131,12 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
     let gpu_wished = policy.gpu.value != crate::policy::gpu::GpuWish::Off;
     let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
-    let narrowed = policy.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"));
+    let narrowed = policy.is_narrowed();
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
     let private = [Path::new("/run"), Path::new("/tmp")];
     let private = if policy.tmp.value == Tmp::Rules { &private[..1] } else { &private };
     let mut sockets = if confines { sockets::bound(root, private) } else { Vec::new() };
     sockets.extend(protecting.sockets);
-    let gpu_reads = if narrowed { tables::GPU_READS } else { &[] };
     let mut facts = Facts {
         kept: kept::Kept::default(),
         listings: siblings::Listings::new(),
@@ -157,7 +156,6 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         unix: policy.unix.iter().map(|said| (said.clone(), root.look(&said.value))).collect(),
         sockets,
         baseline,
-        gpu_reads: existing(root, gpu_reads.iter().map(|(path, _)| *path)),
         gpus,
         engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
@@ -206,7 +204,9 @@ fn baseline(root: &Root, narrowed: bool, gpus: &gpu::Gpus) -> Vec<Present> {
     let names = names::Names::of(root, Path::new("/run"));
     let kept = tables::RUN_KEPT.iter().map(|(path, _)| *path).filter(|path| names.may_hold(Path::new(path)));
     let links = if narrowed { tables::ROOT_LINKS } else { &[] };
-    existing(root, kept.chain(gpus.libraries.iter().map(|row| row.path)).chain(links.iter().copied()))
+    let rows = if narrowed { ROWS } else { &[] };
+    let named = links.iter().copied().chain(rows.iter().map(|row| row.path)).collect::<BTreeSet<_>>();
+    existing(root, kept.chain(gpus.libraries.iter().map(|row| row.path)).chain(named))
 }
 
 /// A device node itself: a link in `/dev` is not followed, so that what is bound is what was named.

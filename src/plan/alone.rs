@@ -12,18 +12,24 @@ use super::syscalls::{self, Modes};
 use crate::host::Facts;
 use crate::host::kept::Kept;
 use crate::policy::Policy;
+use crate::policy::paths::Access;
 use crate::request::{Dialect, Net, Origin};
 
 const TMP: &str = "/tmp";
 
 /// What Landlock's rules can say of a draft.
 pub(super) fn carved(policy: &Policy, facts: &Facts, draft: &Draft) -> Carved {
+    // Nobody but CUDA must name threads through it, and every name costs init a look.
+    let (access, because) = &draft.proc;
+    let needed = draft.gpu || because.is_explicit();
+    let proc = (if needed { *access } else { (*access).min(Access::Read) }, because.clone());
     carve(Seen {
         tree: &draft.tree,
         ops: &draft.confinement.mounts.ops,
         listings: &facts.listings,
         kept: &facts.kept,
-        proc: &draft.proc,
+        proc: &proc,
+        shm: draft.shm.as_ref(),
         scratch: scratch(policy, facts, &draft.tree).as_deref(),
         shares_tmp: policy.dialect == Dialect::OpenShell,
         abi: facts.landlock_abi,
@@ -49,11 +55,11 @@ pub(super) fn confine(
     env: &mut EnvPlan,
 ) -> Confinement {
     let scratch = scratch(policy, facts, &draft.tree);
-    let Draft { confinement, .. } = draft;
     let Carved { wall, unsaid, unlisted } = carved;
+    notes(policy, facts, &draft, &unlisted, &mut told.notes);
+    let Draft { confinement, .. } = draft;
     let ops = confinement.mounts.ops.iter().filter(|op| !unsaid.iter().any(|one| one.path == op.target));
     let ops = ops.filter_map(|op| without_mounting(op, scratch.as_deref(), &facts.kept)).collect();
-    notes(policy, facts, &confinement, &unlisted, &mut told.notes);
     match &scratch {
         Some(scratch) => use_scratch(scratch, env),
         None if facts.kept.nested => {
@@ -96,9 +102,9 @@ fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option
     Some(MountOp { what, ..op.clone() })
 }
 
-fn notes(policy: &Policy, facts: &Facts, confinement: &Confinement, unlisted: &[PathBuf], notes: &mut Vec<String>) {
+fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], notes: &mut Vec<String>) {
     let hidden = |op: &&MountOp| matches!(op.what, Mount::Mask { .. }) && op.target.starts_with("/proc");
-    let open = confinement.mounts.ops.iter().filter(hidden);
+    let open = draft.confinement.mounts.ops.iter().filter(hidden);
     let open = open.filter(|op| !facts.kept.unreadable.contains(&op.target));
     notes.extend(open.map(|op| format!("Landlock alone leaves {} open ({})", op.target.display(), op.because)));
     notes.push(
@@ -106,6 +112,9 @@ fn notes(policy: &Policy, facts: &Facts, confinement: &Confinement, unlisted: &[
          listed where the policy shows /"
             .to_owned(),
     );
+    if draft.shm.is_some() {
+        notes.push("Landlock alone: /dev/shm is the host's own".to_owned());
+    }
     notes.push("Landlock alone: mode, owner and times of the caller's files can be changed everywhere".to_owned());
     notes.extend(rights::missing(facts.landlock_abi).map(|what| format!("Landlock alone: {what}")));
     if !unlisted.is_empty() {
@@ -116,7 +125,7 @@ fn notes(policy: &Policy, facts: &Facts, confinement: &Confinement, unlisted: &[
         ));
     }
     if policy.dialect == Dialect::OpenShell {
-        notes.push("Landlock alone: /tmp and /dev/shm, where the policy names them, are the host's own".to_owned());
+        notes.push("Landlock alone: /tmp, where the policy names it, is the host's own".to_owned());
     }
 }
 

@@ -9,6 +9,7 @@ use crate::policy::Policy;
 use crate::policy::paths::Access;
 use crate::request::{Allow, Dialect, Landlock, Net, Origin, Said, Tmp};
 
+use super::baseline::{self, Enriched};
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::error::PlanError;
@@ -36,6 +37,10 @@ pub(super) struct Draft {
     pub tree: Tree,
     /// What may be done in `/proc`.
     pub proc: (Access, Origin),
+    /// What may be done with shared memory, where it is wished for and cannot be private.
+    pub shm: Option<(Access, Origin)>,
+    /// Whether a GPU is granted.
+    pub gpu: bool,
 }
 
 /// Makes the plan for a policy on a machine.
@@ -52,9 +57,13 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     let mut env = EnvPlan::new(&policy.env, &facts.env);
     let mut choice = Choice::nothing();
     let mut confinement = None;
+    let (mut effective, mut decisions) = (Vec::new(), Vec::new());
     if policy.confines() {
         let gpu = grant_gpus(policy, facts, &mut told);
-        let draft = confine(policy, facts, &gpu, &mut told);
+        let mut enriched = baseline::enrich(policy, facts, &gpu, &mut told);
+        let draft = confine(policy, facts, &enriched, &mut told);
+        effective = std::mem::take(&mut enriched.entries);
+        decisions = std::mem::take(&mut enriched.decisions);
         start_where_it_shows(policy, &draft.tree, &mut cwd, &mut told);
         adjust_env(&mut env, policy, facts, &gpu, &draft.confinement);
         if !told.errors.is_empty() {
@@ -90,7 +99,8 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
     };
-    Ok(Plan { process, confinement, choice, notes })
+    let unenforced = policy.unenforced.clone();
+    Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
 }
 
 /// The wall under the mounts is a second one, and missing on old kernels; whoever says that it is required means it.
@@ -139,8 +149,8 @@ fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
     }
 }
 
-fn confine(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut Told) -> Draft {
-    let Built { tree, ops, proc } = view::build(policy, facts, gpu, told);
+fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told) -> Draft {
+    let Built { tree, ops, proc, shm } = view::build(policy, facts, enriched, told);
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
         told.errors.push(PlanError::PidNamespace { by: policy.pid_namespace.by.clone() });
@@ -165,7 +175,7 @@ fn confine(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut Told) -> Dr
         }),
         scratch: None,
     };
-    Draft { confinement, tree, proc }
+    Draft { confinement, tree, proc, shm, gpu: !enriched.devices.is_empty() }
 }
 
 /// Policies that are complete need not name the working directory. One that they deny is an error.

@@ -120,6 +120,14 @@ pub enum PlanError {
         /// The kernel's; 0 without Landlock.
         have: u32,
     },
+    /// The baseline wants more than a rule says, and that must not be settled.
+    #[error("{decision}\n  needed by: {} ({wish})", decision.asked.as_ref().map(ToString::to_string).unwrap_or_default())]
+    Baseline {
+        /// What it wanted.
+        decision: Box<super::baseline::Decision>,
+        /// Who wished for the GPU.
+        wish: Origin,
+    },
     /// No backend keeps the policy here.
     #[error("no backend can enforce this policy here\n  {}", attempts.join("\n  "))]
     NoBackend {
@@ -163,6 +171,11 @@ impl PlanError {
             Self::PidNamespace { .. } => "leave --inherit-pid-namespace out".to_owned(),
             Self::Landlock { .. } => {
                 "leave it out, or use a newer kernel: ringfence doctor tells what is missing".to_owned()
+            }
+            Self::Baseline { .. } => {
+                "take the rule out of the policy, say --gpu off, or let an administrator allow it in \
+                 /etc/ringfence/config.toml: [baseline] conflicts"
+                    .to_owned()
             }
             Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("(protected: ")) => {
                 "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is".to_owned()

@@ -25,6 +25,8 @@ pub struct GpuPlan {
     pub read_paths: Vec<(PathBuf, Origin)>,
     /// Whether some, but not all, of the GPUs that the driver offers are granted: host indices lose their meaning.
     pub subset: bool,
+    /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.
+    pub who: String,
     /// Remarks for the reader of the plan, one line each.
     pub notes: Vec<String>,
 }
@@ -166,7 +168,7 @@ impl<'a> Asked<'a> {
         let read_paths = if devices.is_empty() { Vec::new() } else { self.read_paths(&who) };
         notes.extend((!devices.is_empty()).then(|| self.surface()));
         let subset = !selection.usable.is_empty() && selection.usable.len() < self.offered().count();
-        GpuPlan { devices, read_paths, subset, notes }
+        GpuPlan { devices, read_paths, subset, who, notes }
     }
 
     /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.
@@ -201,7 +203,14 @@ impl<'a> Asked<'a> {
 fn grant(node: &Node, who: &str) -> Option<DeviceGrant> {
     let (NodeState::Ok { id }, Some(number)) = (node.state, node.expected) else { return None };
     let because = Origin::Gpu(format!("{who}, {}", node.needed_for()));
-    Some(DeviceGrant { path: node.path.clone(), major: number.major, minor: number.minor, id, because })
+    Some(DeviceGrant {
+        path: node.path.clone(),
+        major: number.major,
+        minor: number.minor,
+        id,
+        because,
+        required: node.row.required,
+    })
 }
 
 /// An optional node that is there but unfit. One that is simply absent is normal on hosts with a hand-made `/dev`.

@@ -3,6 +3,7 @@
 //! `ringfence plan` prints a [`Plan`], `ringfence run` carries it out, and nothing happens that is not in it.
 
 mod alone;
+pub mod baseline;
 pub mod build;
 pub mod choose;
 pub mod env;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::host::paths::FileId;
+use crate::request::network::Unenforced;
 use crate::request::{Net, Origin, Said};
 use landlock::LandlockPlan;
 use mounts::MountPlan;
@@ -39,6 +41,12 @@ pub struct Plan {
     pub confinement: Option<Confinement>,
     /// Who enforces it, and why not another.
     pub choice: choose::Choice,
+    /// The policy's rules with its baseline: what the confinement was made from.
+    pub effective: Vec<baseline::Entry>,
+    /// What the baseline wanted, and what became of it.
+    pub decisions: Vec<baseline::Decision>,
+    /// What the policy says and nothing here enforces: left out, because the user allowed it.
+    pub unenforced: Vec<Said<Unenforced>>,
     /// Remarks for the reader: what a promise does not cover, what was adjusted and why.
     pub notes: Vec<String>,
 }
@@ -102,4 +110,6 @@ pub struct DeviceGrant {
     pub id: Option<FileId>,
     /// Who asked.
     pub because: Origin,
+    /// Whether what asked for it is of no use without it.
+    pub required: bool,
 }

@@ -57,30 +57,33 @@ fn made(mut op: MountOp) -> MountOp {
     op
 }
 
-/// A procfs of the command's own PID namespace, with masks where uid 0 would be let through.
-pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, gpu: bool, asked: Vec<MountOp>) -> Vec<MountOp> {
-    let hidden = asked.iter().any(|op| op.target == Path::new("/proc"));
-    if hidden || !policy.proc.value {
-        let whole = asked.into_iter().find(|op| op.target == Path::new("/proc"));
-        let because = whole.map_or_else(|| policy.proc.by.clone(), |op| op.because);
+/// A procfs of the command's own PID namespace, with masks where uid 0 would be let through. `level` is what may be done
+/// in it, and whether a GPU needs it.
+pub(super) fn proc(
+    policy: &Policy,
+    facts: &Facts,
+    root: RootView,
+    (level, gpu): (&(Access, Origin), bool),
+    asked: Vec<MountOp>,
+) -> Vec<MountOp> {
+    let (access, because) = level;
+    let op = |what, because: Origin| MountOp { target: "/proc".into(), what, because };
+    if *access == Access::None {
         let what = match root {
             RootView::Empty => Mount::Dir,
             RootView::HostReadOnly | RootView::HostWritable => Mount::Mask { id: None, dir: true },
         };
-        return vec![MountOp { target: "/proc".into(), what, because }];
+        return vec![op(what, because.clone())];
     }
     let own = policy.pid_namespace.value;
-    let what = if own {
-        Mount::Proc
+    let mut ops = if own {
+        vec![op(Mount::Proc, Origin::Baseline("a process view of the sandbox's own"))]
     } else {
         // Programs of the GPU name their threads through it; without one it need not be writable.
-        Mount::Bind { id: None, dir: true, writable: gpu, make: root == RootView::Empty }
+        let writable = gpu && access.writes();
+        let what = Mount::Bind { id: None, dir: true, writable, make: root == RootView::Empty };
+        vec![op(what, policy.pid_namespace.by.clone())]
     };
-    let because = match own {
-        true => Origin::Baseline("a process view of the sandbox's own"),
-        false => policy.pid_namespace.by.clone(),
-    };
-    let mut ops = vec![MountOp { target: "/proc".into(), what, because }];
     if facts.caller.ids.uid == 0 {
         let because = Origin::Baseline("uid 0 may write it without any capability");
         for (path, dir) in tables::PROC_OF_ROOT {
@@ -89,5 +92,8 @@ pub(super) fn proc(policy: &Policy, facts: &Facts, root: RootView, gpu: bool, as
         }
     }
     ops.extend(asked);
+    if own && *access == Access::Read {
+        ops.push(op(Mount::ReadOnly, because.clone()));
+    }
     ops
 }

@@ -8,11 +8,11 @@ use crate::host::paths::{Kind, PathFact, Present};
 use crate::policy::Policy;
 use crate::policy::paths::{Access, Rule};
 use crate::policy::tables::{self, Shape};
-use crate::request::{Mode, Origin, Tmp};
+use crate::request::{Dialect, Mode, Origin, Tmp};
 
+use super::baseline::{Enriched, Entry};
 use super::build::Told;
 use super::error::PlanError;
-use super::gpu::GpuPlan;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 use super::{DeviceGrant, protect};
 
@@ -23,6 +23,8 @@ pub(super) struct Built {
     pub ops: Vec<MountOp>,
     /// What may be done in `/proc`.
     pub proc: (Access, Origin),
+    /// What may be done with shared memory, where it is wished for and cannot be private.
+    pub shm: Option<(Access, Origin)>,
 }
 
 /// What is being built, and what was found wrong on the way.
@@ -35,27 +37,33 @@ pub(super) struct Builder<'a> {
     /// Links to pin, as `blocks`.
     pub pins: Vec<MountOp>,
     pub devices: Vec<DeviceGrant>,
+    /// What may be done in `/proc`.
+    proc: (Access, Origin),
+    /// What may be done with shared memory that is not private.
+    shm: Option<(Access, Origin)>,
     /// What the user has rules for, by written and by canonical path, and the highest level.
     named: HashMap<&'a Path, Access>,
     pub errors: &'a mut Vec<PlanError>,
     pub notes: &'a mut Vec<String>,
 }
 
-pub(super) fn build(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut Told) -> Built {
+pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told) -> Built {
     let mut builder = Builder {
         policy,
         facts,
         tree: Tree::default(),
         blocks: Vec::new(),
         pins: Vec::new(),
-        devices: gpu.devices.clone(),
+        devices: enriched.devices.clone(),
+        proc: first_proc(policy),
+        shm: None,
         named: named(facts),
         errors: &mut told.errors,
         notes: &mut told.notes,
     };
-    builder.private_directories();
-    for (rule, fact) in &facts.rules {
-        builder.rule(rule, fact);
+    builder.private_directories(&enriched.entries);
+    for entry in &enriched.entries {
+        builder.entry(entry);
     }
     for (rule, present) in &facts.aliases {
         builder.present(rule, present);
@@ -63,7 +71,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut To
     builder.globs();
     builder.secrets();
     builder.sockets();
-    builder.baseline(gpu);
+    builder.kept_of_run();
     builder.named_devices();
     builder.refuse_wide_workspace();
     protect::names(&mut builder);
@@ -89,15 +97,43 @@ fn named(facts: &Facts) -> HashMap<&Path, Access> {
 }
 
 impl Builder<'_> {
-    fn private_directories(&mut self) {
+    fn private_directories(&mut self, entries: &[Entry]) {
         self.private("/run", 0o755, "sockets of the host's services");
         match self.policy.tmp.value {
+            // Not the host's where the policy lets it be written, and not there where it is silent.
+            Tmp::Private if self.policy.dialect == Dialect::OpenShell => {
+                if let Some(entry) = entries.iter().find(|entry| self.is_private(entry, "/tmp")) {
+                    let because = entry.rule.because.clone();
+                    let node =
+                        Node { view: View::Private(0o1777), id: None, kind: Kind::Dir, because, anchored: false };
+                    self.tree.insert("/tmp".into(), node);
+                }
+            }
             Tmp::Private => self.private("/tmp", 0o1777, "files and sockets of other programs"),
             Tmp::Host => {
                 let rule = Rule { path: "/tmp".into(), access: Access::Write, because: self.policy.tmp.by.clone() };
                 self.node(&rule, "/tmp".into(), None, Kind::Dir);
             }
             Tmp::Rules => {}
+        }
+    }
+
+    /// Whether a rule of OpenShell's asks for a directory that every sandbox has one of its own of.
+    fn is_private(&self, entry: &Entry, path: &str) -> bool {
+        let private = self.policy.dialect == Dialect::OpenShell && self.policy.tmp.value == Tmp::Private;
+        private && entry.rule.access == Access::Write && entry.path == Path::new(path)
+    }
+
+    /// Adds a rule of the effective policy.
+    fn entry(&mut self, entry: &Entry) {
+        let Entry { path, rule, fact, .. } = entry;
+        let said = || (rule.access, rule.because.clone());
+        if path == Path::new("/proc") {
+            self.proc = said();
+        } else if self.is_private(entry, "/dev/shm") || entry.is_added() && path == Path::new("/dev/shm") {
+            self.shm = Some(said());
+        } else if !self.is_private(entry, "/tmp") && !(entry.device && entry.is_added()) {
+            self.rule(rule, fact);
         }
     }
 
@@ -149,7 +185,7 @@ impl Builder<'_> {
                 return;
             }
         }
-        let skips = self.policy.dialect.skips_missing();
+        let skips = self.policy.skips_missing(&rule.because);
         match fact {
             PathFact::Present(present) => self.present(rule, present),
             PathFact::Unreachable { errno } if rule.access != Access::None => self
@@ -234,6 +270,7 @@ impl Builder<'_> {
             minor,
             id: Some(present.id),
             because: rule.because.clone(),
+            required: false,
         });
     }
 
@@ -322,21 +359,19 @@ impl Builder<'_> {
         }
     }
 
-    fn baseline(&mut self, gpu: &GpuPlan) {
-        let reads = gpu.read_paths.iter().map(|(path, because)| (path.as_path(), because.clone()));
-        let kept = tables::RUN_KEPT.iter().map(|(path, why)| (Path::new(*path), Origin::Baseline(why)));
-        let narrowed = self.tree.root() == RootView::Empty;
-        for (path, because) in reads.chain(kept) {
+    /// What stays visible of the host's `/run`.
+    fn kept_of_run(&mut self) {
+        if self.policy.dialect == Dialect::OpenShell {
+            // Names are resolved outside, where the network is reached at all.
+            return;
+        }
+        for (path, why) in tables::RUN_KEPT {
+            let path = Path::new(path);
             let present = self.facts.baseline.iter().find(|present| present.path == path).cloned();
             let denied = self.facts.rules.iter().any(|(rule, _)| rule.access == Access::None && rule.path == path);
             if let Some(present) = present.filter(|_| !denied) {
+                let because = Origin::Baseline(why);
                 self.present(&Rule { path: path.to_owned(), access: Access::Read, because }, &present);
-            }
-        }
-        if narrowed && !gpu.devices.is_empty() {
-            for present in &self.facts.gpu_reads {
-                let because = Origin::Gpu("driver libraries and topology stay visible".to_owned());
-                self.present(&Rule { path: present.path.clone(), access: Access::Read, because }, present);
             }
         }
     }
@@ -409,15 +444,22 @@ impl Builder<'_> {
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
         ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));
         let gpu = !self.devices.is_empty();
-        ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), gpu, proc));
+        ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), (&self.proc, gpu), proc));
         if self.tree.root() == RootView::Empty {
             let because = Origin::Baseline("nothing can be made in the narrowed root");
             ops.push(MountOp { target: "/".into(), what: Mount::Seal, because });
         }
-        let why = "programs name their threads, CUDA's start fails without it";
-        let access = if self.policy.proc.value { Access::Modify } else { Access::None };
-        Built { ops, tree: self.tree, proc: (access, Origin::Baseline(why)) }
+        Built { ops, tree: self.tree, proc: self.proc, shm: self.shm }
     }
+}
+
+/// What may be done in `/proc` where neither rule nor baseline says more.
+fn first_proc(policy: &Policy) -> (Access, Origin) {
+    if policy.dialect.names_proc() || !policy.proc.value {
+        let because = if policy.proc.value { Origin::Baseline("no rule names it") } else { policy.proc.by.clone() };
+        return (Access::None, because);
+    }
+    (Access::Read, Origin::Baseline("a view of the processes"))
 }
 
 /// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.

@@ -4,10 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::baseline::{SettingError, Settings};
 use super::env::EnvPolicy;
 use super::gpu::{GpuSyntax, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
 use super::{Policy, tables};
+use crate::request::network::Unenforced;
 use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
 
 /// Why a request cannot become a policy.
@@ -72,6 +74,19 @@ pub enum PolicyError {
         /// Who said it.
         by: Origin,
     },
+    /// A setting of the baseline.
+    #[error(transparent)]
+    Baseline(SettingError),
+    /// A part of the policy that nothing here enforces.
+    #[error("{by}: {what} [{code}]")]
+    Unenforced {
+        /// Stable, for programs.
+        code: &'static str,
+        /// What it is.
+        what: String,
+        /// Who said it.
+        by: Origin,
+    },
     /// A variable name is empty or holds `=` or NUL.
     #[error("`{name}` is not a variable name ({by})")]
     EnvName {
@@ -94,7 +109,14 @@ impl PolicyError {
             }
             Self::DeviceElsewhere { .. } => "name the node as it is in /dev".to_owned(),
             Self::Glob { .. } => "name a directory in front of the first `*`, for example `./**/*.env`".to_owned(),
-            Self::NulInCommand(_)
+            Self::Baseline(SettingError::Glob { .. }) => {
+                "patterns are whole paths, with *, ?, [set] and **: keep = [\"/proc\", \"/sys/**\"]".to_owned()
+            }
+            Self::Unenforced { .. } => {
+                "--allow-unenforced leaves it out, which only takes access away, and plan lists it".to_owned()
+            }
+            Self::Baseline(SettingError::Compat { .. })
+            | Self::NulInCommand(_)
             | Self::NulInPath { .. }
             | Self::Gpu { .. }
             | Self::PassFd(_)
@@ -131,10 +153,19 @@ impl Policy {
         if let Some(at) = request.command.iter().position(|word| word.as_bytes().contains(&0)) {
             errors.push(PolicyError::NulInCommand(at));
         }
+        let baseline = settings(&request, &mut errors);
+        refuse_unenforced(&request, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         Ok(Self {
+            baseline,
+            network: request.network,
+            unenforced: request.unenforced,
+            allow_unenforced: request.allow_unenforced.is_some_and(|said| said.value),
+            identity: request.identity,
+            source: request.policy_source.unwrap_or_default(),
+            sources: request.sources,
             mode: mode.value,
             dialect: request.dialect,
             workspace,
@@ -164,6 +195,26 @@ impl Policy {
             notes: request.notes,
             command: request.command,
         })
+    }
+}
+
+fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
+    let source = |by: &Origin| super::source_of(&request.sources, by);
+    Settings::new(request.baseline.clone(), &source).unwrap_or_else(|wrong| {
+        errors.extend(wrong.into_iter().map(PolicyError::Baseline));
+        Settings::default()
+    })
+}
+
+/// What cannot be enforced is refused, unless the user lets it be left out.
+fn refuse_unenforced(request: &Request, errors: &mut Vec<PolicyError>) {
+    if !request.allow_unenforced.as_ref().is_some_and(|said| said.value) {
+        let refused = |Said { value, by }: &Said<Unenforced>| PolicyError::Unenforced {
+            code: value.code,
+            what: value.what.clone(),
+            by: by.clone(),
+        };
+        errors.extend(request.unenforced.iter().map(refused));
     }
 }
 

@@ -34,6 +34,12 @@ impl Dialect {
         self != Self::Codex
     }
 
+    /// Whether the policy itself says what may be done in `/proc`: one that does not has none.
+    #[must_use]
+    pub fn names_proc(self) -> bool {
+        self == Self::OpenShell
+    }
+
     /// Whether the rules are all there is, and the mode adds none.
     #[must_use]
     pub fn is_complete(self) -> bool {

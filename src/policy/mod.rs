@@ -1,5 +1,6 @@
 //! Room 2, *what it means*: a [`Policy`] is valid by construction and touches no machine.
 
+pub mod baseline;
 pub mod check;
 mod dialect;
 pub mod env;
@@ -12,7 +13,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::request::{Allow, Backend, Dialect, Git, Landlock, Mode, Net, Said, Tmp};
+use crate::request::network::{NetworkRule, Unenforced};
+use crate::request::{Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Said, Source, Tmp};
 use env::EnvPolicy;
 use gpu::GpuWish;
 use paths::{Access, Glob, Rule};
@@ -58,6 +60,20 @@ pub struct Policy {
     pub allow: Vec<Said<Allow>>,
     /// What happens where Landlock cannot do all that is asked of it; `None`: nothing was said.
     pub landlock: Option<Said<Landlock>>,
+    /// What is added, and what becomes of rules that say less.
+    pub baseline: baseline::Settings,
+    /// What may be reached of the network, where the network is neither off nor open.
+    pub network: Vec<Said<NetworkRule>>,
+    /// What the request says and nothing here enforces: left out, because the user allowed it.
+    pub unenforced: Vec<Said<Unenforced>>,
+    /// Whether what cannot be enforced may be left out.
+    pub allow_unenforced: bool,
+    /// Whose process the command is to be.
+    pub identity: Identity,
+    /// Where the policy as a whole came from.
+    pub source: Source,
+    /// Where files came from; one that is not listed is the user's.
+    pub sources: Vec<(PathBuf, Source)>,
     /// Whether what Landlock denies goes to the kernel's audit log.
     pub audit: Option<Said<bool>>,
     /// Descriptors above 2 that stay open.
@@ -77,6 +93,32 @@ impl Policy {
         self.mode != Mode::FullAccess
     }
 
+    /// Where a rule came from.
+    #[must_use]
+    pub fn source_of(&self, by: &Origin) -> Source {
+        source_of(&self.sources, by)
+    }
+
+    /// Whether the policy lets something of the network be reached.
+    #[must_use]
+    pub fn has_network(&self) -> bool {
+        !self.network.is_empty() || !self.unenforced.is_empty() || self.net.value == Net::Host
+    }
+
+    /// Whether a writable path that does not exist is skipped, and not an error.
+    #[must_use]
+    pub fn skips_missing(&self, by: &Origin) -> bool {
+        let required = self.landlock.as_ref().is_some_and(|said| said.value == Landlock::Required);
+        let system = matches!(by, Origin::BuiltIn(_));
+        self.dialect.skips_missing() || self.dialect == Dialect::OpenShell && (system || !required)
+    }
+
+    /// Whether nothing is shown that no rule names.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        self.rules.iter().any(|rule| rule.access == Access::None && rule.path == Path::new("/"))
+    }
+
     /// Whether files are not restricted at all, and only the network is.
     #[must_use]
     pub fn restricts_no_files(&self) -> bool {
@@ -85,5 +127,22 @@ impl Policy {
             && self.globs.is_empty()
             && self.rules.iter().any(whole)
             && self.rules.iter().all(|rule| rule.access == Access::Write)
+    }
+}
+
+/// Where a rule came from, by who wrote it.
+fn source_of(sources: &[(PathBuf, Source)], by: &Origin) -> Source {
+    match by {
+        Origin::File { path, .. } => {
+            sources.iter().find(|(file, _)| file == path).map_or(Source::User, |(_, source)| *source)
+        }
+        Origin::Glob(_, by) => source_of(sources, by),
+        Origin::Flag(_) | Origin::Json { .. } => Source::User,
+        Origin::BuiltIn(_)
+        | Origin::Preset(_)
+        | Origin::Baseline(_)
+        | Origin::Protected(_)
+        | Origin::Secret(_)
+        | Origin::Gpu(_) => Source::BuiltIn,
     }
 }

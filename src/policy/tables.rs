@@ -219,19 +219,5 @@ pub const PROC_OF_ROOT: &[(&str, bool)] = &[
 /// Links in `/` that merged-usr systems need when the root is narrowed: the dynamic loader is named by `/lib64`.
 pub const ROOT_LINKS: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
-/// What a GPU process reads besides its own libraries; added when the root is narrowed and a GPU is granted.
-pub const GPU_READS: &[(&str, &str)] = &[
-    ("/etc/ld.so.cache", "the loader finds the driver's libraries by it"),
-    ("/etc/ld.so.conf", "library directories"),
-    ("/etc/ld.so.conf.d", "library directories"),
-    ("/etc/nvidia", "application profiles"),
-    ("/etc/vulkan", "Vulkan drivers"),
-    ("/etc/OpenCL", "OpenCL drivers"),
-    ("/usr/lib", "driver libraries"),
-    ("/usr/lib64", "driver libraries"),
-    ("/usr/share/nvidia", "application profiles"),
-    ("/sys", "PCI and NUMA topology"),
-];
-
 /// Names of sockets that hand out root on the host.
 pub const ENGINE_SOCKETS: &[&str] = &["docker.sock", "podman.sock", "containerd.sock", "crio.sock", "buildkitd.sock"];

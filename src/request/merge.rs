@@ -32,6 +32,7 @@ impl Request {
             allow_unenforced,
             baseline,
             identity,
+            policy_source,
             sources,
             pass_fd,
             files,
@@ -69,6 +70,7 @@ impl Request {
             timeout: timeout.or(self.timeout),
             landlock: landlock.or(self.landlock),
             audit: audit.or(self.audit),
+            policy_source: policy_source.or(self.policy_source),
             allow_unenforced: allow_unenforced.or(self.allow_unenforced),
             baseline: self.baseline.overlaid_by(baseline),
             identity: Identity {

@@ -322,6 +322,8 @@ pub struct Request {
     pub baseline: baseline::Baseline,
     /// Whose process the command is to be.
     pub identity: Identity,
+    /// Where the policy as a whole came from, if it has one.
+    pub policy_source: Option<Source>,
     /// Where files came from, by the name in [`Origin::File`]; one that is not listed is the user's.
     pub sources: Vec<(PathBuf, Source)>,
     /// `--pass-fd`.

@@ -204,7 +204,16 @@ impl Handover {
         };
         let engine = Engine::Bwrap { program: PathBuf::new(), argv0: false };
         let choice = Choice { engine, ..Choice::nothing() };
-        (Plan { process, confinement: Some(confinement), choice, notes: Vec::new() }, setup)
+        let plan = Plan {
+            process,
+            confinement: Some(confinement),
+            choice,
+            effective: Vec::new(),
+            decisions: Vec::new(),
+            unenforced: Vec::new(),
+            notes: Vec::new(),
+        };
+        (plan, setup)
     }
 
     /// Writes it to a memory file that nobody can change any more.

@@ -30,6 +30,8 @@ pub struct Seen<'a> {
     pub kept: &'a Kept,
     /// What may be done in `/proc`.
     pub proc: &'a (Access, Origin),
+    /// What may be done with the host's shared memory.
+    pub shm: Option<&'a (Access, Origin)>,
     /// A directory that is private because nobody else knows of it, in the place of `/tmp`.
     pub scratch: Option<&'a Path>,
     /// Whether `/tmp` is the host's own where it is to be written.
@@ -230,6 +232,10 @@ impl<'a> Carver<'a> {
         if let Some(scratch) = self.view.scratch {
             let because = Origin::Baseline("in the place of a private /tmp");
             self.rules.push(LandlockRule::new(scratch, Beneath::Write, because));
+        }
+        if let Some((access, because)) = self.view.shm {
+            let allow = Beneath::of(*access);
+            self.rules.extend(allow.map(|allow| LandlockRule::new("/dev/shm", allow, because.clone())));
         }
         let (access, because) = self.view.proc;
         let allow = Beneath::of((*access).min(Access::Modify));

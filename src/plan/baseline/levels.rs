@@ -1,0 +1,111 @@
+//! What the rules say of a path, while the baseline is added to them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{By, Entry, Item, Relation};
+use crate::host::Facts;
+use crate::host::paths::{Kind, PathFact};
+use crate::policy::Policy;
+use crate::policy::baseline::rows::Group;
+use crate::policy::paths::{Access, Rule};
+use crate::request::{Origin, Said};
+
+/// Rules in their order, and which of them holds at a path.
+#[derive(Debug)]
+pub(super) struct Levels {
+    entries: Vec<Entry>,
+    /// By path, where it leads: the rule that wins there.
+    at: BTreeMap<PathBuf, usize>,
+}
+
+impl Levels {
+    pub(super) fn new(policy: &Policy, facts: &Facts) -> Self {
+        let mut levels = Self { entries: Vec::new(), at: BTreeMap::new() };
+        for (rule, fact) in &facts.rules {
+            let by = By::Policy(policy.source_of(&rule.because));
+            let (path, device) = match fact {
+                PathFact::Present(present) => (present.path.clone(), matches!(present.kind, Kind::Char { .. })),
+                _ => (rule.path.clone(), false),
+            };
+            levels.push(Entry { path, rule: rule.clone(), fact: fact.clone(), by, authored: None, device });
+        }
+        if !policy.proc.value {
+            levels.without_proc(&policy.proc);
+        }
+        levels
+    }
+
+    /// `--no-proc` is a rule about it.
+    fn without_proc(&mut self, said: &Said<bool>) {
+        let rule = Rule { path: "/proc".into(), access: Access::None, because: said.by.clone() };
+        let fact = PathFact::Unreachable { errno: 0 };
+        let by = By::Policy(crate::request::Source::User);
+        self.push(Entry { path: "/proc".into(), rule, fact, by, authored: None, device: false });
+    }
+
+    /// As in the tree of the view: at the same path the more restrictive rule wins.
+    fn push(&mut self, entry: Entry) {
+        let stricter = |index: &usize| self.entries.get(*index).is_some_and(|old| old.rule.access <= entry.rule.access);
+        if !self.at.get(&entry.path).is_some_and(|index| stricter(index)) {
+            self.at.insert(entry.path.clone(), self.entries.len());
+        }
+        self.entries.push(entry);
+    }
+
+    /// The rule at or above a path.
+    pub(super) fn governing(&self, path: &Path) -> Option<&Entry> {
+        path.ancestors().find_map(|above| self.at.get(above)).and_then(|index| self.entries.get(*index))
+    }
+
+    /// A rule of the policy below a path that says less than `level`.
+    pub(super) fn less_below(&self, path: &Path, level: Access) -> Option<&Entry> {
+        let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
+        let below = self.at.range::<Path, _>(after).take_while(|(below, _)| below.starts_with(path));
+        let mut entries = below.filter_map(|(_, index)| self.entries.get(*index));
+        entries.find(|entry| matches!(entry.by, By::Policy(_)) && entry.rule.access < level)
+    }
+
+    /// Gives an item its level.
+    pub(super) fn raise(&mut self, item: &Item<'_>, to: Access, relation: Option<Relation>) {
+        let exact = self.at.get(&item.resolved).copied();
+        if let Some(entry) = exact.and_then(|index| self.entries.get_mut(index)) {
+            if relation == Some(Relation::Exact) {
+                entry.authored = Some(entry.rule.access);
+            }
+            entry.rule.access = to;
+            entry.rule.because = item.because.clone();
+            return;
+        }
+        self.push(Entry {
+            path: item.resolved.clone(),
+            rule: Rule { path: item.path.clone(), access: to, because: item.because.clone() },
+            fact: item.fact.clone(),
+            by: By::Baseline(item.group),
+            authored: None,
+            device: item.device.is_some(),
+        });
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+}
+
+impl Entry {
+    /// Who wrote the rule, if somebody did and it is not merely all that no other rule names.
+    pub(super) fn is_written(&self) -> bool {
+        let catch_all = self.path == Path::new("/") || matches!(self.rule.because, Origin::Baseline(_));
+        matches!(self.by, By::Policy(_)) && !catch_all
+    }
+
+    /// Whether it is a rule for the baseline's own needs.
+    #[must_use]
+    pub fn is_added(&self) -> bool {
+        matches!(self.by, By::Baseline(Group::Core | Group::Gpu))
+    }
+}
