@@ -150,6 +150,11 @@ impl Flags {
         }
     }
 
+    /// Whether OpenShell's format was asked for.
+    pub fn wants_openshell(&self) -> bool {
+        self.format == Some(Format::Openshell)
+    }
+
     /// User file, then `--config`, then flags, checked.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::flags::Flags;
 use super::report::{Problem, print, problems};
 use super::run::prepare;
 use crate::host::paths::{PathFact, Root};
+use crate::plan::show::effective;
 use crate::plan::{show, why};
 use crate::policy::paths::{Access, normal};
 
@@ -17,13 +18,19 @@ pub struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Print only what differs from the policy as it is written, one line a path.
+    #[arg(long, conflicts_with = "json")]
+    diff: bool,
     #[command(flatten)]
     flags: Flags,
 }
 
 /// Prints the plan; the result is the exit code.
 pub fn plan(args: PlanArgs) -> i32 {
+    let openshell = args.flags.wants_openshell();
     match prepare(args.flags) {
+        Ok((_, plan)) if args.diff => print(&effective::diff(&plan)),
+        Ok((policy, plan)) if openshell && !args.json => print(&effective::openshell(&plan, &policy)),
         Ok((_, plan)) if args.json => print(&format!("{:#}\n", show::json(&plan))),
         Ok((_, plan)) => print(&show::text(&plan)),
         Err(found) => return problems(&found),

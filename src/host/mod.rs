@@ -95,6 +95,10 @@ pub struct Caller {
     pub ids: gpu::CallerIds,
     /// Home directories: `$HOME` and the one of the user database, where they differ.
     pub homes: Vec<PathBuf>,
+    /// The user's name, where the user database has one.
+    pub user: Option<String>,
+    /// The group's name, where the policy asks for a group by name.
+    pub group: Option<String>,
 }
 
 /// An entry that stays read-only below a writable directory.
@@ -121,7 +125,10 @@ pub struct Protected {
 pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> std::io::Result<Facts> {
     let root = &Root::open(path)?;
     let home = env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| value.as_os_str());
-    let caller = users::caller(root, home);
+    let mut caller = users::caller(root, home);
+    if policy.identity.group.is_some() {
+        caller.group = users::group_name(root, caller.ids.gid);
+    }
     let confines = policy.confines();
     let rules: Vec<_> = policy.rules.iter().map(|rule| (rule.clone(), root.look(&rule.path))).collect();
     let workspace = match rules.iter().find(|(rule, _)| rule.path == policy.workspace) {

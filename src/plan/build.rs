@@ -17,7 +17,7 @@ use super::gpu::{self, GpuPlan};
 use super::mounts::{MountPlan, Tree};
 use super::syscalls::Modes;
 use super::view::Built;
-use super::{Confinement, Plan, ProcessPlan, alone, landlock, syscalls, view};
+use super::{Confinement, Plan, ProcessPlan, alone, landlock, syscalls, unenforced, view};
 
 /// What is found on the way to a plan.
 #[derive(Debug, Default)]
@@ -76,6 +76,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
             None => draft.confinement,
         });
     }
+    let unenforced = unenforced::left_out(policy, facts, &mut told);
     refuse_without_landlock(policy, confinement.as_ref(), facts, &mut told);
     if matches!(choice.engine, Engine::Bwrap { .. }) && facts.caller.ids.uid == 0 {
         told.notes.push(
@@ -99,7 +100,6 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
     };
-    let unenforced = policy.unenforced.clone();
     Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
 }
 

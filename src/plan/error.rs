@@ -120,6 +120,16 @@ pub enum PlanError {
         /// The kernel's; 0 without Landlock.
         have: u32,
     },
+    /// A part of the policy that nothing on this machine enforces.
+    #[error("{by}: {what} [{code}]")]
+    Unenforced {
+        /// Stable, for programs.
+        code: &'static str,
+        /// What it is.
+        what: String,
+        /// Who said it.
+        by: Origin,
+    },
     /// The baseline wants more than a rule says, and that must not be settled.
     #[error("{decision}\n  needed by: {} ({wish})", decision.asked.as_ref().map(ToString::to_string).unwrap_or_default())]
     Baseline {
@@ -171,6 +181,13 @@ impl PlanError {
             Self::PidNamespace { .. } => "leave --inherit-pid-namespace out".to_owned(),
             Self::Landlock { .. } => {
                 "leave it out, or use a newer kernel: ringfence doctor tells what is missing".to_owned()
+            }
+            Self::Unenforced { code: "process.identity_unavailable", .. } => {
+                "start ringfence as that user, or leave the process section out; --allow-unenforced runs it as you"
+                    .to_owned()
+            }
+            Self::Unenforced { .. } => {
+                "--allow-unenforced leaves it out, which only takes access away, and plan lists it".to_owned()
             }
             Self::Baseline { .. } => {
                 "take the rule out of the policy, say --gpu off, or let an administrator allow it in \

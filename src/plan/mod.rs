@@ -15,6 +15,7 @@ mod protect;
 pub mod show;
 mod special;
 pub mod syscalls;
+mod unenforced;
 mod view;
 pub mod why;
 

@@ -1,9 +1,12 @@
 //! The plan as stable text, for people and snapshots, and as JSON.
 
+pub mod effective;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::baseline::{Decision, Event};
 use super::choose::{Choice, Engine};
 use super::landlock::LandlockRule;
 use super::mounts::{Mount, MountOp, RootView};
@@ -46,7 +49,7 @@ pub fn text(plan: &Plan) -> String {
     out
 }
 
-/// The same as JSON: `{command, cwd, sections: {TITLE: [{what, target, because}]}, notes}`. Paths that are not UTF-8 are
+/// The same as JSON: `{command, cwd, sections: {TITLE: [{what, target, because}]}, effective, baseline, notes}`. Paths that are not UTF-8 are
 /// written with replacement characters.
 #[must_use]
 pub fn json(plan: &Plan) -> Value {
@@ -65,6 +68,8 @@ pub fn json(plan: &Plan) -> Value {
         "command": command,
         "cwd": plan.process.cwd.to_string_lossy(),
         "sections": sections,
+        "effective": effective::json(plan),
+        "baseline": plan.decisions.iter().map(effective::record).collect::<Vec<_>>(),
         "notes": plan.notes,
     })
 }
@@ -79,6 +84,8 @@ fn sections(plan: &Plan) -> Vec<(&'static str, Vec<Line>)> {
         }
         None => sections.push(("confinement", vec![Line::new("nothing is restricted", "", "sandbox full-access")])),
     }
+    sections.push(("baseline", baseline(plan)));
+    sections.push(("not enforced, so left out", unenforced(plan)));
     sections.push(("environment", environment(plan)));
     sections
 }
@@ -204,6 +211,27 @@ fn rules(alike: &[LandlockRule]) -> Vec<Line> {
         }
         _ => alike.iter().map(|rule| Line::new(rule.allow.name(), show(&rule.path), &rule.because)).collect(),
     }
+}
+
+/// What the baseline added to the policy, changed in it, or left as it is.
+fn baseline(plan: &Plan) -> Vec<Line> {
+    let line = |decision: &Decision| {
+        let what = match decision.event {
+            Event::Add => "add",
+            Event::Conflict => "promote",
+            Event::Keep | Event::OptOut => "keep",
+            Event::Skip | Event::Refuse => return None,
+        };
+        let what = format!("{what} {} -> {}", decision.from, decision.to);
+        let by = decision.mode.map(|mode| format!(" ({} by {})", mode.name(), decision.decided_by)).unwrap_or_default();
+        let why = if decision.event == Event::Keep { decision.consequence } else { decision.why.as_str() };
+        Some(Line::new(what, show(&decision.path), format!("{why}{by}")))
+    };
+    plan.decisions.iter().filter_map(line).collect()
+}
+
+fn unenforced(plan: &Plan) -> Vec<Line> {
+    plan.unenforced.iter().map(|said| Line::new(said.value.code, &said.value.what, &said.by)).collect()
 }
 
 fn system_calls(confinement: &Confinement) -> Vec<Line> {

@@ -9,8 +9,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::baseline::{Baseline, Conflict, ConflictRule};
 use super::codex::{self, CodexError, Surroundings};
-use super::{Allow, Backend, Git, Mode, Net, Origin, Request, Said, Tmp};
+use super::network::NetworkRule;
+use super::{Allow, Backend, Git, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp};
 use crate::policy::paths::{Access, has_metacharacters};
 
 /// Why a file cannot be used.
@@ -62,7 +64,34 @@ struct File {
     proc: Option<Spanned<bool>>,
     timeout: Option<Spanned<String>>,
     allow: Vec<Spanned<Allow>>,
+    landlock: Option<Spanned<Landlock>>,
+    audit: Option<Spanned<bool>>,
+    allow_unenforced: Option<Spanned<bool>>,
+    network: Vec<Spanned<NetworkRule>>,
+    baseline: BaselineTable,
     features: Features,
+}
+
+/// `[baseline]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BaselineTable {
+    keep: Vec<Spanned<String>>,
+    conflicts: Vec<Spanned<ConflictTable>>,
+    core: Option<Spanned<bool>>,
+    allow_cli_relax: Option<Spanned<bool>>,
+    allow_compat: Option<Spanned<bool>>,
+}
+
+/// `{ match = "/proc", sources = ["user"], mode = "keep", reason = "…" }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConflictTable {
+    r#match: String,
+    #[serde(default)]
+    sources: Vec<Source>,
+    mode: Conflict,
+    reason: Option<String>,
 }
 
 /// `[features]`, as in Codex's configuration.
@@ -115,13 +144,13 @@ pub fn file(path: &Path, home: Option<&Path>, around: Surroundings<'_>) -> Resul
 /// [`LoadError::Parse`].
 pub fn parse(text: &str, path: &Path, base: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
     let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-    let source = Source { newlines, path, base, home };
+    let source = Text { newlines, path, base, home };
     let file: File =
         toml::from_str(text).map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
     source.request(file)
 }
 
-struct Source<'a> {
+struct Text<'a> {
     /// Where lines end, ascending: a file of ten thousand rules asks ten thousand times.
     newlines: Vec<usize>,
     path: &'a Path,
@@ -129,7 +158,7 @@ struct Source<'a> {
     home: Option<&'a Path>,
 }
 
-impl Source<'_> {
+impl Text<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
         self.newlines.partition_point(|at| *at < span.start) + 1
     }
@@ -181,6 +210,11 @@ impl Source<'_> {
             proc,
             timeout,
             allow,
+            landlock,
+            audit,
+            allow_unenforced,
+            network,
+            baseline,
             features,
         } = file;
         let mut request = Request {
@@ -201,6 +235,11 @@ impl Source<'_> {
             proc: proc.map(|value| self.said(value)),
             timeout: timeout.map(|value| self.timeout(value)).transpose()?,
             allow: self.all(allow),
+            landlock: landlock.map(|value| self.said(value)),
+            audit: audit.map(|value| self.said(value)),
+            allow_unenforced: allow_unenforced.map(|value| self.said(value)),
+            network: self.all(network),
+            baseline: self.baseline(baseline),
             ..Request::default()
         };
         for (path, access) in paths {
@@ -218,6 +257,23 @@ impl Source<'_> {
             }
         }
         Ok(request)
+    }
+
+    fn baseline(&self, table: BaselineTable) -> Baseline {
+        let BaselineTable { keep, conflicts, core, allow_cli_relax, allow_compat } = table;
+        let rule = |said: Said<ConflictTable>| {
+            let ConflictTable { r#match, sources, mode, reason } = said.value;
+            Said::new(ConflictRule { pattern: r#match, sources, mode, reason }, said.by)
+        };
+        let said = |value: Option<Spanned<bool>>| value.map(|value| self.said(value));
+        Baseline {
+            keep: self.all(keep),
+            conflicts: self.all(conflicts).into_iter().map(rule).collect(),
+            core: said(core),
+            allow_cli_relax: said(allow_cli_relax),
+            allow_compat: said(allow_compat),
+            ..Baseline::default()
+        }
     }
 
     fn gpu(

@@ -82,7 +82,7 @@ fn planned(toml: &str, host: &Host) -> Result<plan::Plan, String> {
     let policy = policy(toml);
     let mut facts = host::probe(root.path(), &policy, env).unwrap();
     let ids = CallerIds { uid: host.uid, gid: host.uid, groups: vec![44] };
-    facts.caller = Caller { ids, homes: vec![PathBuf::from("/home/you")] };
+    facts.caller = Caller { ids, homes: vec![PathBuf::from("/home/you")], ..Caller::default() };
     facts.landlock_abi = host.landlock_abi;
     facts.sockets.clear();
     facts.gpus = lab::Host::named(host.gpus).gpus();

@@ -1,0 +1,46 @@
+//! What a policy says and nothing on this machine enforces: refused, or left out where the user allowed it. Leaving out
+//! only ever takes access away.
+
+use super::build::Told;
+use super::error::PlanError;
+use crate::host::Facts;
+use crate::policy::Policy;
+use crate::request::Said;
+use crate::request::network::{NetworkRule, Unenforced};
+
+/// All that is left out. What may not be is an error.
+pub(super) fn left_out(policy: &Policy, facts: &Facts, told: &mut Told) -> Vec<Said<Unenforced>> {
+    let hosts = policy.network.iter().map(without_proxy);
+    let found: Vec<_> = hosts.chain(another_s_process(policy, facts)).collect();
+    if policy.allow_unenforced {
+        return policy.unenforced.iter().cloned().chain(found).collect();
+    }
+    told.errors.extend(found.into_iter().map(|Said { value: Unenforced { code, what }, by }| PlanError::Unenforced {
+        code,
+        what,
+        by,
+    }));
+    Vec::new()
+}
+
+/// Hosts can be told apart by a proxy only.
+fn without_proxy(rule: &Said<NetworkRule>) -> Said<Unenforced> {
+    let NetworkRule { name, hosts, programs: _, addresses: _ } = &rule.value;
+    let what = format!("network {name}: {} cannot be reached: there is no proxy in this version", hosts.join(", "));
+    Said::new(Unenforced { code: "net.needs_proxy", what }, rule.by.clone())
+}
+
+/// The command runs as the caller, whose ids are the only ones that can be mapped.
+fn another_s_process(policy: &Policy, facts: &Facts) -> Vec<Said<Unenforced>> {
+    let caller = &facts.caller;
+    let user = policy.identity.user.iter().map(|said| ("user", said, caller.ids.uid, &caller.user));
+    let group = policy.identity.group.iter().map(|said| ("group", said, caller.ids.gid, &caller.group));
+    let differs = |(_, said, id, name): &(&str, &Said<String>, u32, &Option<String>)| {
+        said.value != id.to_string() && name.as_deref() != Some(said.value.as_str())
+    };
+    let told = |(what, said, id, _): (&str, &Said<String>, u32, &Option<String>)| {
+        let what = format!("the command runs as the caller's {what} {id}, not as {}", said.value);
+        Said::new(Unenforced { code: "process.identity_unavailable", what }, said.by.clone())
+    };
+    user.chain(group).filter(differs).map(told).collect()
+}
