@@ -7,6 +7,8 @@ pub mod codex;
 pub mod load;
 pub mod merge;
 pub mod network;
+pub mod openshell;
+pub mod yaml;
 
 use std::ffi::OsString;
 use std::fmt;
