@@ -178,11 +178,11 @@ impl Args {
 }
 
 fn usage(what: String, hint: Option<String>) -> Refused {
-    (Problem { what, hint }, USAGE)
+    (Problem::new(what, hint), USAGE)
 }
 
 impl From<CodexError> for Problem {
     fn from(error: CodexError) -> Self {
-        Self { hint: error.hint(), what: error.to_string() }
+        Self::new(error.to_string(), error.hint())
     }
 }

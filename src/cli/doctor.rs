@@ -33,7 +33,7 @@ pub struct DoctorArgs {
 pub fn doctor(args: &DoctorArgs) -> i32 {
     let root = match Root::open(Path::new("/")) {
         Ok(root) => root,
-        Err(error) => return problems(&[Problem { what: format!("open `/`: {error}"), hint: None }]),
+        Err(error) => return problems(&[Problem::new(format!("open `/`: {error}"), None)]),
     };
     let workspace = match workspace(args.cd.as_deref()) {
         Ok(workspace) => workspace,
@@ -62,9 +62,9 @@ fn leftover_check(left: &[PathBuf], fixed: bool, removal: &leftovers::Removal, w
 /// The directory to look in, absolute and without links.
 fn workspace(cd: Option<&Path>) -> Result<PathBuf, Problem> {
     let named = cd.unwrap_or(Path::new("."));
-    std::fs::canonicalize(named).map_err(|error| Problem {
-        what: format!("the workspace `{}`: {error}", named.display()),
-        hint: Some("name another one with --cd DIR".to_owned()),
+    std::fs::canonicalize(named).map_err(|error| {
+        let what = format!("the workspace `{}`: {error}", named.display());
+        Problem::new(what, Some("name another one with --cd DIR".to_owned()))
     })
 }
 

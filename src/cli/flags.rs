@@ -10,7 +10,7 @@ use super::report::Problem;
 use crate::policy::Policy;
 use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
-use crate::request::load::{self, absolute, duration, variable};
+use crate::request::load::{self, LoadError, absolute, duration, variable};
 use crate::request::{Allow, Backend, Dialect, Format, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Tmp};
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
@@ -150,9 +150,13 @@ impl Flags {
         }
     }
 
-    /// Whether OpenShell's format was asked for.
-    pub fn wants_openshell(&self) -> bool {
-        self.format == Some(Format::Openshell)
+    /// Whether a plan is to be printed in OpenShell's format: a file's own format is told by its content then.
+    pub fn take_output_format(&mut self) -> bool {
+        let wanted = self.format == Some(Format::Openshell);
+        if wanted && self.config.is_some() {
+            self.format = None;
+        }
+        wanted
     }
 
     /// User file, then `--config`, then flags, checked.
@@ -163,12 +167,23 @@ impl Flags {
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let cwd = current_directory(self.cd.as_deref())?;
         let caller = Caller { cwd, home };
-        let mut request = match caller.user_file().filter(|file| is_there(file)) {
-            Some(file) => caller.load(&file, self.cd.as_deref())?,
-            None => Request::default(),
-        };
-        if let Some(file) = &self.config {
-            request = request.overlaid_by(caller.load(file, self.cd.as_deref())?);
+        let mut request = Request::default();
+        let system = Path::new(load::SYSTEM_DIRECTORY).join("config.toml");
+        for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| is_there(file)) {
+            request = request.overlaid_by(caller.load(&file, Some(Format::Toml), self.cd.as_deref())?);
+        }
+        match (&self.config, self.format) {
+            (Some(file), format) => {
+                request = request.overlaid_by(caller.load(file, format, self.cd.as_deref())?);
+            }
+            (None, Some(Format::Openshell)) => {
+                request = request.overlaid_by(caller.openshell(self.cd.as_deref())?);
+            }
+            (None, Some(Format::Toml | Format::Codex)) => {
+                let hint = Some("name the file with --config FILE".to_owned());
+                return Err(vec![Problem::new("--format says how to read a file, and there is none", hint)]);
+            }
+            (None, None) => {}
         }
         // A configuration that does not exist yet must not be made by the command either.
         request.files.extend(caller.user_file());
@@ -261,12 +276,25 @@ fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {
 
 impl Caller {
     /// Reads a configuration or a JSON policy, which is about the directory that the command is started in.
-    fn load(&self, file: &Path, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
-        let home = self.home.as_deref();
-        let workspace = cd.map_or_else(|| self.cwd.clone(), |cd| absolute(cd, &self.cwd, home));
+    fn load(&self, file: &Path, format: Option<Format>, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
+        let read = |around: Surroundings<'_>| load::file(file, format, self.home.as_deref(), around);
+        self.around(cd, &read)
+    }
+
+    /// OpenShell's policy, where OpenShell would look for it.
+    fn openshell(&self, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
+        let variable = std::env::var_os("OPENSHELL_SANDBOX_POLICY").filter(|path| !path.is_empty());
+        self.around(cd, &|around| load::openshell_policy(variable.as_deref().map(Path::new), around))
+    }
+
+    fn around(
+        &self,
+        cd: Option<&Path>,
+        read: &dyn Fn(Surroundings<'_>) -> Result<Request, LoadError>,
+    ) -> Result<Request, Vec<Problem>> {
+        let workspace = cd.map_or_else(|| self.cwd.clone(), |cd| absolute(cd, &self.cwd, self.home.as_deref()));
         let tmpdir = std::env::var_os("TMPDIR");
-        let around = Surroundings { workspace: &workspace, tmpdir: tmpdir.as_deref() };
-        load::file(file, home, around).map_err(|error| vec![error.into()])
+        read(Surroundings { workspace: &workspace, tmpdir: tmpdir.as_deref() }).map_err(Problem::of_file)
     }
 
     /// Flags are relative to the working directory; `~/` that was quoted from the shell is the home directory.
@@ -303,9 +331,9 @@ fn current_directory(cd: Option<&Path>) -> Result<PathBuf, Vec<Problem>> {
     match std::env::current_dir() {
         Ok(cwd) => Ok(cwd),
         Err(_) if cd.is_some_and(Path::is_absolute) => Ok(PathBuf::from("/")),
-        Err(error) => Err(vec![Problem {
-            what: format!("the working directory: {error}"),
-            hint: Some("it was deleted or cannot be reached: name another one with --cd DIR".to_owned()),
-        }]),
+        Err(error) => {
+            let hint = "it was deleted or cannot be reached: name another one with --cd DIR".to_owned();
+            Err(vec![Problem::new(format!("the working directory: {error}"), Some(hint))])
+        }
     }
 }

@@ -26,8 +26,8 @@ pub struct PlanArgs {
 }
 
 /// Prints the plan; the result is the exit code.
-pub fn plan(args: PlanArgs) -> i32 {
-    let openshell = args.flags.wants_openshell();
+pub fn plan(mut args: PlanArgs) -> i32 {
+    let openshell = args.flags.take_output_format();
     match prepare(args.flags) {
         Ok((_, plan)) if args.diff => print(&effective::diff(&plan)),
         Ok((policy, plan)) if openshell && !args.json => print(&effective::openshell(&plan, &policy)),
@@ -50,7 +50,7 @@ pub struct WhyArgs {
 pub fn why(mut args: WhyArgs) -> i32 {
     let Some((path, writing)) = args.flags.take_question() else {
         let hint = Some("ringfence why [OPTIONS] PATH, or ringfence why [OPTIONS] --write PATH".to_owned());
-        return problems(&[Problem { what: "why asks about one path, which stands last".to_owned(), hint }]).min(2);
+        return problems(&[Problem::new("why asks about one path, which stands last", hint)]).min(2);
     };
     let (_, plan) = match prepare(args.flags) {
         Ok(prepared) => prepared,

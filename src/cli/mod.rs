@@ -50,7 +50,7 @@ pub fn main() -> ! {
     crate::sys::signal::ignore(libc::SIGPIPE);
     if let Some(arguments) = inner_stage() {
         let Err(what) = crate::backend::inner_stage(&arguments);
-        std::process::exit(report::problems(&[report::Problem { what, hint: None }]).min(2));
+        std::process::exit(report::problems(&[report::Problem::new(what, None)]).min(2));
     }
     let code = if called_as(codex::NAME) { codex::run(codex::Args::parse()) } else { dispatch(Cli::parse().command) };
     std::process::exit(code)

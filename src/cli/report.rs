@@ -4,6 +4,7 @@ use crate::backend::StepError;
 use crate::plan::PlanError;
 use crate::policy::check::PolicyError;
 use crate::request::load::LoadError;
+use crate::request::openshell::{Rejected, Violation};
 
 /// What went wrong and what to do about it.
 #[derive(Debug)]
@@ -12,34 +13,54 @@ pub struct Problem {
     pub what: String,
     /// One command or one sentence.
     pub hint: Option<String>,
+    /// The exit code, where nothing worse went wrong.
+    exit: i32,
 }
 
-impl From<LoadError> for Problem {
-    fn from(error: LoadError) -> Self {
+impl Problem {
+    /// Of ringfence itself.
+    pub fn new(what: impl Into<String>, hint: Option<String>) -> Self {
+        Self { what: what.into(), hint, exit: OURS }
+    }
+
+    /// Every fault of a policy is a problem of its own.
+    pub fn of_file(error: LoadError) -> Vec<Self> {
         match error {
-            LoadError::Codex(error) => error.into(),
-            error => Self { what: error.to_string(), hint: None },
+            LoadError::Codex(error) => vec![error.into()],
+            LoadError::OpenShell(Rejected(violations)) => {
+                let rejected = |fault: Violation| Self { what: fault.to_string(), hint: fault.hint, exit: REJECTED };
+                violations.into_iter().map(rejected).collect()
+            }
+            LoadError::Read { .. } | LoadError::Parse { .. } | LoadError::TooLarge { .. } => {
+                vec![Self::new(error.to_string(), None)]
+            }
         }
     }
 }
 
 impl From<PolicyError> for Problem {
     fn from(error: PolicyError) -> Self {
-        Self { hint: error.hint(), what: error.to_string() }
+        let exit = if matches!(error, PolicyError::Unenforced { .. }) { REJECTED } else { OURS };
+        Self { hint: error.hint(), what: error.to_string(), exit }
     }
 }
 
 impl From<PlanError> for Problem {
     fn from(error: PlanError) -> Self {
-        Self { hint: error.hint(), what: error.to_string() }
+        let exit =
+            if matches!(error, PlanError::Unenforced { .. } | PlanError::Baseline { .. }) { REJECTED } else { OURS };
+        Self { hint: error.hint(), what: error.to_string(), exit }
     }
 }
 
 impl From<StepError> for Problem {
     fn from(error: StepError) -> Self {
-        Self { hint: error.hint(), what: error.to_string() }
+        Self::new(error.to_string(), error.hint())
     }
 }
+
+/// The exit code of a policy that says what cannot be meant or enforced: nothing was looked at or started for it.
+const REJECTED: i32 = 2;
 
 /// The exit code for ringfence's own failures.
 pub const OURS: i32 = 125;
@@ -60,7 +81,7 @@ pub fn problems(problems: &[Problem]) -> i32 {
     }
     // Standard error may be closed: there is nobody left to tell.
     drop(std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()));
-    OURS
+    problems.iter().map(|problem| problem.exit).max().unwrap_or(OURS)
 }
 
 /// Tells something that is no error.

@@ -29,7 +29,7 @@ pub fn prepare(flags: Flags) -> Result<(Policy, Plan), Vec<Problem>> {
 pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
     let environment = std::env::vars_os().collect();
     let facts = host::probe(Path::new("/"), &policy, environment)
-        .map_err(|error| vec![Problem { what: format!("look at this machine: {error}"), hint: None }])?;
+        .map_err(|error| vec![Problem::new(format!("look at this machine: {error}"), None)])?;
     let plan =
         plan::build(&policy, &facts).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
     Ok((policy, plan))
@@ -70,7 +70,7 @@ pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
 fn tell(outcome: &Outcome, plan: &Plan) {
     if outcome.timed_out {
         let after = plan.process.timeout.as_ref().map(|said| said.value).unwrap_or_default();
-        problems(&[Problem { what: format!("the command was ended after {after:?} (--timeout)"), hint: None }]);
+        problems(&[Problem::new(format!("the command was ended after {after:?} (--timeout)"), None)]);
         return;
     }
     let error = match &outcome.ending {
@@ -93,7 +93,7 @@ fn tell(outcome: &Outcome, plan: &Plan) {
         libc::ENOENT => (format!("`{program}` was not found"), Some("check the spelling and PATH".to_owned())),
         _ => (error.to_string(), None),
     };
-    problems(&[Problem { what, hint }]);
+    problems(&[Problem::new(what, hint)]);
 }
 
 /// After a failure: says which hidden credential stores and variables the command line names, and what lets them in.

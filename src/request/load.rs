@@ -1,4 +1,4 @@
-//! TOML files → [`Request`]. Unknown keys are refused with file and line.
+//! Files → [`Request`]: TOML here, the others by their own modules. Unknown keys are refused with file and line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,8 @@ use toml::Spanned;
 use super::baseline::{Baseline, Conflict, ConflictRule};
 use super::codex::{self, CodexError, Surroundings};
 use super::network::NetworkRule;
-use super::{Allow, Backend, Git, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp};
+use super::openshell::{self, Rejected};
+use super::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp};
 use crate::policy::paths::{Access, has_metacharacters};
 
 /// Why a file cannot be used.
@@ -36,6 +37,15 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// It is no policy of that size.
+    #[error("{}:1:1: the file is larger than {} MiB", path.display(), LARGEST >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is a policy of OpenShell that cannot be used.
+    #[error(transparent)]
+    OpenShell(#[from] Rejected),
     /// It is a JSON policy that cannot be used.
     #[error(transparent)]
     Codex(#[from] CodexError),
@@ -122,20 +132,95 @@ impl GpuValue {
     }
 }
 
-/// Reads a TOML file, or one of Codex's JSON policies. Relative paths in TOML are relative to the file's directory,
-/// `~/` is `home`; a JSON policy is resolved in its surroundings.
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// Where an administrator's files lie.
+pub const SYSTEM_DIRECTORY: &str = "/etc/ringfence";
+
+/// Reads a policy: TOML, one of OpenShell's in YAML, or one of Codex's in JSON; `format` where the content is not to
+/// tell. Relative paths in TOML are relative to the file's directory, `~/` is `home`; the others are resolved in their
+/// surroundings.
 ///
 /// # Errors
 /// [`LoadError`], with the line.
-pub fn file(path: &Path, home: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+pub fn file(
+    path: &Path,
+    format: Option<Format>,
+    home: Option<&Path>,
+    around: Surroundings<'_>,
+) -> Result<Request, LoadError> {
+    let (text, source) = read(path)?;
+    of_source(path, &text, source, format, home, around)
+}
+
+/// As [`file`], of a text and a source that are known.
+fn of_source(
+    path: &Path,
+    text: &str,
+    source: Source,
+    format: Option<Format>,
+    home: Option<&Path>,
+    around: Surroundings<'_>,
+) -> Result<Request, LoadError> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if text.trim_start().starts_with('{') {
-        let request = codex::any(&text, &path.display().to_string(), around)?;
-        return Ok(Request { files: vec![absolute], ..request });
+    let found = || match text.trim_start() {
+        json if json.starts_with('{') => Format::Codex,
+        _ if openshell::looks_like(text) => Format::Openshell,
+        _ => Format::Toml,
+    };
+    let request = match format.unwrap_or_else(found) {
+        Format::Codex => codex::any(text, &path.display().to_string(), around)?,
+        Format::Openshell => {
+            let request = openshell::parse(text, path, source, around.workspace)?;
+            Request { policy_source: Some(source), ..request }
+        }
+        Format::Toml => parse(text, path, absolute.parent().unwrap_or(Path::new("/")), home)?,
+    };
+    Ok(Request { files: vec![absolute], sources: vec![(path.to_owned(), source)], ..request })
+}
+
+/// OpenShell's policy, looked for as OpenShell does: what the variable names, then the image's, then the built-in one. A
+/// file that is there and bad is an error: only one that is not there makes room for the next.
+///
+/// # Errors
+/// [`LoadError`], with the line.
+pub fn openshell_policy(variable: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
+    const OF_IMAGES: &[&str] = &["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"];
+    let format = Some(Format::Openshell);
+    if let Some(path) = variable {
+        return file(path, format, None, around);
     }
-    let request = parse(&text, path, absolute.parent().unwrap_or(Path::new("/")), home)?;
-    Ok(Request { files: vec![absolute], ..request })
+    for path in OF_IMAGES.iter().map(Path::new).filter(|path| path.symlink_metadata().is_ok()) {
+        let (text, source) = read(path)?;
+        // One that others than root can write is nobody's word but the user's.
+        let source = if source == Source::Admin { Source::Image } else { source };
+        return of_source(path, &text, source, format, None, around);
+    }
+    Ok(Request { policy_source: Some(Source::BuiltIn), ..openshell::built_in(around.workspace) })
+}
+
+/// The text of a file, and whose word it is: by where it lies and who can write it, never by what it says.
+fn read(path: &Path) -> Result<(String, Source), LoadError> {
+    let fail = |source| LoadError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(fail)?;
+    let metadata = file.metadata().map_err(fail)?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, LARGEST + 1), &mut text).map_err(fail)?;
+    if text.len() as u64 > LARGEST {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    let place = std::fs::canonicalize(path).unwrap_or_default();
+    let of_system = [SYSTEM_DIRECTORY, "/etc/openshell", "/etc/navigator"].iter().any(|known| place.starts_with(known));
+    let trusted =
+        is_root_s(&metadata) && place.ancestors().skip(1).all(|above| above.metadata().is_ok_and(|m| is_root_s(&m)));
+    Ok((text, if of_system && trusted { Source::Admin } else { Source::User }))
+}
+
+/// Whether only root can write it.
+fn is_root_s(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.uid() == 0 && metadata.mode() & 0o022 == 0
 }
 
 /// As [`file`], from text.

@@ -27,6 +27,11 @@ fn level(entry: &Entry) -> &'static str {
     }
 }
 
+/// Whether there is something that a rule is about.
+fn holds(entry: &Entry) -> bool {
+    !matches!(entry.fact, PathFact::Missing { .. } | PathFact::Dangling { .. })
+}
+
 /// The Landlock rights of an entry under an ABI, by name.
 #[must_use]
 pub fn rights_of(entry: &Entry, abi: u32) -> Vec<&'static str> {
@@ -45,7 +50,7 @@ pub fn rights_of(entry: &Entry, abi: u32) -> Vec<&'static str> {
 #[must_use]
 pub fn json(plan: &Plan) -> Value {
     let abi = plan.confinement.as_ref().map_or(0, |confinement| confinement.landlock.abi);
-    let mut entries: Vec<_> = plan.effective.iter().collect();
+    let mut entries: Vec<_> = plan.effective.iter().filter(|entry| holds(entry)).collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     let one = |entry: &&Entry| {
         let decision = plan.decisions.iter().find(|decision| decision.resolved == entry.path);
@@ -118,7 +123,7 @@ pub fn diff(plan: &Plan) -> String {
 #[must_use]
 pub fn openshell(plan: &Plan, policy: &Policy) -> String {
     let abi = plan.confinement.as_ref().map_or(0, |confinement| confinement.landlock.abi);
-    let mut entries: Vec<_> = plan.effective.iter().filter(|entry| entry.path.is_absolute()).collect();
+    let mut entries: Vec<_> = plan.effective.iter().filter(|entry| holds(entry)).collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     entries.dedup_by(|a, b| a.path == b.path);
     let list = |wanted: &dyn Fn(Access) -> bool| {
