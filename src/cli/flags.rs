@@ -139,6 +139,24 @@ struct Caller {
     home: Option<PathBuf>,
 }
 
+/// Reads one policy and nothing else, for `convert`; with it comes the workspace.
+///
+/// # Errors
+/// Every problem with it, worded for people.
+pub fn read(
+    config: Option<&Path>,
+    format: Option<Format>,
+    cd: Option<&Path>,
+) -> Result<(Request, PathBuf), Vec<Problem>> {
+    let caller = Caller::new(cd)?;
+    let request = caller.named(config, format, cd)?.ok_or_else(|| {
+        let hint = Some("name it with --config FILE, or --format openshell to look for OpenShell's".to_owned());
+        vec![Problem::new("there is no policy to convert", hint)]
+    })?;
+    let workspace = cd.map_or_else(|| caller.cwd.clone(), |cd| absolute(cd, &caller.cwd, caller.home.as_deref()));
+    Ok((request, workspace))
+}
+
 impl Flags {
     /// The question of `ringfence why`: `PATH` asks about reading, `--write PATH` without another path about writing.
     /// More than one path is no question.
@@ -164,26 +182,14 @@ impl Flags {
     /// # Errors
     /// Every problem with them, worded for people.
     pub fn policy(self) -> Result<Policy, Vec<Problem>> {
-        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-        let cwd = current_directory(self.cd.as_deref())?;
-        let caller = Caller { cwd, home };
+        let caller = Caller::new(self.cd.as_deref())?;
         let mut request = Request::default();
         let system = Path::new(load::SYSTEM_DIRECTORY).join("config.toml");
         for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| is_there(file)) {
             request = request.overlaid_by(caller.load(&file, Some(Format::Toml), self.cd.as_deref())?);
         }
-        match (&self.config, self.format) {
-            (Some(file), format) => {
-                request = request.overlaid_by(caller.load(file, format, self.cd.as_deref())?);
-            }
-            (None, Some(Format::Openshell)) => {
-                request = request.overlaid_by(caller.openshell(self.cd.as_deref())?);
-            }
-            (None, Some(Format::Toml | Format::Codex)) => {
-                let hint = Some("name the file with --config FILE".to_owned());
-                return Err(vec![Problem::new("--format says how to read a file, and there is none", hint)]);
-            }
-            (None, None) => {}
+        if let Some(named) = caller.named(self.config.as_deref(), self.format, self.cd.as_deref())? {
+            request = request.overlaid_by(named);
         }
         // A configuration that does not exist yet must not be made by the command either.
         request.files.extend(caller.user_file());
@@ -256,6 +262,7 @@ impl Flags {
                 ..Baseline::default()
             },
             identity: Identity::default(),
+            workdir: None,
             policy_source: None,
             sources: Vec::new(),
             pass_fd,
@@ -275,10 +282,33 @@ fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {
 }
 
 impl Caller {
+    fn new(cd: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        Ok(Self { cwd: current_directory(cd)?, home })
+    }
+
     /// Reads a configuration or a JSON policy, which is about the directory that the command is started in.
     fn load(&self, file: &Path, format: Option<Format>, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
         let read = |around: Surroundings<'_>| load::file(file, format, self.home.as_deref(), around);
         self.around(cd, &read)
+    }
+
+    /// The policy of `--config` and `--format`, if there is one.
+    fn named(
+        &self,
+        config: Option<&Path>,
+        format: Option<Format>,
+        cd: Option<&Path>,
+    ) -> Result<Option<Request>, Vec<Problem>> {
+        match (config, format) {
+            (Some(file), format) => self.load(file, format, cd).map(Some),
+            (None, Some(Format::Openshell)) => self.openshell(cd).map(Some),
+            (None, Some(Format::Toml | Format::Codex)) => {
+                let hint = Some("name the file with --config FILE".to_owned());
+                Err(vec![Problem::new("--format says how to read a file, and there is none", hint)])
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     /// OpenShell's policy, where OpenShell would look for it.

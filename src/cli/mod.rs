@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "this is the room for it")]
 
 mod codex;
+mod convert;
 mod doctor;
 mod flags;
 mod gpus;
@@ -29,6 +30,8 @@ enum Command {
     Plan(inspect::PlanArgs),
     /// Tell whether a path may be read or written inside, and which rule says so.
     Why(inspect::WhyArgs),
+    /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
+    Convert(convert::ConvertArgs),
     /// List the GPUs: usable or not, and why not.
     Gpus(gpus::GpusArgs),
     /// Check what this machine offers: ok, degraded or missing, with the command that cures it.
@@ -82,6 +85,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Run(flags) => run::run(flags),
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
+        Command::Convert(args) => convert::convert(args),
         Command::Gpus(args) => gpus::gpus(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Codex(args) => codex::run(args),

@@ -3,6 +3,7 @@
 use crate::backend::StepError;
 use crate::plan::PlanError;
 use crate::policy::check::PolicyError;
+use crate::request::Request;
 use crate::request::load::LoadError;
 use crate::request::openshell::{Rejected, Violation};
 
@@ -35,6 +36,13 @@ impl Problem {
                 vec![Self::new(error.to_string(), None)]
             }
         }
+    }
+}
+
+impl Problem {
+    /// Every part of a policy that nothing here enforces.
+    pub fn of_unenforced(request: &Request) -> Vec<Self> {
+        crate::policy::check::unenforced(request).map(Self::from).collect()
     }
 }
 

@@ -141,6 +141,9 @@ impl Policy {
         let start_in = request.start_in.as_deref().map_or_else(|| workspace.clone(), normal);
         let mut rules = preset_rules(request.dialect, mode.value, &workspace);
         let mut globs = Vec::new();
+        if let Some(said) = request.workdir.as_ref().filter(|said| said.value) {
+            rules.push(Rule { path: workspace.clone(), access: Access::Write, because: said.by.clone() });
+        }
         path_rules(&request, &workspace, &mut rules, &mut globs, &mut errors);
         if confined && !rules.iter().any(|rule| rule.path == Path::new("/")) {
             let because = Origin::Baseline("no rule of the policy names it");
@@ -209,13 +212,18 @@ fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
 /// What cannot be enforced is refused, unless the user lets it be left out.
 fn refuse_unenforced(request: &Request, errors: &mut Vec<PolicyError>) {
     if !request.allow_unenforced.as_ref().is_some_and(|said| said.value) {
-        let refused = |Said { value, by }: &Said<Unenforced>| PolicyError::Unenforced {
-            code: value.code,
-            what: value.what.clone(),
-            by: by.clone(),
-        };
-        errors.extend(request.unenforced.iter().map(refused));
+        errors.extend(unenforced(request));
     }
+}
+
+/// Every part of a request that nothing here enforces, as an error.
+pub fn unenforced(request: &Request) -> impl Iterator<Item = PolicyError> {
+    let refused = |Said { value, by }: &Said<Unenforced>| PolicyError::Unenforced {
+        code: value.code,
+        what: value.what.clone(),
+        by: by.clone(),
+    };
+    request.unenforced.iter().map(refused)
 }
 
 fn said<T>(value: T) -> Said<T> {

@@ -13,7 +13,7 @@ use super::baseline::{Baseline, Conflict, ConflictRule};
 use super::codex::{self, CodexError, Surroundings};
 use super::network::NetworkRule;
 use super::openshell::{self, Rejected};
-use super::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp};
+use super::{Allow, Backend, Dialect, Format, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp};
 use crate::policy::paths::{Access, has_metacharacters};
 
 /// Why a file cannot be used.
@@ -77,6 +77,10 @@ struct File {
     landlock: Option<Spanned<Landlock>>,
     audit: Option<Spanned<bool>>,
     allow_unenforced: Option<Spanned<bool>>,
+    complete: Option<Spanned<bool>>,
+    workdir: Option<Spanned<bool>>,
+    run_as_user: Option<Spanned<String>>,
+    run_as_group: Option<Spanned<String>>,
     network: Vec<Spanned<NetworkRule>>,
     baseline: BaselineTable,
     features: Features,
@@ -298,6 +302,10 @@ impl Text<'_> {
             landlock,
             audit,
             allow_unenforced,
+            complete,
+            workdir,
+            run_as_user,
+            run_as_group,
             network,
             baseline,
             features,
@@ -323,6 +331,12 @@ impl Text<'_> {
             landlock: landlock.map(|value| self.said(value)),
             audit: audit.map(|value| self.said(value)),
             allow_unenforced: allow_unenforced.map(|value| self.said(value)),
+            dialect: if complete.is_some_and(Spanned::into_inner) { Dialect::OpenShell } else { Dialect::Ringfence },
+            workdir: workdir.map(|value| self.said(value)),
+            identity: Identity {
+                user: run_as_user.map(|value| self.said(value)),
+                group: run_as_group.map(|value| self.said(value)),
+            },
             network: self.all(network),
             baseline: self.baseline(baseline),
             ..Request::default()

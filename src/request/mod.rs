@@ -8,6 +8,7 @@ pub mod load;
 pub mod merge;
 pub mod network;
 pub mod openshell;
+pub mod write;
 pub mod yaml;
 
 use std::ffi::OsString;
@@ -324,6 +325,8 @@ pub struct Request {
     pub baseline: baseline::Baseline,
     /// Whose process the command is to be.
     pub identity: Identity,
+    /// `workdir = true`: the workspace can be written, in a policy whose rules are complete.
+    pub workdir: Option<Said<bool>>,
     /// Where the policy as a whole came from, if it has one.
     pub policy_source: Option<Source>,
     /// Where files came from, by the name in [`Origin::File`]; one that is not listed is the user's.

@@ -1,0 +1,160 @@
+//! [`Request`] → TOML: the same policy in our own words.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::baseline::{Baseline, ConflictRule};
+use super::network::NetworkRule;
+use super::{Dialect, Identity, Request, Said};
+
+/// What has no words in TOML.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// A policy of Codex: what it leaves open is filled in another way.
+    #[error("a policy of Codex says what our own format cannot: use it as it is, with --config")]
+    Codex,
+    /// A path or a variable that is no text.
+    #[error("`{0}` is not UTF-8, and TOML is")]
+    NotText(String),
+    /// As the library says it.
+    #[error("{0}")]
+    Toml(#[from] toml::ser::Error),
+}
+
+/// The keys of a file, in the order in which they are written.
+#[derive(Debug, Default, Serialize)]
+struct File {
+    complete: Option<bool>,
+    workdir: Option<bool>,
+    sandbox: Option<super::Mode>,
+    read: Vec<String>,
+    modify: Vec<String>,
+    write: Vec<String>,
+    deny: Vec<String>,
+    device: Vec<String>,
+    unix: Vec<String>,
+    gpu: Option<String>,
+    net: Option<super::Net>,
+    git: Option<super::Git>,
+    tmp: Option<super::Tmp>,
+    backend: Option<super::Backend>,
+    landlock: Option<super::Landlock>,
+    audit: Option<bool>,
+    allow_unenforced: Option<bool>,
+    run_as_user: Option<String>,
+    run_as_group: Option<String>,
+    env: Vec<String>,
+    env_clear: Option<bool>,
+    proc: Option<bool>,
+    timeout: Option<String>,
+    allow: Vec<super::Allow>,
+    baseline: Option<BaselineTable>,
+    network: Vec<NetworkRule>,
+}
+
+#[derive(Debug, Serialize)]
+struct BaselineTable {
+    keep: Vec<String>,
+    core: Option<bool>,
+    allow_cli_relax: Option<bool>,
+    allow_compat: Option<bool>,
+    conflicts: Vec<ConflictTable>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConflictTable {
+    r#match: String,
+    sources: Vec<super::Source>,
+    mode: super::baseline::Conflict,
+    reason: Option<String>,
+}
+
+/// Writes the policy of a request. `workspace` is what `workdir` stands for.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
+    if request.dialect == Dialect::Codex {
+        return Err(WriteError::Codex);
+    }
+    let complete = (request.dialect == Dialect::OpenShell).then_some(true);
+    let (here, write): (Vec<_>, Vec<_>) =
+        request.write.iter().partition(|said| complete.is_some() && said.value == workspace);
+    let workdir = request.workdir.as_ref().map(|said| said.value).or((!here.is_empty()).then_some(true));
+    let Identity { user, group } = &request.identity;
+    let file = File {
+        complete,
+        workdir,
+        // A complete policy has no mode of its own.
+        sandbox: request.sandbox.as_ref().filter(|_| complete.is_none()).map(|said| said.value),
+        read: paths(request.read.iter())?,
+        modify: paths(request.modify.iter())?,
+        write: paths(write.into_iter())?,
+        deny: paths(request.deny.iter())?,
+        device: paths(request.device.iter())?,
+        unix: paths(request.unix.iter())?,
+        gpu: value(&request.gpu),
+        net: value(&request.net),
+        git: value(&request.git),
+        tmp: value(&request.tmp),
+        backend: value(&request.backend),
+        landlock: value(&request.landlock),
+        audit: value(&request.audit),
+        allow_unenforced: value(&request.allow_unenforced),
+        run_as_user: value(user),
+        run_as_group: value(group),
+        env: request.env.iter().map(|said| variable(&said.value)).collect::<Result<_, _>>()?,
+        env_clear: value(&request.env_clear),
+        proc: value(&request.proc),
+        timeout: request.timeout.as_ref().map(|said| format!("{}ms", said.value.as_millis())),
+        allow: request.allow.iter().map(|said| said.value).collect(),
+        baseline: baseline(&request.baseline),
+        network: request.network.iter().map(|said| said.value.clone()).collect(),
+    };
+    let left_out =
+        request.unenforced.iter().map(|said| format!("# left out: {} [{}]\n", said.value.what, said.value.code));
+    Ok(left_out.collect::<String>() + &without_empty(&toml::to_string_pretty(&file)?))
+}
+
+fn value<T: Clone>(said: &Option<Said<T>>) -> Option<T> {
+    said.as_ref().map(|said| said.value.clone())
+}
+
+fn text(word: &OsStr) -> Result<String, WriteError> {
+    word.to_str().map(str::to_owned).ok_or_else(|| WriteError::NotText(word.to_string_lossy().into_owned()))
+}
+
+fn paths<'a>(list: impl Iterator<Item = &'a Said<std::path::PathBuf>>) -> Result<Vec<String>, WriteError> {
+    list.map(|said| text(said.value.as_os_str())).collect()
+}
+
+fn variable((name, value): &(std::ffi::OsString, Option<std::ffi::OsString>)) -> Result<String, WriteError> {
+    let name = text(name)?;
+    Ok(match value {
+        Some(value) => format!("{name}={}", text(value)?),
+        None => name,
+    })
+}
+
+fn baseline(said: &Baseline) -> Option<BaselineTable> {
+    let Baseline { keep, conflicts, flags: _, core, allow_cli_relax, allow_compat, compat: _ } = said;
+    let conflict = |said: &Said<ConflictRule>| {
+        let ConflictRule { pattern, sources, mode, reason } = said.value.clone();
+        ConflictTable { r#match: pattern, sources, mode, reason }
+    };
+    let table = BaselineTable {
+        keep: keep.iter().map(|said| said.value.clone()).collect(),
+        core: value(core),
+        allow_cli_relax: value(allow_cli_relax),
+        allow_compat: value(allow_compat),
+        conflicts: conflicts.iter().map(conflict).collect(),
+    };
+    (*said != Baseline::default()).then_some(table)
+}
+
+/// Lists that nobody said anything in need no line.
+fn without_empty(text: &str) -> String {
+    text.lines().filter(|line| !line.ends_with(" = []")).map(|line| format!("{line}\n")).collect()
+}
