@@ -305,6 +305,7 @@ fn confine(
             ptrace: lifts_ptrace(policy),
             own_network: true,
             own_processes: policy.pid_namespace.value,
+            names_threads: false,
         }),
     };
     (confinement, visible)
@@ -334,7 +335,7 @@ fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut V
     let network = policy.net.value == Net::Host;
     Confinement {
         landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, &facts.kept.top, confinement.uid),
-        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false }),
+        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false, names_threads: false }),
         mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
         ..confinement
     }
