@@ -321,11 +321,7 @@ fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut V
         "Landlock alone: processes outside can be seen, and the host's /run and /dev, read-only, with their sockets"
             .to_owned(),
     );
-    notes.push(
-        "Landlock alone: mode, owner and times of the caller's files can be changed everywhere; of /proc, what the same \
-         user may write"
-            .to_owned(),
-    );
+    notes.push("Landlock alone: mode, owner and times of the caller's files can be changed everywhere".to_owned());
     if facts.kept.nested {
         notes.push("Landlock alone: /tmp is the one of the sandbox around this one".to_owned());
     }
@@ -333,9 +329,12 @@ fn alone(policy: &Policy, facts: &Facts, confinement: Confinement, notes: &mut V
         notes.push("Landlock alone: processes outside can be sent signals before ABI 6 (Linux 6.12)".to_owned());
     }
     let network = policy.net.value == Net::Host;
+    let mut wall = landlock::alone(confinement.landlock, &confinement.mounts.ops, &facts.kept.top);
+    let names_threads = landlock::leave_names_to_init(&mut wall);
+    let modes = Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false, names_threads };
     Confinement {
-        landlock: landlock::alone(confinement.landlock, &confinement.mounts.ops, &facts.kept.top, confinement.uid),
-        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false, names_threads: false }),
+        landlock: wall,
+        syscalls: syscalls::plan(modes),
         mounts: MountPlan { root: confinement.mounts.root, ops: Vec::new() },
         ..confinement
     }

@@ -90,7 +90,7 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], policy: &Policy) -> Landlock
 
 /// The wall as all there is, without a private `/dev`: its nodes are named one by one.
 #[must_use]
-pub fn alone(wall: LandlockPlan, ops: &[MountOp], top: &[PathBuf], uid: u32) -> LandlockPlan {
+pub fn alone(wall: LandlockPlan, ops: &[MountOp], top: &[PathBuf]) -> LandlockPlan {
     let mut rules = wall.rules;
     for rule in rules.iter_mut().filter(|rule| rule.path == Path::new("/") && rule.allow == Beneath::Read) {
         rule.allow = Beneath::List;
@@ -101,10 +101,6 @@ pub fn alone(wall: LandlockPlan, ops: &[MountOp], top: &[PathBuf], uid: u32) -> 
         because: Origin::Baseline("all but devices can be read"),
     };
     rules.extend(top.iter().map(readable));
-    for rule in rules.iter_mut().filter(|rule| uid == 0 && rule.path == Path::new("/proc")) {
-        // sysctl and sysrq compare user ids: uid 0 may write them without any capability.
-        rule.path = "/proc/self".into();
-    }
     rules.retain(|rule| !rule.path.starts_with("/dev") || rule.because.is_explicit());
     for MountOp { target, what, because } in ops {
         if matches!(what, Mount::Device { .. } | Mount::Devices) {
@@ -112,4 +108,14 @@ pub fn alone(wall: LandlockPlan, ops: &[MountOp], top: &[PathBuf], uid: u32) -> 
         }
     }
     LandlockPlan { rules, scope_signals: wall.abi >= SCOPE_ABI, ..wall }
+}
+
+/// Takes the right to write in `/proc` out of the wall, if it is there: whether init is to name threads instead.
+///
+/// The host's `/proc` has files of all the user's processes (`oom_score_adj`), and for uid 0 those of the kernel, which
+/// ask for no capability. A rule for `/proc/self` would hold for one process and not for those that it starts.
+pub fn leave_names_to_init(wall: &mut LandlockPlan) -> bool {
+    let before = wall.rules.len();
+    wall.rules.retain(|rule| rule.allow != Beneath::Modify || rule.path != Path::new("/proc"));
+    wall.rules.len() < before
 }
