@@ -210,8 +210,8 @@ fn unsayable(op: &MountOp, kept: &Kept, asked: bool) -> Option<String> {
             Some(format!("it cannot keep {path} read-only in a writable directory ({by})"))
         }
         Mount::Pin { .. } | Mount::Plug { .. } => Some(format!("it cannot keep the link {path} as it is ({by})")),
-        // Sockets are kept away by the system call filter, or left to the user who asked; for uid 0 the wall lets only
-        // the command's own process be written in procfs.
+        // Sockets are kept away by the system call filter, or left to the user who asked; the wall lets nothing in procfs
+        // be written.
         Mount::Mask { .. } if matches!(by, Origin::Baseline(_)) => None,
         Mount::Mask { .. } | Mount::Veil { .. } => Some(format!("it cannot hide {path} ({by})")),
         Mount::Block { .. } if asked => None,

@@ -119,3 +119,29 @@ pub fn leave_names_to_init(wall: &mut LandlockPlan) -> bool {
     wall.rules.retain(|rule| rule.allow != Beneath::Modify || rule.path != Path::new("/proc"));
     wall.rules.len() < before
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_a_rule_to_write_in_all_of_proc_becomes_inits_work() {
+        let rule = |(path, allow): (&str, Beneath)| LandlockRule {
+            path: path.into(),
+            allow,
+            because: Origin::Baseline("a test"),
+        };
+        let wall = |rules: &[(&str, Beneath)]| LandlockPlan {
+            abi: 6,
+            rules: rules.iter().copied().map(rule).collect(),
+            scope_abstract: true,
+            scope_signals: true,
+        };
+        let others = [("/", Beneath::List), ("/proc", Beneath::Read), ("/data", Beneath::Modify)];
+        let mut named = wall(&[&others[..], &[("/proc", Beneath::Modify)]].concat());
+        assert!(leave_names_to_init(&mut named));
+        assert_eq!(named, wall(&others));
+        assert!(!leave_names_to_init(&mut named));
+        assert_eq!(named, wall(&others));
+    }
+}

@@ -29,6 +29,12 @@ struct Roomy<T> {
 
 const MORE: usize = 64;
 
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE` of linux/seccomp.h; libc has it as a `long`, the structure as 32 bits.
+const GO_ON: u32 = 1;
+
+/// `SECCOMP_ADDFD_FLAG_SEND`, as above (Linux 5.14).
+const AND_ANSWER: u32 = 2;
+
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of linux/seccomp.h (Linux 6.6).
 const TAKE_TURNS: libc::c_ulong = 1;
 
@@ -102,8 +108,7 @@ impl Listener {
     /// # Errors
     /// `ENOENT` if the caller is gone.
     pub fn let_go_on(&self, id: u64) -> io::Result<()> {
-        let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
-        let mut answer = Roomy::new(libc::seccomp_notif_resp { id, val: 0, error: 0, flags });
+        let mut answer = Roomy::new(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: GO_ON });
         // SAFETY: `answer` is a live local, zeros behind what this program knows, and not smaller than the kernel's
         // structure: `new` has compared them. The kernel reads one structure there and keeps no pointer.
         check(|| unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) })
@@ -116,7 +121,7 @@ impl Listener {
     pub fn give(&self, id: u64, fd: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<()> {
         let given = libc::seccomp_notif_addfd {
             id,
-            flags: libc::SECCOMP_ADDFD_FLAG_SEND as u32,
+            flags: AND_ANSWER,
             srcfd: fd.as_raw_fd().cast_unsigned(),
             newfd: 0,
             newfd_flags: if close_on_exec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
@@ -130,5 +135,16 @@ impl Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_those_of_libc() {
+        assert_eq!(libc::c_ulong::from(GO_ON), libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+        assert_eq!(libc::c_ulong::from(AND_ANSWER), libc::SECCOMP_ADDFD_FLAG_SEND);
     }
 }
