@@ -140,15 +140,15 @@ fn open_name(listener: &Listener, proc: &OwnedFd, call: &Notification) -> Option
 
 /// Where the path lies in the caller's memory, and the flags.
 fn words(call: &Notification) -> Option<(u64, OFlags)> {
-    let [first, second, third, ..] = call.args;
+    let args = call.args;
     // The kernel takes the low word.
     let flags = |word: u64| OFlags::from_bits_retain(u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0));
     match libc::c_long::from(call.number) {
-        libc::SYS_openat => Some((second, flags(third))),
+        libc::SYS_openat => Some((args[1], flags(args[2]))),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_open => Some((first, flags(second))),
+        libc::SYS_open => Some((args[0], flags(args[1]))),
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_creat => Some((first, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)),
+        libc::SYS_creat => Some((args[0], OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)),
         _ => None,
     }
 }
