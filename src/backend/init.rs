@@ -1,6 +1,7 @@
 //! The first process of the sandbox, whoever made it: gives up its rights, starts the command, reaps orphans, and ends
 //! everything with it.
 
+mod broker;
 mod command;
 pub mod message;
 pub mod stdio;
@@ -20,6 +21,8 @@ use super::{StepError, confine, watch};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::sys::{self, process::Forked, signal::SignalSet};
+use broker::Broker;
+use command::Lines;
 use message::{Order, Report, next_order, report};
 
 /// Streams that were opened anew.
@@ -57,8 +60,13 @@ pub fn settle(
     let signals =
         SignalSet::of(&[libc::SIGCHLD]).descriptor().map_err(|error| StepError::new("watch children", None, error))?;
     let children = if confined && !is_first { children() } else { None };
+    let (broker, line) = Broker::planned(plan)?.unzip();
     let child = fork_command()?;
-    let Some(command) = child else { command::main(plan, setup, streams, terminal.as_ref(), control) };
+    let Some(command) = child else {
+        drop(broker);
+        command::main(plan, setup, streams, terminal.as_ref(), &Lines { control, broker: line })
+    };
+    drop(line);
     drop(streams);
     drop(terminal);
     release_streams();
@@ -67,7 +75,7 @@ pub fn settle(
     for signal in early {
         sys::ignore(sys::signal::send(command, true, *signal));
     }
-    let ended = serve(command, &signals, control);
+    let ended = serve(command, &signals, control, broker);
     if confined && !is_first {
         sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
         end_orphans(children.as_ref());
@@ -167,15 +175,19 @@ fn release_streams() {
     drop(sys::fd::close_range(0, 2));
 }
 
-/// Until the command ends: reap, pass signals on, tell about stops.
+/// Until the command ends: reap, pass signals on, tell about stops, do what the filter asks for.
 /// Its raw wait status comes back; `None` when the supervisor is gone.
-fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
+fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd, mut broker: Option<Broker>) -> Option<i32> {
     loop {
-        let mut watched = [PollFd::new(signals, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        // Without a broker, one of the two is watched twice, and nobody asks what came of it.
+        let third = broker.as_ref().map_or(control.as_fd(), Broker::as_fd);
+        let mut watched =
+            [signals.as_fd(), control.as_fd(), third].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         if poll(&mut watched, None).is_err() {
             continue;
         }
-        let [children, orders] = watched.map(|one| !one.revents().is_empty());
+        let found = watched.map(|one| one.revents());
+        let [children, orders, _] = found.map(|found| !found.is_empty());
         if children {
             while sys::signal::next(signals).is_some() {}
             while let Some((pid, status)) = sys::process::reap() {
@@ -199,5 +211,7 @@ fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd) -> Option<i32> {
                 None => return None,
             }
         }
+        // One call in each round: whoever asks without end keeps nobody else waiting.
+        broker = broker.and_then(|broker| broker.attend(found[2]));
     }
 }

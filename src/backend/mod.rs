@@ -34,6 +34,8 @@ pub const PLACEHOLDER: &str = "block the missing entry";
 pub const STDIO: &str = "connect";
 /// See [`CREATE_NAMESPACES`].
 pub const MOUNT_PROC: &str = "mount a new proc on";
+/// See [`CREATE_NAMESPACES`].
+pub const LOAD_FILTER: &str = "load the seccomp filter";
 const SETUP: &str = "wait for the supervisor";
 
 /// A step of the start that failed: what, where, why.
@@ -97,6 +99,10 @@ impl StepError {
                 "you own the directory but cannot write in it: chmod u+w it, or use -s read-only"
             }
             (PLACEHOLDER, libc::ENOSPC | libc::EDQUOT) => "make room on the disk of the workspace",
+            (LOAD_FILTER, libc::EBUSY) => {
+                "a filter around this sandbox has a listener, and there can be one only: [baseline] keep = [\"/proc\"] in \
+                 a configuration runs without it, and threads cannot be named in /proc"
+            }
             (STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
             _ => return None,
         };

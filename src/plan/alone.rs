@@ -55,7 +55,7 @@ pub(super) fn confine(
     env: &mut EnvPlan,
 ) -> Confinement {
     let scratch = scratch(policy, facts, &draft.tree);
-    let Carved { wall, unsaid, unlisted } = carved;
+    let Carved { wall, unsaid, unlisted, names_threads } = carved;
     notes(policy, facts, &draft, &unlisted, &mut told.notes);
     let Draft { confinement, .. } = draft;
     let ops = confinement.mounts.ops.iter().filter(|op| !unsaid.iter().any(|one| one.path == op.target));
@@ -70,7 +70,12 @@ pub(super) fn confine(
     let network = policy.net.value == Net::Host;
     Confinement {
         landlock: wall,
-        syscalls: syscalls::plan(Modes { ptrace: lifts_ptrace(policy), own_network: network, own_processes: false }),
+        syscalls: syscalls::plan(Modes {
+            ptrace: lifts_ptrace(policy),
+            own_network: network,
+            own_processes: false,
+            names_threads,
+        }),
         mounts: MountPlan { root: confinement.mounts.root, ops },
         scratch,
         ..confinement

@@ -172,6 +172,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told)
             ptrace: lifts_ptrace(policy),
             own_network: true,
             own_processes: policy.pid_namespace.value,
+            names_threads: false,
         }),
         scratch: None,
     };

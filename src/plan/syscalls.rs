@@ -22,7 +22,7 @@ mod tests;
 
 use std::fmt;
 
-/// What the caller gets instead of the call.
+/// What the caller gets instead of the call, or before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// The call fails with `EPERM`: it exists, and it is refused.
@@ -31,16 +31,19 @@ pub enum Action {
     Enosys,
     /// The call fails with `EAFNOSUPPORT`, as on a kernel built without that address family.
     Eafnosupport,
+    /// The call waits while init looks at it. Init does what the call asks in its place, or lets it go on.
+    AskInit,
 }
 
 impl Action {
-    /// The error number that the call fails with; never zero, far below 4096.
+    /// The error number that the call fails with, if it does; never zero, far below 4096.
     #[must_use]
-    pub const fn errno(self) -> u16 {
+    pub const fn errno(self) -> Option<u16> {
         match self {
-            Self::Eperm => 1,
-            Self::Enosys => 38,
-            Self::Eafnosupport => 97,
+            Self::Eperm => Some(1),
+            Self::Enosys => Some(38),
+            Self::Eafnosupport => Some(97),
+            Self::AskInit => None,
         }
     }
 }
@@ -48,9 +51,10 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Eperm => "EPERM",
-            Self::Enosys => "ENOSYS",
-            Self::Eafnosupport => "EAFNOSUPPORT",
+            Self::Eperm => "deny EPERM",
+            Self::Enosys => "deny ENOSYS",
+            Self::Eafnosupport => "deny EAFNOSUPPORT",
+            Self::AskInit => "ask init about",
         })
     }
 }
@@ -67,6 +71,8 @@ pub enum Lift {
     OwnNetwork,
     /// A PID namespace: the row stands only where the user's other processes can be named.
     OwnProcesses,
+    /// A `/proc` in which threads can be named, or none: the row stands only where init has to name them.
+    OwnNames,
 }
 
 /// What decides which rows stand.
@@ -78,13 +84,15 @@ pub struct Modes {
     pub own_network: bool,
     /// What the command can name of processes is decided by its namespace.
     pub own_processes: bool,
+    /// Nothing in `/proc` can be written, and init writes names of threads there for the command.
+    pub names_threads: bool,
 }
 
 impl Modes {
     /// Nothing is lifted but what namespaces make needless.
-    pub const STRICT: Self = Self { ptrace: false, own_network: true, own_processes: true };
+    pub const STRICT: Self = Self { ptrace: false, own_network: true, own_processes: true, names_threads: false };
     /// As [`Modes::STRICT`], with debuggers.
-    pub const DEBUGGING: Self = Self { ptrace: true, own_network: true, own_processes: true };
+    pub const DEBUGGING: Self = Self { ptrace: true, own_network: true, own_processes: true, names_threads: false };
 
     fn lifts(self, row: &Row) -> bool {
         match row.lift {
@@ -92,6 +100,7 @@ impl Modes {
             Lift::Ptrace => self.ptrace,
             Lift::OwnNetwork => self.own_network,
             Lift::OwnProcesses => self.own_processes,
+            Lift::OwnNames => !self.names_threads,
         }
     }
 }
@@ -135,7 +144,7 @@ impl Test {
     }
 }
 
-/// One row of the deny list.
+/// One row of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// Name of the call, as in the manual.
@@ -148,16 +157,16 @@ pub struct Row {
     pub tests: &'static [Test],
     /// The tests in words; empty without tests.
     pub when: &'static str,
-    /// What happens instead of the call.
+    /// What happens instead of the call, or before it.
     pub action: Action,
     /// What takes the row out.
     pub lift: Lift,
-    /// What the row stops.
+    /// What the row stops, or is for.
     pub why: &'static str,
 }
 
 impl Row {
-    /// Whether the row refuses this call.
+    /// Whether the row is about this call.
     #[must_use]
     pub fn applies(&self, number: u32, args: &[u64; 6]) -> bool {
         (self.first..=self.last).contains(&number) && self.tests.iter().all(|test| test.holds(args))
@@ -202,9 +211,9 @@ pub fn plan(modes: Modes) -> SyscallPlan {
 }
 
 impl SyscallPlan {
-    /// The row that refuses this call of the native architecture, or `None` if it is allowed.
+    /// The row that decides about this call of the native architecture, or `None` if it is allowed.
     #[must_use]
-    pub fn refusal(&self, number: u32, args: &[u64; 6]) -> Option<&'static Row> {
+    pub fn decision(&self, number: u32, args: &[u64; 6]) -> Option<&'static Row> {
         self.rows.iter().copied().find(|row| row.applies(number, args))
     }
 }
@@ -228,7 +237,7 @@ impl fmt::Display for SyscallPlan {
 
 fn write_group(f: &mut fmt::Formatter<'_>, group: &[&Row]) -> fmt::Result {
     let Some(row) = group.first() else { return Ok(()) };
-    write!(f, "deny {} ", row.action)?;
+    write!(f, "{} ", row.action)?;
     write_names(f, group)?;
     if !row.when.is_empty() {
         write!(f, " when {}", row.when)?;

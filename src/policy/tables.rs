@@ -202,6 +202,8 @@ pub const PROC_OF_ROOT: &[(&str, bool)] = &[
     ("/proc/fs", true),
     ("/proc/acpi", true),
     ("/proc/scsi", true),
+    // Init's own files, as `oom_score_adj`: to the kernel they are root's.
+    ("/proc/1", true),
     ("/proc/sysrq-trigger", false),
     ("/proc/kcore", false),
     ("/proc/latency_stats", false),

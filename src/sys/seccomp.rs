@@ -1,7 +1,14 @@
-//! seccomp(2): the one call that binds a filter to this thread and all its descendants.
-#![allow(unsafe_code, reason = "neither rustix nor std can load a seccomp filter")]
+//! seccomp(2): the one call that binds a filter to this thread and all its descendants, and the listener by which
+//! another process answers calls in the kernel's place (seccomp_unotify(2)).
+#![allow(unsafe_code, reason = "neither rustix nor std can load a seccomp filter, or listen to one")]
+
+mod listener;
 
 use std::io;
+use std::os::fd::OwnedFd;
+
+use super::fd;
+pub use listener::{Listener, Notification};
 
 /// Loads a classic BPF program as a seccomp filter of the calling thread.
 ///
@@ -15,13 +22,37 @@ use std::io;
 ///
 /// Source: seccomp(2), `SECCOMP_SET_MODE_FILTER`.
 pub fn load_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    if load(program, 0)? == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// As [`load_filter`]; what comes back is where the calls arrive that the program answers with
+/// `SECCOMP_RET_USER_NOTIF`. It is closed on exec, and once it is closed everywhere, such calls fail with `ENOSYS`.
+///
+/// A call whose notification has been received is not interrupted by signals but those that kill, where the kernel can
+/// do that (Linux 5.19): it would be made again after the handler, and a second descriptor be given for it.
+///
+/// # Errors
+/// As [`load_filter`]; `EBUSY` if a filter that holds already has a listener, because there can be only one.
+///
+/// Source: seccomp(2), `SECCOMP_FILTER_FLAG_NEW_LISTENER`, `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`.
+pub fn load_filter_with_listener(program: &[libc::sock_filter]) -> io::Result<OwnedFd> {
+    let listens = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let unknown = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
+    match fd::own(load(program, listens | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)?) {
+        Err(error) if unknown(&error) => fd::own(load(program, listens)?),
+        other => other,
+    }
+}
+
+/// What the call returned; when that is negative, `errno` says why.
+fn load(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let len = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
     // SAFETY: `filter` lives on this stack during the call; its pointer and length are of one slice, borrowed as long.
     // The kernel copies `filter` and then `len` instructions, keeps no pointer and writes nothing, so `cast_mut` makes
-    // nothing mutable. The worst that the instructions can do is to make later system calls fail or end the process.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // nothing mutable. The worst that the instructions can do is to make later system calls fail, end the process, or
+    // wait for an answer that does not come. What the flags of this file add is a new descriptor as the result.
+    Ok(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) })
 }
 
 /// Harmless calls whose error tells whether a filter answered or the kernel.

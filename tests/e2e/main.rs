@@ -15,6 +15,7 @@
 
 mod backends;
 mod codex;
+mod comm;
 mod devices;
 mod fs;
 mod git;

@@ -163,8 +163,11 @@ fn tree(asm: &mut Assembler, ranges: &[Range]) -> Result<Label, SeccompError> {
 fn checks(asm: &mut Assembler, rows: &[&Row]) -> Result<Label, SeccompError> {
     let mut otherwise = asm.allow();
     for row in rows.iter().rev() {
-        let refuse = asm.errno(row.action.errno());
-        otherwise = row.tests.iter().rev().try_fold(refuse, |then, test| question(asm, test, then, otherwise))?;
+        let end = match row.action.errno() {
+            Some(errno) => asm.errno(errno),
+            None => asm.notify(),
+        };
+        otherwise = row.tests.iter().rev().try_fold(end, |then, test| question(asm, test, then, otherwise))?;
     }
     Ok(otherwise)
 }

@@ -2,23 +2,34 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Resource, Rlimit};
 
 use super::Streams;
-use super::message::{Report, report};
+use super::message::{Report, pass, report};
 use super::stdio::Stream;
 use crate::backend::child::Setup;
-use crate::backend::{StepError, confine};
+use crate::backend::{LOAD_FILTER, StepError, confine};
 use crate::plan::Plan;
 use crate::sys::{self, signal::SignalSet};
 
+/// Whom the process can speak to, until it is the command.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    /// The supervisor.
+    pub control: &'a OwnedFd,
+    /// Init, who takes the listener of a filter that asks it.
+    pub broker: Option<OwnedFd>,
+}
+
 /// Becomes the command. Never returns.
-pub fn main(plan: &Plan, setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>, control: &OwnedFd) -> ! {
-    let result = prepare(plan, setup, streams, terminal, control.as_fd()).and_then(|()| execute(plan));
+pub fn main(plan: &Plan, setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>, lines: &Lines<'_>) -> ! {
+    let Lines { control, broker: _ } = lines;
+    let result = prepare(plan, setup, streams, terminal, lines).and_then(|()| execute(plan));
     let (told, code) = match result {
         Err(Failure::Step(error)) => (Report::Failed(error), 125),
         Err(Failure::Execute(error)) => {
@@ -40,7 +51,7 @@ fn prepare(
     setup: &Setup,
     streams: Option<Streams>,
     terminal: Option<&OwnedFd>,
-    control: BorrowedFd<'_>,
+    lines: &Lines<'_>,
 ) -> Result<(), Failure> {
     let step = |name: &'static str| move |error: rustix::io::Errno| Failure::Step(StepError::new(name, None, error));
     rustix::process::setpgid(None, None).map_err(step("start a process group"))?;
@@ -74,14 +85,22 @@ fn prepare(
             })
         })?;
         restore_signals(&setup.signals);
-        sys::seccomp::load_filter(program.instructions())
-            .map_err(|error| Failure::Step(StepError::new("load the seccomp filter", None, error)))?;
+        load_filter(&program, lines.broker.as_ref()).map_err(Failure::Step)?;
     } else {
         restore_signals(&setup.signals);
     }
-    // Only the control socket is left above the streams, and it closes on exec.
-    debug_assert!(control.as_raw_fd() > 2, "streams are connected");
+    // Only the lines are left above the streams, and they close on exec.
+    debug_assert!(lines.control.as_raw_fd() > 2, "streams are connected");
     Ok(())
+}
+
+/// From here on this process may not make a call that init is asked about before init has the listener.
+fn load_filter(program: &confine::seccomp::Program, broker: Option<&OwnedFd>) -> Result<(), StepError> {
+    let fail = |error: io::Error| StepError::new(LOAD_FILTER, None, error);
+    let Some(broker) = broker else { return sys::seccomp::load_filter(program.instructions()).map_err(fail) };
+    // It closes on exec: the command must not answer its own calls.
+    let listener = sys::seccomp::load_filter_with_listener(program.instructions()).map_err(fail)?;
+    pass(broker.as_fd(), listener.as_fd()).map_err(|error| StepError::new("pass the filter's listener", None, error))
 }
 
 /// As a shell would leave them: the caller's mask, and SIGPIPE ending a process (Rust's runtime ignores it).

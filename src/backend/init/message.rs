@@ -1,4 +1,5 @@
-//! What supervisor and init say to each other: one datagram of a SOCK_SEQPACKET pair each.
+//! What supervisor and init say to each other: one datagram of a SOCK_SEQPACKET pair each. And how a process of ours
+//! passes a descriptor to another.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -76,13 +77,43 @@ pub fn report(socket: BorrowedFd<'_>, report: &Report) {
         Report::Stopped(signal) => (tagged(b'S', *signal, b""), None),
         Report::Ended(status) => (tagged(b'E', *status, b""), None),
     };
+    sys::ignore(send(socket, &bytes, fd.map(AsFd::as_fd)));
+}
+
+fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
+    let fds: Vec<_> = fd.into_iter().collect();
     if !fds.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
     }
-    sys::ignore(rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL));
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Passes a descriptor to a process of ours.
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn pass(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    send(socket, &tagged(b'D', 0, b""), Some(fd))
+}
+
+/// Takes a descriptor that was passed; `None` when there is none, and will not be.
+#[must_use]
+pub fn take(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut buffer = [0_u8; 8];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags).ok()?;
+    passed(&mut ancillary)
+}
+
+fn passed(ancillary: &mut RecvAncillaryBuffer<'_>) -> Option<OwnedFd> {
+    ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    })
 }
 
 /// Receives a report; `None` when init is gone or nothing is there to read.
@@ -99,12 +130,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
     let (tag, rest) = bytes.split_first()?;
     let (number, text) = rest.split_first_chunk::<4>()?;
     let number = i32::from_ne_bytes(*number);
-    let mut passed = || {
-        ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        })
-    };
+    let mut passed = || passed(&mut ancillary);
     match tag {
         b'T' => passed().map(Report::Terminal),
         b'M' => passed().map(Report::MountNamespace),

@@ -72,6 +72,8 @@ pub struct Carved {
     pub unsaid: Vec<Unsaid>,
     /// Directories that cannot be listed, because what is hidden below them would be.
     pub unlisted: Vec<PathBuf>,
+    /// Whether init names threads, which no rule lets the command do.
+    pub names_threads: bool,
 }
 
 /// Turns a view into rules.
@@ -83,12 +85,13 @@ pub fn carve(view: Seen<'_>) -> Carved {
     }
     carver.devices();
     carver.others();
+    let names_threads = carver.names_threads();
     let Carver { rules, unsaid, unlisted, .. } = carver;
     let abi = view.abi;
     let scoped = abi >= SCOPE_ABI;
     let no_tcp = abi >= TCP_ABI && view.net == Net::None;
     let wall = LandlockPlan { abi, rules, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
-    Carved { wall, unsaid, unlisted }
+    Carved { wall, unsaid, unlisted, names_threads }
 }
 
 struct Carver<'a> {
@@ -238,8 +241,16 @@ impl<'a> Carver<'a> {
             self.rules.extend(allow.map(|allow| LandlockRule::new("/dev/shm", allow, because.clone())));
         }
         let (access, because) = self.view.proc;
-        let allow = Beneath::of((*access).min(Access::Modify));
+        let allow = Beneath::of(if self.names_threads() { Access::Read } else { *access });
         self.rules.extend(allow.map(|allow| LandlockRule::new("/proc", allow, because.clone())));
+    }
+
+    /// Whether init is to name threads, in the place of a right to write in `/proc`.
+    ///
+    /// The host's `/proc` has files of all the user's processes (`oom_score_adj`), and for uid 0 those of the kernel,
+    /// which ask for no capability. A rule for `/proc/self` would hold for one process and not for those that it starts.
+    fn names_threads(&self) -> bool {
+        self.view.proc.0 == Access::Modify
     }
 
     /// What the tree does not hold: links, and what lies in `/proc`.

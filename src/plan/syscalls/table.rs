@@ -1,4 +1,4 @@
-//! The deny list itself. A row gets its name and its number from one identifier, so they cannot differ.
+//! The list itself. A row gets its name and its number from one identifier, so they cannot differ.
 
 use super::{Action, Compare, Lift, Row, Test};
 
@@ -39,6 +39,9 @@ const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 
 /// Flags that make the kernel read the mode argument of `open`. `O_TMPFILE` contains `O_DIRECTORY`, which does not.
 const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
+
+/// Either bit asks for writing; both together, for a device's ioctls. Not `O_ACCMODE`: musl counts `O_PATH` in.
+const WRITES: u32 = (libc::O_WRONLY | libc::O_RDWR).cast_unsigned();
 
 /// No valid exit signal has the bit of `CLONE_NEWTIME`, which shares its byte with the signal number.
 const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
@@ -239,6 +242,16 @@ pub(super) static ROWS: &[Row] = rows! {
     Eperm unless OwnProcesses: { SYS_process_madvise }
         when ALWAYS
         because "no namespace keeps the user's other processes away, and these calls ask for no more than the same user";
+
+    // Where nothing in /proc can be written. Behind the rows that refuse some of the same calls.
+    AskInit unless OwnNames: {
+        #[cfg(target_arch = "x86_64")] SYS_open [any_set(1, WRITES)],
+        SYS_openat [any_set(2, WRITES)],
+    } when "flags ask for writing"
+        because "CUDA's start names its threads in /proc, of which nothing else may be written: only init can tell";
+    AskInit unless OwnNames: { #[cfg(target_arch = "x86_64")] SYS_creat }
+        when ALWAYS
+        because "CUDA's start names its threads in /proc, of which nothing else may be written: only init can tell";
 
     // A second ABI on the same machine.
     Enosys unless Never: {

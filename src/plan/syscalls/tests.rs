@@ -3,8 +3,9 @@ use expect_test::expect;
 
 #[test]
 fn the_error_numbers_are_those_of_libc() {
-    let ours = [Action::Eperm, Action::Enosys, Action::Eafnosupport].map(|action| i32::from(action.errno()));
-    assert_eq!(ours, [libc::EPERM, libc::ENOSYS, libc::EAFNOSUPPORT]);
+    let ours = [Action::Eperm, Action::Enosys, Action::Eafnosupport, Action::AskInit];
+    let ours = ours.map(|action| action.errno().map(i32::from));
+    assert_eq!(ours, [Some(libc::EPERM), Some(libc::ENOSYS), Some(libc::EAFNOSUPPORT), None]);
 }
 
 #[test]
@@ -29,9 +30,15 @@ fn masked_values_lie_below_their_masks() {
 }
 
 fn refusal(call: libc::c_long, args: [u64; 6]) -> Option<(&'static str, Action)> {
-    let row: Option<&Row> = plan(Modes::STRICT).refusal(u32::try_from(call).unwrap(), &args);
+    decision(Modes::STRICT, call, args)
+}
+
+fn decision(modes: Modes, call: libc::c_long, args: [u64; 6]) -> Option<(&'static str, Action)> {
+    let row: Option<&Row> = plan(modes).decision(u32::try_from(call).unwrap(), &args);
     row.map(|row| (row.call, row.action))
 }
+
+const NAMING: Modes = Modes { names_threads: true, ..Modes::STRICT };
 
 #[test]
 fn of_all_file_types_exactly_the_devices_are_refused() {
@@ -50,6 +57,62 @@ fn the_mode_of_open_counts_only_when_a_file_is_made() {
     assert_eq!(open(libc::O_CREAT | libc::O_WRONLY, 0o1755), None);
     assert_eq!(open(libc::O_RDONLY, 0o6755), None);
     assert_eq!(open(libc::O_RDONLY | libc::O_DIRECTORY, 0o6755), None);
+}
+
+#[test]
+fn init_is_asked_about_every_way_to_open_for_writing_and_about_nothing_else() {
+    let (asked, refused) = (Some(Action::AskInit), Some(Action::Eperm));
+    let table = [
+        (libc::O_RDONLY, 0o644, None),
+        (libc::O_RDONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC, 0o644, None),
+        (libc::O_RDONLY | libc::O_CREAT, 0o4755, refused),
+        (libc::O_WRONLY, 0o644, asked),
+        (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o644, asked),
+        (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, 0o4755, refused),
+        (libc::O_WRONLY, 0o4755, asked),
+        (libc::O_RDWR, 0, asked),
+        (libc::O_TMPFILE | libc::O_RDWR, 0o600, asked),
+        (libc::O_TMPFILE | libc::O_RDWR, 0o2600, refused),
+        (libc::O_WRONLY | libc::O_RDWR, 0, asked),
+    ];
+    let of = |modes, call, args| decision(modes, call, args).map(|(_, action)| action);
+    for (flags, mode, want) in table {
+        for high in [0, 0xdead_beef << 32] {
+            let flags = high | u64::from(flags.cast_unsigned());
+            let args = [0, 0, flags, mode, 0, 0];
+            assert_eq!(of(NAMING, libc::SYS_openat, args), want, "openat {flags:o} {mode:o}");
+            assert_eq!(of(Modes::STRICT, libc::SYS_openat, args), want.filter(|action| *action != Action::AskInit));
+            #[cfg(target_arch = "x86_64")]
+            assert_eq!(of(NAMING, libc::SYS_open, [0, flags, mode, 0, 0, 0]), want, "open {flags:o} {mode:o}");
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        assert_eq!(of(NAMING, libc::SYS_creat, [0, 0o644, 0, 0, 0, 0]), asked);
+        assert_eq!(of(NAMING, libc::SYS_creat, [0, 0o4644, 0, 0, 0, 0]), refused);
+        assert_eq!(of(Modes::STRICT, libc::SYS_creat, [0, 0o644, 0, 0, 0, 0]), None);
+    }
+    // It stays a call that fails.
+    assert_eq!(of(NAMING, libc::SYS_openat2, [0; 6]), Some(Action::Enosys));
+}
+
+#[test]
+fn asking_init_adds_rows_and_changes_none() {
+    let (strict, naming) = (plan(Modes::STRICT), plan(NAMING));
+    let refusing: Vec<_> = naming.rows.iter().copied().filter(|row| row.action != Action::AskInit).collect();
+    assert_eq!(refusing, strict.rows);
+    let text = naming.to_string();
+    let asked: Vec<_> = text.lines().filter(|line| !line.starts_with("deny ") && !line.starts_with("kill ")).collect();
+    let why =
+        "because CUDA's start names its threads in /proc, of which nothing else may be written: only init can tell";
+    #[cfg(target_arch = "x86_64")]
+    let want = vec![
+        format!("ask init about open, openat when flags ask for writing {why}"),
+        format!("ask init about creat {why}"),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let want = vec![format!("ask init about openat when flags ask for writing {why}")];
+    assert_eq!(asked, want);
 }
 
 #[test]

@@ -47,6 +47,11 @@ impl Assembler {
         self.ret(libc::SECCOMP_RET_ERRNO | u32::from(errno))
     }
 
+    /// Makes the call wait for what the filter's listener says.
+    pub(super) fn notify(&mut self) -> Label {
+        self.ret(libc::SECCOMP_RET_USER_NOTIF)
+    }
+
     /// Ends the process, all its threads, with `SIGSYS`.
     pub(super) fn kill(&mut self) -> Label {
         self.ret(libc::SECCOMP_RET_KILL_PROCESS)

@@ -2,13 +2,14 @@
 
 use super::compile;
 use crate::plan::syscalls::{Modes, plan};
-use crate::sys::seccomp::load_filter;
 use crate::sys::seccomp::probe::{self, NullCall};
+use crate::sys::seccomp::{Listener, load_filter, load_filter_with_listener};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
+use std::sync::mpsc;
 use std::{env, fs, io, thread};
 
 /// Tells the child what to do, and that it is one: `<filter or control>:<probes or i386>:<directory>`.
@@ -140,6 +141,44 @@ fn the_kernel_refuses_what_the_table_refuses_and_nothing_more() {
     // No control: most kernels have no x32.
     #[cfg(target_arch = "x86_64")]
     assert_eq!(with["x32-getpid"], libc::ENOSYS);
+}
+
+/// A filter holds for the thread that loads it, so one thread asks and another answers.
+#[test]
+fn a_call_that_asks_waits_until_it_may_go_on_or_gets_a_descriptor() {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+    let (sender, receiver) = mpsc::channel();
+    let asking = thread::spawn(move || {
+        rustix::thread::set_no_new_privs(true).unwrap();
+        let program = compile(&plan(Modes { names_threads: true, ..Modes::STRICT })).unwrap();
+        sender.send(load_filter_with_listener(program.instructions()).unwrap()).unwrap();
+        let write = || fs::OpenOptions::new().write(true).open("/nonexistent/file");
+        assert_eq!(write().unwrap_err().kind(), io::ErrorKind::NotFound);
+        // Nobody is asked about reading, nor where a row refuses.
+        fs::read("/proc/self/comm").unwrap();
+        let made = probe::open(c"/nonexistent/file", libc::O_CREAT | libc::O_WRONLY, 0o4755);
+        assert_eq!(made.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert!(write().unwrap().metadata().unwrap().file_type().is_char_device());
+        let second = load_filter_with_listener(program.instructions()).unwrap_err();
+        assert_eq!(second.raw_os_error(), Some(libc::EBUSY));
+        rustix::thread::gettid().as_raw_nonzero().get()
+    });
+    let listener = Listener::new(receiver.recv().unwrap()).unwrap();
+    let call = listener.receive().unwrap();
+    assert!(listener.is_waiting(call.id) && !listener.is_waiting(call.id + 1));
+    listener.let_go_on(call.id).unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    // EINPROGRESS as long as the caller has not yet taken notice.
+    let gone = |result: io::Result<()>| {
+        assert!([libc::ENOENT, libc::EINPROGRESS].contains(&result.unwrap_err().raw_os_error().unwrap()));
+    };
+    gone(listener.give(call.id, null.as_fd(), true));
+    gone(listener.let_go_on(call.id));
+    let call = listener.receive().unwrap();
+    listener.give(call.id, null.as_fd(), true).unwrap();
+    assert!(!listener.is_waiting(call.id));
+    assert_eq!(call.tid, asking.join().unwrap());
 }
 
 #[cfg(target_arch = "x86_64")]
