@@ -93,7 +93,9 @@ fn entries_are_checked() {
     "#]],
     );
     check(
-        &text("  m: {middleware: 1, endpoints: {include: ['', 'a b', '{a}.b.c', '**x.a.b', 'a.b.']}}"),
+        &text(
+            "  m: {middleware: 1, endpoints: {include: ['', 'a b', '{a}.b.c', '**x.a.b', 'a.b.', '*.c om', a.**.b]}}",
+        ),
         &expect![[r#"
             p.yaml:3:19: network_middlewares.m.middleware: expected text, found the number `1` [policy.type]
               hint: write "1"
@@ -104,6 +106,9 @@ fn entries_are_checked() {
               hint: for example `*.example.com`, `api-*.example.com` or `**.example.com`
             p.yaml:3:77: network_middlewares.m.endpoints.include[4]: `a.b.`: the host ends with a dot [net.middleware_endpoints]
               hint: write `a.b`
+            p.yaml:3:85: network_middlewares.m.endpoints.include[5]: `*.c om`: a host has only letters, digits, `-`, `_`, `.` and wildcards; no scheme, port or path [net.middleware_endpoints]
+            p.yaml:3:95: network_middlewares.m.endpoints.include[6]: `a.**.b`: after the first label a wildcard must be a whole label `*` [net.middleware_endpoints]
+              hint: for example `*.example.com`, `api-*.example.com` or `**.example.com`
         "#]],
     );
     accept(&text(

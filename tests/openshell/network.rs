@@ -337,3 +337,18 @@ fn old_words_for_tls_are_remarked() {
     "#]],
     );
 }
+
+#[test]
+fn at_most_1024_endpoints() {
+    let many = |count: usize| {
+        let one = |n| format!("{{host: h{n}.example.com, port: 443}}");
+        policy(&(0..count).map(one).collect::<Vec<_>>().join(",\n"))
+    };
+    accept(&many(1024));
+    check(
+        &many(1025),
+        &expect![[r#"
+        p.yaml:2:1: network_policies: 1025 endpoints, 1024 are allowed [net.too_many_endpoints]
+    "#]],
+    );
+}

@@ -120,14 +120,18 @@ fn patterns(reader: &mut Reader<'_>, section: &Section<'_>) -> (Vec<String>, Vec
     (valid(include), valid(exclude))
 }
 
-/// Selectors may take whole domains, endpoints may not.
+/// Selectors may take everything and whole domains, endpoints may not.
 fn pattern(reader: &mut Reader<'_>, Word { text, spot }: &Word) -> Option<String> {
-    let wild = text.split('.').any(|label| matches!(label, "*" | "**"));
-    match host::check(text, false) {
+    if matches!(text.as_str(), "*" | "**") {
+        return Some(text.clone());
+    }
+    let checked = host::check(text, false).or_else(|fault| match fault.code {
+        // What is not too much below another domain has no other fault.
+        "net.tld_wildcard" => host::check(&format!("{text}.example.com"), false).map(|_| text.to_ascii_lowercase()),
+        _ => Err(fault),
+    });
+    match checked {
         Ok(pattern) => Some(pattern),
-        Err(fault) if wild && matches!(fault.code, "net.tld_wildcard" | "net.host_wildcard") => {
-            Some(text.to_ascii_lowercase())
-        }
         Err(fault) => {
             let message = format!("`{}`: {}", shown(text), fault.message);
             reader.refuse_with(spot, "net.middleware_endpoints", message, fault.hint);

@@ -205,7 +205,7 @@ fn differences(left: &Endpoint, right: &Endpoint) -> Vec<&'static str> {
     let connection = [
         ("protocol tcp", (left.protocol == Tcp) != (right.protocol == Tcp)),
         ("tls", left.skips_tls != right.skips_tls),
-        ("allowed_ips", sorted(left) != sorted(right)),
+        ("allowed_ips", left.addresses != right.addresses && sorted(left) != sorted(right)),
     ];
     let (a, b) = (&left.options, &right.options);
     let plain = |endpoint: &Endpoint| if endpoint.protocol == Tcp { Unset } else { endpoint.protocol };
