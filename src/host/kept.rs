@@ -18,6 +18,8 @@ pub struct Kept {
     pub unreadable: Vec<PathBuf>,
     /// The caller cannot write them.
     pub unwritable: Vec<PathBuf>,
+    /// Whether nothing of the host's `/dev`, `/run` and `/tmp` can be opened but what a sandbox around this one names.
+    pub closed: bool,
     /// Whether this is a sandbox of ours whose `/tmp` is private already: a tmpfs of its own.
     pub nested: bool,
 }
@@ -49,7 +51,7 @@ pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> 
     let tmpfs = rustix::fs::statfs(&tmp).is_ok_and(|found| found.f_type == TMPFS);
     let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
     let nested = nested && tmpfs && is_mounted(&tmp);
-    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), nested }
+    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), closed: is_closed(root), nested }
 }
 
 fn place(fact: &PathFact) -> Option<PathBuf> {
@@ -66,7 +68,9 @@ fn cannot_read(path: &Path) -> bool {
     // What is not there, as some entries of procfs, cannot be read either; nothing of the host can appear in its place.
     match opened {
         Ok(_) => false,
-        Err(Errno::ACCESS | Errno::PERM) => is_another_s(path) || is_mounted(path) && cannot_write(path),
+        Err(Errno::ACCESS | Errno::PERM) => {
+            is_another_s(path) || is_denied(path) || is_mounted(path) && cannot_write(path)
+        }
         Err(_) => path.starts_with("/proc"),
     }
 }
@@ -75,6 +79,26 @@ fn cannot_read(path: &Path) -> bool {
 fn is_another_s(path: &Path) -> bool {
     let caller = rustix::process::geteuid();
     !caller.is_root() && rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid != caller.as_raw())
+}
+
+/// Whether a file that cannot be opened could be by its owner, who asks, and its permissions: then the sandbox around
+/// this one forbids it, and the caller cannot change that.
+fn is_denied(path: &Path) -> bool {
+    let caller = rustix::process::geteuid().as_raw();
+    rustix::fs::lstat(path).is_ok_and(|stat| {
+        let read = if stat.st_uid == caller { 0o400 } else { 0o004 };
+        stat.st_mode & read != 0
+    })
+}
+
+/// Whether the sandbox around this one is Landlock alone, as ours: neither `/` can be listed nor a terminal be opened.
+fn is_closed(root: &Root) -> bool {
+    let refused = |path: &str, flags: OFlags| {
+        let path = root.real(Path::new(path));
+        let opened = rustix::fs::openat(CWD, &path, flags | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+        opened.is_err_and(|errno| errno == Errno::ACCESS) && is_denied(&path)
+    };
+    refused("/", OFlags::RDONLY | OFlags::DIRECTORY) && refused("/dev/ptmx", OFlags::RDWR)
 }
 
 /// Whether something is mounted there: bare permissions could be changed by whoever owns the file.

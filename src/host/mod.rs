@@ -182,7 +182,7 @@ impl Facts {
         if self.engines.leave_landlock_alone(policy) {
             self.kept = kept::probe(root, policy, self, &self.engines);
             self.listings = siblings::above(root, restricted(self));
-            self.scratch = scratch::name(root);
+            self.scratch = scratch::name(root, &self.env);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A name for a private directory where `/tmp` cannot be made private: nobody else knows it, or may enter it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -13,14 +14,17 @@ pub const PLACES: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
 pub const PREFIX: &str = "ringfence-";
 
 /// A name that nobody has taken; `None` where there is no room for it. It is made when the sandbox starts.
-pub(super) fn name(root: &Root) -> Option<PathBuf> {
-    let usable = |place: &&&str| {
-        let is_directory = matches!(root.look(Path::new(place)), PathFact::Present(found) if found.kind == Kind::Dir);
+pub(super) fn name(root: &Root, env: &[(OsString, OsString)]) -> Option<PathBuf> {
+    let usable = |place: &&Path| {
+        let is_directory = matches!(root.look(place), PathFact::Present(found) if found.kind == Kind::Dir);
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
-        is_directory && rustix::fs::accessat(CWD, root.real(Path::new(place)), wanted, AtFlags::EACCESS).is_ok()
+        is_directory && rustix::fs::accessat(CWD, root.real(place), wanted, AtFlags::EACCESS).is_ok()
     };
-    let place = PLACES.iter().find(usable)?;
+    // Inside a sandbox like this one it is the only place.
+    let said = env.iter().find(|(name, _)| name == "TMPDIR").map(|(_, value)| Path::new(value));
+    let said = said.filter(|place| place.is_absolute());
+    let place = said.into_iter().chain(PLACES.iter().map(Path::new)).find(usable)?;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let own = rustix::process::getpid().as_raw_nonzero();
-    Some(Path::new(place).join(format!("{PREFIX}{own}-{:x}{:08x}", now.tv_sec, now.tv_nsec)))
+    Some(place.join(format!("{PREFIX}{own}-{:x}{:08x}", now.tv_sec, now.tv_nsec)))
 }

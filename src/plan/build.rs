@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
 use crate::host::paths::{Kind, PathFact};
-use crate::policy::Policy;
 use crate::policy::paths::Access;
+use crate::policy::{Policy, tables};
 use crate::request::{Allow, Dialect, Landlock, Net, Origin, Said, Tmp};
 
 use super::baseline::{self, Enriched};
@@ -78,12 +78,8 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     }
     let unenforced = unenforced::left_out(policy, facts, &mut told);
     refuse_without_landlock(policy, confinement.as_ref(), facts, &mut told);
-    if matches!(choice.engine, Engine::Bwrap { .. }) && facts.caller.ids.uid == 0 {
-        told.notes.push(
-            "bubblewrap binds device nodes so that uid 0, who owns them, can change their mode and times: \
-             --backend native does not let it"
-                .to_owned(),
-        );
+    if let (Engine::Bwrap { .. }, Some(confinement), 0) = (&choice.engine, &mut confinement, facts.caller.ids.uid) {
+        by_bwrap_as_root(confinement, &mut told);
     }
     if env.vars.contains_key(std::ffi::OsStr::new("PWD")) {
         env.vars.insert("PWD".into(), cwd.clone().into());
@@ -101,6 +97,17 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         pass_fd: policy.pass_fd.clone(),
     };
     Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
+}
+
+/// What bubblewrap cannot do for uid 0, to whom device nodes and init's own files belong.
+fn by_bwrap_as_root(confinement: &mut Confinement, told: &mut Told) {
+    // It binds what is outside, where another process has that number.
+    confinement.mounts.ops.retain(|op| op.target != Path::new(tables::PROC_OF_INIT));
+    told.notes.push(
+        "bubblewrap binds device nodes so that uid 0, who owns them, can change their mode and times, and leaves the \
+         sandbox's first process's files in /proc writable: --backend native does not let it"
+            .to_owned(),
+    );
 }
 
 /// The wall under the mounts is a second one, and missing on old kernels; whoever says that it is required means it.

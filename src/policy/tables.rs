@@ -202,8 +202,7 @@ pub const PROC_OF_ROOT: &[(&str, bool)] = &[
     ("/proc/fs", true),
     ("/proc/acpi", true),
     ("/proc/scsi", true),
-    // Init's own files, as `oom_score_adj`: to the kernel they are root's.
-    ("/proc/1", true),
+    (PROC_OF_INIT, true),
     ("/proc/sysrq-trigger", false),
     ("/proc/kcore", false),
     ("/proc/latency_stats", false),
@@ -217,6 +216,9 @@ pub const PROC_OF_ROOT: &[(&str, bool)] = &[
     ("/proc/kpageflags", false),
     ("/proc/kpagecgroup", false),
 ];
+
+/// Files of the sandbox's first process, as `oom_score_adj`: to the kernel they are root's.
+pub const PROC_OF_INIT: &str = "/proc/1";
 
 /// Links in `/` that merged-usr systems need when the root is narrowed: the dynamic loader is named by `/lib64`.
 pub const ROOT_LINKS: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];

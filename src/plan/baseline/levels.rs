@@ -9,7 +9,7 @@ use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
 use crate::policy::baseline::rows::Group;
 use crate::policy::paths::{Access, Rule};
-use crate::request::{Origin, Said};
+use crate::request::Said;
 
 /// Rules in their order, and which of them holds at a path.
 #[derive(Debug)]
@@ -97,10 +97,9 @@ impl Levels {
 }
 
 impl Entry {
-    /// Who wrote the rule, if somebody did and it is not merely all that no other rule names.
+    /// Whether somebody wrote the rule, and not merely for all that no other rule names.
     pub(super) fn is_written(&self) -> bool {
-        let catch_all = self.path == Path::new("/") || matches!(self.rule.because, Origin::Baseline(_));
-        matches!(self.by, By::Policy(_)) && !catch_all
+        matches!(self.by, By::Policy(_)) && self.path != Path::new("/")
     }
 
     /// Whether it is a rule for the baseline's own needs.

@@ -155,7 +155,7 @@ impl<'a> Carver<'a> {
             let hidden = own == Access::None;
             let listable = hidden && node.kind == Kind::Dir && !private;
             // Shown by whoever made all of the machine writable; sockets are kept away by the system call filter.
-            let open = private && level == Access::Write && at == Path::new("/run");
+            let open = private && (level == Access::Write && at == Path::new("/run") || view.kept.closed);
             (own < level && !open && !kept(at, own)).then_some(Less {
                 path: at,
                 because: &node.because,
@@ -164,7 +164,7 @@ impl<'a> Carver<'a> {
             })
         });
         let mut less: Vec<_> = nodes.collect();
-        if path == Path::new("/") && !view.ops.iter().any(|op| op.what == Mount::Devices) {
+        if path == Path::new("/") && !view.kept.closed && !view.ops.iter().any(|op| op.what == Mount::Devices) {
             // The nodes of /dev are named one by one, and /proc has a level of its own.
             static DEV: Origin = Origin::Baseline("nodes are granted one by one");
             static PROC: Origin = Origin::Baseline("no rule shows it");
