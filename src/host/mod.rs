@@ -146,7 +146,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     sockets.extend(protecting.sockets);
     let mut facts = Facts {
         kept: kept::Kept::default(),
-        listings: siblings::Listings::new(),
+        listings: siblings::Listings::default(),
         scratch: None,
         secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
         aliases: aliases(root, &rules),
@@ -189,7 +189,7 @@ impl Facts {
 
 /// Paths that may be to have less than what is around them.
 fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
-    const MADE_ANEW: &[&str] = &["/dev", "/proc", "/run", "/tmp"];
+    let special = |path: &&Path| path.starts_with("/proc") || path.starts_with("/dev");
     let secrets = facts.secrets.iter().map(|(_, present)| present);
     let globbed = facts.globbed.iter().map(|found| &found.present);
     let aliases = facts.aliases.iter().map(|(_, present)| present);
@@ -199,7 +199,7 @@ fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
         _ => None,
     });
     let kept = |path: &&Path| !facts.kept.unreadable.iter().any(|known| known == path);
-    present.chain(named).filter(kept).chain(MADE_ANEW.iter().map(Path::new))
+    present.chain(named).filter(kept).filter(move |path| !special(path))
 }
 
 fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {

@@ -6,44 +6,45 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 
-use super::paths::{FileId, Root, id_of};
+use super::paths::{FileId, Root};
 use super::repo::{each_entry, open_directory};
 
 /// With more entries than this a directory is not taken apart: each is a rule, and a look before it.
 pub const MOST: usize = 4096;
 
-/// An entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sibling {
-    /// Its name.
-    pub name: OsString,
-    /// Identity, compared again when the rule is made.
-    pub id: FileId,
-    /// Whether it is a symbolic link: what it leads to has rules of its own.
-    pub link: bool,
-}
-
 /// What was found in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listing {
-    /// These, by name.
-    Entries(Vec<Sibling>),
+    /// Its entries but for symbolic links, sorted: what a link leads to has rules of its own.
+    Entries(Vec<OsString>),
     /// More than [`MOST`].
     TooMany,
     /// The caller may not list it.
     Closed,
 }
 
-/// Directories by canonical path.
-pub type Listings = BTreeMap<PathBuf, Listing>;
+/// Directories that hold something that is to be hidden.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listings {
+    /// By canonical path.
+    pub directories: BTreeMap<PathBuf, Listing>,
+    /// Identities of these directories and of what is to be hidden in them: found under another name, nothing of it may
+    /// get the rights of that name.
+    pub apart: Vec<FileId>,
+}
 
-/// Lists every directory above the paths, which are canonical.
+/// What every view makes anew, in a directory that is taken apart for it.
+const MADE_ANEW: &str = "/";
+
+/// Lists every directory above the paths, which are canonical, and `/`.
 #[must_use]
 pub fn above<'a>(root: &Root, paths: impl Iterator<Item = &'a Path>) -> Listings {
-    let mut wanted = BTreeSet::new();
+    let mut found = Listings::default();
+    let mut wanted = BTreeSet::from([Path::new(MADE_ANEW)]);
     for path in paths {
+        found.apart.extend(root.look_at_entry(path).map(|(id, _)| id));
         for directory in path.ancestors().skip(1) {
             // Everything further up was taken together with this one.
             if !wanted.insert(directory) {
@@ -51,27 +52,26 @@ pub fn above<'a>(root: &Root, paths: impl Iterator<Item = &'a Path>) -> Listings
             }
         }
     }
-    wanted.into_iter().map(|directory| (directory.to_owned(), list(root, directory))).collect()
+    for directory in wanted {
+        found.apart.extend(root.look_at_entry(directory).map(|(id, _)| id));
+        found.directories.insert(directory.to_owned(), list(root, directory));
+    }
+    found.apart.sort_unstable();
+    found.apart.dedup();
+    found
 }
 
 fn list(root: &Root, directory: &Path) -> Listing {
     let Some(opened) = open_directory(&root.real(directory)) else { return Listing::Closed };
     let mut entries = Vec::new();
-    let mut count = 0;
     each_entry(&opened, |name, kind| {
-        count += 1;
-        if count > MOST {
-            return;
-        }
-        // What has gone meanwhile needs no rule.
-        if let Ok(stat) = rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
-            let link = kind == FileType::Symlink;
-            entries.push(Sibling { name: OsStr::from_bytes(name).to_owned(), id: id_of(&stat), link });
+        if kind != FileType::Symlink && entries.len() <= MOST {
+            entries.push(OsStr::from_bytes(name).to_owned());
         }
     });
-    if count > MOST {
+    if entries.len() > MOST {
         return Listing::TooMany;
     }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.sort_unstable();
     Listing::Entries(entries)
 }

@@ -32,6 +32,8 @@ pub struct LandlockPlan {
     pub abi: u32,
     /// Rules by path inside the sandbox.
     pub rules: Vec<LandlockRule>,
+    /// What was found beside entries that have rules of their own, and must not be there under their names.
+    pub apart: Vec<FileId>,
     /// Abstract sockets outside the sandbox cannot be connected to.
     pub scope_abstract: bool,
     /// Processes outside the sandbox cannot be sent signals: without a PID namespace they could.
@@ -44,8 +46,15 @@ pub struct LandlockPlan {
 
 impl LandlockPlan {
     /// No wall at all.
-    pub const NONE: Self =
-        Self { abi: 0, rules: Vec::new(), scope_abstract: false, scope_signals: false, no_tcp: false, audit: false };
+    pub const NONE: Self = Self {
+        abi: 0,
+        rules: Vec::new(),
+        apart: Vec::new(),
+        scope_abstract: false,
+        scope_signals: false,
+        no_tcp: false,
+        audit: false,
+    };
 }
 
 /// What may be done beneath a path.
@@ -74,6 +83,8 @@ pub enum Expect {
     Anything,
     /// This file.
     File(FileId),
+    /// Nothing of [`LandlockPlan::apart`].
+    Apart,
     /// A character device of this number.
     Device {
         /// Major number.
@@ -159,6 +170,7 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: &(Access, Origin), pol
     LandlockPlan {
         abi,
         rules,
+        apart: Vec::new(),
         scope_abstract: abi >= SCOPE_ABI,
         scope_signals,
         no_tcp: false,

@@ -134,7 +134,7 @@ impl Handover {
     #[must_use]
     pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
         let ProcessPlan { command, cwd, env, timeout: _, pass_fd } = &plan.process;
-        let LandlockPlan { abi, rules, scope_abstract, scope_signals, no_tcp, audit } = &confinement.landlock;
+        let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, no_tcp, audit } = &confinement.landlock;
         // The inner stage asks the caller's terminal itself.
         let Setup { streams, terminal: _, signals, open_files } = setup;
         Self {
@@ -179,6 +179,7 @@ impl Handover {
         let landlock = LandlockPlan {
             abi: self.abi,
             rules: self.rules.into_iter().map(rule).collect(),
+            apart: Vec::new(),
             scope_abstract: self.scope_abstract,
             scope_signals: self.scope_signals,
             no_tcp: self.no_tcp,

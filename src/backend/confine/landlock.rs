@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::backend::StepError;
-use crate::host::paths::{Kind, id_of, kind_of};
+use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, rights};
 
 const STEP: &str = "build the landlock ruleset";
@@ -40,7 +40,7 @@ fn rights(allow: Beneath, version: u32, dir: bool) -> BitFlags<AccessFs> {
 /// # Errors
 /// Any rule that the kernel does not take: nothing is enforced by halves.
 pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-    let LandlockPlan { abi: version, rules, scope_abstract, scope_signals, no_tcp, audit } = plan;
+    let LandlockPlan { abi: version, rules, apart, scope_abstract, scope_signals, no_tcp, audit } = plan;
     if *version == 0 {
         return Ok(());
     }
@@ -59,7 +59,7 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
     }
     let mut created = ruleset.create().map_err(fail)?;
     for rule in rules {
-        let Some((fd, dir)) = open(rule)? else { continue };
+        let Some((fd, dir)) = open(rule, apart)? else { continue };
         created = created.add_rule(PathBeneath::new(fd, rights(rule.allow, *version, dir))).map_err(fail)?;
     }
     for fd in readable {
@@ -78,7 +78,7 @@ fn fail(error: RulesetError) -> StepError {
 }
 
 /// Opens a rule's path, once, and compares it with what was planned; tells whether it is a directory.
-fn open(rule: &LandlockRule) -> Result<Option<(OwnedFd, bool)>, StepError> {
+fn open(rule: &LandlockRule, apart: &[FileId]) -> Result<Option<(OwnedFd, bool)>, StepError> {
     let LandlockRule { path, allow: _, expect, because: _ } = rule;
     let fail = |error: Errno| StepError::new(STEP, Some(path), error);
     let fd = match rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
@@ -91,6 +91,7 @@ fn open(rule: &LandlockRule) -> Result<Option<(OwnedFd, bool)>, StepError> {
     let is_it = match *expect {
         Expect::Anything => true,
         Expect::File(id) => id == id_of(&stat),
+        Expect::Apart => apart.binary_search(&id_of(&stat)).is_err(),
         Expect::Device { major, minor } => kind == Kind::Char { major, minor },
     };
     if !is_it {

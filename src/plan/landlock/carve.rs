@@ -90,7 +90,9 @@ pub fn carve(view: Seen<'_>) -> Carved {
     let abi = view.abi;
     let scoped = abi >= SCOPE_ABI;
     let no_tcp = abi >= TCP_ABI && view.net == Net::None;
-    let wall = LandlockPlan { abi, rules, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
+    let apart = view.listings.apart.clone();
+    let wall =
+        LandlockPlan { abi, rules, apart, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
     Carved { wall, unsaid, unlisted, names_threads }
 }
 
@@ -178,7 +180,7 @@ impl<'a> Carver<'a> {
 
     /// Gives a directory's rights to its entries, one by one, but for those that are to have less.
     fn split(&mut self, directory: &Path, allow: Beneath, because: &Origin, less: &[Less<'a>]) {
-        let entries = match self.view.listings.get(directory) {
+        let entries = match self.view.listings.directories.get(directory) {
             Some(Listing::Entries(entries)) => entries,
             other => {
                 let why = match other {
@@ -203,11 +205,11 @@ impl<'a> Carver<'a> {
             let name = one.path.strip_prefix(directory).ok().and_then(|rest| rest.iter().next());
             inside.entry(name.unwrap_or_default()).or_default().push(one.clone());
         }
-        for entry in entries.iter().filter(|entry| !entry.link) {
-            let path = directory.join(&entry.name);
-            match inside.get(entry.name.as_os_str()) {
+        for name in entries {
+            let path = directory.join(name);
+            match inside.get(name.as_os_str()) {
                 None => {
-                    let expect = Expect::File(entry.id);
+                    let expect = Expect::Apart;
                     self.rules.push(LandlockRule { path, allow, expect, because: because.clone() });
                 }
                 // Its own node says what is left of it.
