@@ -22,9 +22,11 @@ struct Cli {
     command: Command,
 }
 
+const RUN: &str = "Run a command in the sandbox";
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a command in the sandbox.
+    #[command(about = RUN)]
     Run(flags::Flags),
     /// Print what would be applied, every line with the reason and who asked for it.
     Plan(inspect::PlanArgs),
@@ -55,8 +57,24 @@ pub fn main() -> ! {
         let Err(what) = crate::backend::inner_stage(&arguments);
         std::process::exit(report::problems(&[report::Problem::new(what, None)]).min(2));
     }
-    let code = if called_as(codex::NAME) { codex::run(codex::Args::parse()) } else { dispatch(Cli::parse().command) };
+    let code = if called_as(codex::NAME) { codex::run(codex::Args::parse()) } else { dispatch(command()) };
     std::process::exit(code)
+}
+
+/// `ringfence run`, without the other commands: to build all of them costs as much as a start takes elsewhere.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence run", bin_name = "ringfence run", about = RUN, max_term_width = 100)]
+struct RunAlone {
+    #[command(flatten)]
+    flags: flags::Flags,
+}
+
+fn command() -> Command {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|word| word == "run") {
+        return Command::Run(RunAlone::parse_from(arguments).flags);
+    }
+    Cli::parse().command
 }
 
 /// The arguments of the inner stage, when this is it: by its name where bubblewrap can give it one, else by its first
@@ -89,5 +107,21 @@ fn dispatch(command: Command) -> i32 {
         Command::Gpus(args) => gpus::gpus(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Codex(args) => codex::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn run_alone_is_the_run_among_the_others() {
+        let mut all = Cli::command();
+        all.build();
+        let mut among = all.find_subcommand("run").expect("the command").clone();
+        let mut alone = RunAlone::command();
+        assert_eq!(alone.render_help().to_string(), among.render_help().to_string());
     }
 }
