@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::engines::Engines;
 use super::paths::{PathFact, Root};
 use super::{Facts, Protected};
-use crate::policy::{Policy, paths, tables};
+use crate::policy::{Policy, paths};
 
 /// Paths that need no protection any more. Only looked for where Landlock alone may enforce: elsewhere everything is
 /// protected anew.
@@ -33,25 +33,29 @@ pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> 
     if !engines.leave_landlock_alone(policy) {
         return Kept::default();
     }
-    let hidden = facts.secrets.iter().map(|(_, present)| present.path.clone());
+    let secrets = facts.secrets.iter().map(|(_, present)| present.path.clone());
+    let secrets = secrets.filter(|path| cannot_read(&root.real(path), is_another_s));
     let denied = facts.rules.iter().filter(|(rule, _)| rule.access == paths::Access::None);
-    let denied = denied.filter_map(|(_, fact)| place(fact));
-    let of_proc = |dir: bool| {
-        tables::PROC_OF_ROOT.iter().filter(move |(_, known)| *known == dir).map(|(path, _)| PathBuf::from(path))
-    };
-    let unreadable = hidden.chain(denied).chain(of_proc(false)).filter(|path| cannot_read(&root.real(path)));
+    // A denial that somebody wrote is not left to permissions that somebody else can change.
+    let denied = denied.filter_map(|(_, fact)| place(fact)).filter(|path| cannot_read(&root.real(path), |_| false));
+    let said = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
+    let inside = said || matches!(engines.namespaces, Some(Err(_)));
+    let unwritable = if inside { unwritable(root, facts) } else { Vec::new() };
+    let tmp = root.real(Path::new("/tmp"));
+    let tmpfs = rustix::fs::statfs(&tmp).is_ok_and(|found| found.f_type == TMPFS);
+    let nested = said && tmpfs && is_mounted(&tmp);
+    Kept { unreadable: secrets.chain(denied).collect(), unwritable, closed: is_closed(root), nested }
+}
+
+/// What is to be read-only and lies on a mount that is.
+fn unwritable(root: &Root, facts: &Facts) -> Vec<PathBuf> {
     let names = facts.protected.iter().map(|Protected { below, name, .. }| below.join(name));
     let own = facts.own_files.iter().chain(&facts.linked).filter_map(place);
     let git = facts.repos.iter().flat_map(|repo| {
         let directories = repo.git_dir.iter().chain(&repo.common_dir).map(|present| present.path.clone());
         directories.chain(repo.configured.iter().filter_map(|(fact, _)| place(fact)))
     });
-    let unwritable = names.chain(of_proc(true)).chain(own).chain(git).filter(|path| cannot_write(&root.real(path)));
-    let tmp = root.real(Path::new("/tmp"));
-    let tmpfs = rustix::fs::statfs(&tmp).is_ok_and(|found| found.f_type == TMPFS);
-    let nested = facts.env.iter().any(|(name, value)| name == "RINGFENCE" && value == "1");
-    let nested = nested && tmpfs && is_mounted(&tmp);
-    Kept { unreadable: unreadable.collect(), unwritable: unwritable.collect(), closed: is_closed(root), nested }
+    names.chain(own).chain(git).filter(|path| cannot_write(&root.real(path))).collect()
 }
 
 fn place(fact: &PathFact) -> Option<PathBuf> {
@@ -62,15 +66,14 @@ fn place(fact: &PathFact) -> Option<PathBuf> {
     }
 }
 
-fn cannot_read(path: &Path) -> bool {
+/// `owned` tells whether the owner of a file is trusted with it.
+fn cannot_read(path: &Path, owned: impl Fn(&Path) -> bool) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
     // What is not there, as some entries of procfs, cannot be read either; nothing of the host can appear in its place.
     match opened {
         Ok(_) => false,
-        Err(Errno::ACCESS | Errno::PERM) => {
-            is_another_s(path) || is_denied(path) || is_mounted(path) && cannot_write(path)
-        }
+        Err(Errno::ACCESS | Errno::PERM) => owned(path) || is_denied(path) || is_mounted(path) && cannot_write(path),
         Err(_) => path.starts_with("/proc"),
     }
 }
@@ -86,8 +89,9 @@ fn is_another_s(path: &Path) -> bool {
 fn is_denied(path: &Path) -> bool {
     let caller = rustix::process::geteuid().as_raw();
     rustix::fs::lstat(path).is_ok_and(|stat| {
+        // Of others' files, an access control list could say so, which only root's are not expected to have.
         let read = if stat.st_uid == caller { 0o400 } else { 0o004 };
-        stat.st_mode & read != 0
+        (stat.st_uid == caller || stat.st_uid == 0) && stat.st_mode & read != 0
     })
 }
 

@@ -109,9 +109,11 @@ fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option
 
 fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], notes: &mut Vec<String>) {
     let hidden = |op: &&MountOp| matches!(op.what, Mount::Mask { .. }) && op.target.starts_with("/proc");
-    let open = draft.confinement.mounts.ops.iter().filter(hidden);
-    let open = open.filter(|op| !facts.kept.unreadable.contains(&op.target));
-    notes.extend(open.map(|op| format!("Landlock alone leaves {} open ({})", op.target.display(), op.because)));
+    let open: Vec<_> = draft.confinement.mounts.ops.iter().filter(hidden).map(|op| op.target.display()).collect();
+    if !open.is_empty() {
+        let list = open.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        notes.push(format!("Landlock alone: what the caller may read of these can be read: {list}"));
+    }
     notes.push(
         "Landlock alone: processes outside can be seen, in the host's /proc, and entries of /dev, /run and /tmp can be \
          listed where the policy shows /"
