@@ -40,7 +40,7 @@ pub fn convert(args: ConvertArgs) -> i32 {
         Ok(read) => read,
         Err(found) => return problems(&found),
     };
-    if !allow_unenforced && !request.unenforced.is_empty() {
+    if !allow_unenforced && !request.reach.unenforced.is_empty() {
         return problems(&Problem::of_unenforced(&request));
     }
     match write::toml(&request, &workspace) {

@@ -10,8 +10,10 @@ use super::report::Problem;
 use crate::policy::Policy;
 use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
+use crate::request::file as policy;
 use crate::request::load::{self, LoadError, absolute, duration, variable};
-use crate::request::{Allow, Backend, Dialect, Format, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Tmp};
+use crate::request::network::Reach;
+use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall};
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
@@ -184,7 +186,7 @@ impl Flags {
     pub fn policy(self) -> Result<Policy, Vec<Problem>> {
         let caller = Caller::new(self.cd.as_deref())?;
         let mut request = Request::default();
-        let system = Path::new(load::SYSTEM_DIRECTORY).join("config.toml");
+        let system = Path::new(policy::SYSTEM_DIRECTORY).join("config.toml");
         for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| is_there(file)) {
             request = request.overlaid_by(caller.load(&file, Some(Format::Toml), self.cd.as_deref())?);
         }
@@ -247,32 +249,23 @@ impl Flags {
             env: env.into_iter().map(|text| Said::new(variable(text), Origin::Flag("--env"))).collect(),
             env_clear: said(env_clear.then_some(true), "--env-clear"),
             proc: said(no_proc.then_some(false), "--no-proc"),
-            pid_namespace: None,
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
-            landlock: said(landlock, "--landlock"),
-            audit: said(audit.then_some(true), "--audit"),
-            network: Vec::new(),
-            unenforced: Vec::new(),
-            allow_unenforced: said(allow_unenforced.then_some(true), "--allow-unenforced"),
+            wall: Wall { landlock: said(landlock, "--landlock"), audit: said(audit.then_some(true), "--audit") },
+            reach: Reach {
+                allow_unenforced: said(allow_unenforced.then_some(true), "--allow-unenforced"),
+                ..Reach::default()
+            },
             baseline: Baseline {
                 flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
                 core: said(baseline.map(|_| true), "--baseline"),
                 compat: said(openshell_compat.then_some(true), "--openshell-compat"),
                 ..Baseline::default()
             },
-            identity: Identity::default(),
-            workdir: None,
-            policy_source: None,
-            sources: Vec::new(),
             pass_fd,
-            files: Vec::new(),
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
-            start_in: None,
-            dialect: Dialect::Ringfence,
-            glob_depth: None,
-            notes: Vec::new(),
             command,
+            ..Request::default()
         }
     }
 }
@@ -289,7 +282,7 @@ impl Caller {
 
     /// Reads a configuration or a JSON policy, which is about the directory that the command is started in.
     fn load(&self, file: &Path, format: Option<Format>, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
-        let read = |around: Surroundings<'_>| load::file(file, format, self.home.as_deref(), around);
+        let read = |around: Surroundings<'_>| policy::read(file, format, self.home.as_deref(), around);
         self.around(cd, &read)
     }
 
@@ -314,7 +307,7 @@ impl Caller {
     /// OpenShell's policy, where OpenShell would look for it.
     fn openshell(&self, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
         let variable = std::env::var_os("OPENSHELL_SANDBOX_POLICY").filter(|path| !path.is_empty());
-        self.around(cd, &|around| load::openshell_policy(variable.as_deref().map(Path::new), around))
+        self.around(cd, &|around| policy::openshell_policy(variable.as_deref().map(Path::new), around))
     }
 
     fn around(

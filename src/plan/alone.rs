@@ -46,6 +46,7 @@ fn scratch(policy: &Policy, facts: &Facts, tree: &Tree) -> Option<PathBuf> {
 }
 
 /// Takes the mounts out of a confinement, and says what they did that nothing does now.
+#[allow(clippy::too_many_arguments, reason = "two inputs, two things taken apart, and the two that are added to")]
 pub(super) fn confine(
     policy: &Policy,
     facts: &Facts,

@@ -98,7 +98,7 @@ fn named(facts: &Facts) -> HashMap<&Path, Access> {
 
 impl Builder<'_> {
     fn private_directories(&mut self, entries: &[Entry]) {
-        self.private("/run", 0o755, "sockets of the host's services");
+        self.private("/run", 0o755, Origin::Baseline("sockets of the host's services"));
         match self.policy.tmp.value {
             // Not the host's where the policy lets it be written, and not there where it is silent.
             Tmp::Private if self.policy.dialect == Dialect::OpenShell => {
@@ -109,7 +109,7 @@ impl Builder<'_> {
                     self.tree.insert("/tmp".into(), node);
                 }
             }
-            Tmp::Private => self.private("/tmp", 0o1777, "files and sockets of other programs"),
+            Tmp::Private => self.private("/tmp", 0o1777, Origin::Baseline("files and sockets of other programs")),
             Tmp::Host => {
                 let rule = Rule { path: "/tmp".into(), access: Access::Write, because: self.policy.tmp.by.clone() };
                 self.node(&rule, "/tmp".into(), None, Kind::Dir);
@@ -118,7 +118,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether a rule of OpenShell's asks for a directory that every sandbox has one of its own of.
+    /// Whether a rule asks for a directory that every sandbox has one of its own of.
     fn is_private(&self, entry: &Entry, path: &str) -> bool {
         let private = self.policy.dialect == Dialect::OpenShell && self.policy.tmp.value == Tmp::Private;
         private && entry.rule.access == Access::Write && entry.path == Path::new(path)
@@ -132,13 +132,12 @@ impl Builder<'_> {
             self.proc = said();
         } else if self.is_private(entry, "/dev/shm") || entry.is_added() && path == Path::new("/dev/shm") {
             self.shm = Some(said());
-        } else if !self.is_private(entry, "/tmp") && !(entry.device && entry.is_added()) {
+        } else if !(self.is_private(entry, "/tmp") || entry.device && entry.is_added()) {
             self.rule(rule, fact);
         }
     }
 
-    fn private(&mut self, path: &str, mode: u32, hides: &'static str) {
-        let because = Origin::Baseline(hides);
+    fn private(&mut self, path: &str, mode: u32, because: Origin) {
         let node = Node { view: View::Private(mode), id: None, kind: Kind::Dir, because, anchored: false };
         self.tree.insert(path.into(), node);
     }

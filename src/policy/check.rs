@@ -163,12 +163,12 @@ impl Policy {
         }
         Ok(Self {
             baseline,
-            network: request.network,
-            unenforced: request.unenforced,
-            allow_unenforced: request.allow_unenforced.is_some_and(|said| said.value),
+            network: request.reach.rules,
+            unenforced: request.reach.unenforced,
+            allow_unenforced: request.reach.allow_unenforced.is_some_and(|said| said.value),
             identity: request.identity,
-            source: request.policy_source.unwrap_or_default(),
-            sources: request.sources,
+            source: request.provenance.policy.unwrap_or_default(),
+            sources: request.provenance.files,
             mode: mode.value,
             dialect: request.dialect,
             workspace,
@@ -191,8 +191,8 @@ impl Policy {
             },
             timeout: request.timeout,
             allow: request.allow,
-            landlock: request.landlock,
-            audit: request.audit.filter(|said| said.value),
+            landlock: request.wall.landlock,
+            audit: request.wall.audit.filter(|said| said.value),
             pass_fd: request.pass_fd,
             files: request.files,
             notes: request.notes,
@@ -202,7 +202,7 @@ impl Policy {
 }
 
 fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
-    let source = |by: &Origin| super::source_of(&request.sources, by);
+    let source = |by: &Origin| super::source_of(&request.provenance.files, by);
     Settings::new(request.baseline.clone(), &source).unwrap_or_else(|wrong| {
         errors.extend(wrong.into_iter().map(PolicyError::Baseline));
         Settings::default()
@@ -211,7 +211,7 @@ fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
 
 /// What cannot be enforced is refused, unless the user lets it be left out.
 fn refuse_unenforced(request: &Request, errors: &mut Vec<PolicyError>) {
-    if !request.allow_unenforced.as_ref().is_some_and(|said| said.value) {
+    if !request.reach.allow_unenforced.as_ref().is_some_and(|said| said.value) {
         errors.extend(unenforced(request));
     }
 }
@@ -223,7 +223,7 @@ pub fn unenforced(request: &Request) -> impl Iterator<Item = PolicyError> {
         what: value.what.clone(),
         by: by.clone(),
     };
-    request.unenforced.iter().map(refused)
+    request.reach.unenforced.iter().map(refused)
 }
 
 fn said<T>(value: T) -> Said<T> {

@@ -1,4 +1,4 @@
-//! Files → [`Request`]: TOML here, the others by their own modules. Unknown keys are refused with file and line.
+//! TOML → [`Request`]. Unknown keys are refused with file and line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,10 +10,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::baseline::{Baseline, Conflict, ConflictRule};
-use super::codex::{self, CodexError, Surroundings};
-use super::network::NetworkRule;
-use super::openshell::{self, Rejected};
-use super::{Allow, Backend, Dialect, Format, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp};
+use super::codex::CodexError;
+use super::network::{NetworkRule, Reach};
+use super::openshell::Rejected;
+use super::{
+    Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp, Wall, file,
+};
 use crate::policy::paths::{Access, has_metacharacters};
 
 /// Why a file cannot be used.
@@ -38,7 +40,7 @@ pub enum LoadError {
         message: String,
     },
     /// It is no policy of that size.
-    #[error("{}:1:1: the file is larger than {} MiB", path.display(), LARGEST >> 20)]
+    #[error("{}:1:1: the file is larger than {} MiB", path.display(), file::LARGEST >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -136,98 +138,7 @@ impl GpuValue {
     }
 }
 
-/// The largest file that is read, in bytes.
-const LARGEST: u64 = 16 << 20;
-
-/// Where an administrator's files lie.
-pub const SYSTEM_DIRECTORY: &str = "/etc/ringfence";
-
-/// Reads a policy: TOML, one of OpenShell's in YAML, or one of Codex's in JSON; `format` where the content is not to
-/// tell. Relative paths in TOML are relative to the file's directory, `~/` is `home`; the others are resolved in their
-/// surroundings.
-///
-/// # Errors
-/// [`LoadError`], with the line.
-pub fn file(
-    path: &Path,
-    format: Option<Format>,
-    home: Option<&Path>,
-    around: Surroundings<'_>,
-) -> Result<Request, LoadError> {
-    let (text, source) = read(path)?;
-    of_source(path, &text, source, format, home, around)
-}
-
-/// As [`file`], of a text and a source that are known.
-fn of_source(
-    path: &Path,
-    text: &str,
-    source: Source,
-    format: Option<Format>,
-    home: Option<&Path>,
-    around: Surroundings<'_>,
-) -> Result<Request, LoadError> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let found = || match text.trim_start() {
-        json if json.starts_with('{') => Format::Codex,
-        _ if openshell::looks_like(text) => Format::Openshell,
-        _ => Format::Toml,
-    };
-    let request = match format.unwrap_or_else(found) {
-        Format::Codex => codex::any(text, &path.display().to_string(), around)?,
-        Format::Openshell => {
-            let request = openshell::parse(text, path, source, around.workspace)?;
-            Request { policy_source: Some(source), ..request }
-        }
-        Format::Toml => parse(text, path, absolute.parent().unwrap_or(Path::new("/")), home)?,
-    };
-    Ok(Request { files: vec![absolute], sources: vec![(path.to_owned(), source)], ..request })
-}
-
-/// OpenShell's policy, looked for as OpenShell does: what the variable names, then the image's, then the built-in one. A
-/// file that is there and bad is an error: only one that is not there makes room for the next.
-///
-/// # Errors
-/// [`LoadError`], with the line.
-pub fn openshell_policy(variable: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
-    const OF_IMAGES: &[&str] = &["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"];
-    let format = Some(Format::Openshell);
-    if let Some(path) = variable {
-        return file(path, format, None, around);
-    }
-    for path in OF_IMAGES.iter().map(Path::new).filter(|path| path.symlink_metadata().is_ok()) {
-        let (text, source) = read(path)?;
-        // One that others than root can write is nobody's word but the user's.
-        let source = if source == Source::Admin { Source::Image } else { source };
-        return of_source(path, &text, source, format, None, around);
-    }
-    Ok(Request { policy_source: Some(Source::BuiltIn), ..openshell::built_in(around.workspace) })
-}
-
-/// The text of a file, and whose word it is: by where it lies and who can write it, never by what it says.
-fn read(path: &Path) -> Result<(String, Source), LoadError> {
-    let fail = |source| LoadError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(fail)?;
-    let metadata = file.metadata().map_err(fail)?;
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut std::io::Read::take(file, LARGEST + 1), &mut text).map_err(fail)?;
-    if text.len() as u64 > LARGEST {
-        return Err(LoadError::TooLarge { path: path.to_owned() });
-    }
-    let place = std::fs::canonicalize(path).unwrap_or_default();
-    let of_system = [SYSTEM_DIRECTORY, "/etc/openshell", "/etc/navigator"].iter().any(|known| place.starts_with(known));
-    let trusted =
-        is_root_s(&metadata) && place.ancestors().skip(1).all(|above| above.metadata().is_ok_and(|m| is_root_s(&m)));
-    Ok((text, if of_system && trusted { Source::Admin } else { Source::User }))
-}
-
-/// Whether only root can write it.
-fn is_root_s(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    metadata.uid() == 0 && metadata.mode() & 0o022 == 0
-}
-
-/// As [`file`], from text.
+/// Reads TOML. Relative paths are relative to `base`, `~/` is `home`.
 ///
 /// # Errors
 /// [`LoadError::Parse`].
@@ -328,19 +239,27 @@ impl Text<'_> {
             proc: proc.map(|value| self.said(value)),
             timeout: timeout.map(|value| self.timeout(value)).transpose()?,
             allow: self.all(allow),
-            landlock: landlock.map(|value| self.said(value)),
-            audit: audit.map(|value| self.said(value)),
-            allow_unenforced: allow_unenforced.map(|value| self.said(value)),
+            wall: Wall { landlock: landlock.map(|value| self.said(value)), audit: audit.map(|value| self.said(value)) },
             dialect: if complete.is_some_and(Spanned::into_inner) { Dialect::OpenShell } else { Dialect::Ringfence },
             workdir: workdir.map(|value| self.said(value)),
             identity: Identity {
                 user: run_as_user.map(|value| self.said(value)),
                 group: run_as_group.map(|value| self.said(value)),
             },
-            network: self.all(network),
+            reach: Reach {
+                rules: self.all(network),
+                unenforced: Vec::new(),
+                allow_unenforced: allow_unenforced.map(|value| self.said(value)),
+            },
             baseline: self.baseline(baseline),
             ..Request::default()
         };
+        self.levels(paths, &mut request);
+        Ok(request)
+    }
+
+    /// `[paths]`: the same rules by their level.
+    fn levels(&self, paths: BTreeMap<Spanned<String>, Access>, request: &mut Request) {
         for (path, access) in paths {
             let said = self.said(path);
             let path = Said::new(PathBuf::from(said.value), said.by);
@@ -355,7 +274,6 @@ impl Text<'_> {
                 Access::Write => request.write.push(path),
             }
         }
-        Ok(request)
     }
 
     fn baseline(&self, table: BaselineTable) -> Baseline {

@@ -1,6 +1,6 @@
 //! Several requests into one: what is said later replaces single values and adds to lists.
 
-use super::{Dialect, Identity, Request};
+use super::{Dialect, Identity, Provenance, Request, Wall};
 
 impl Request {
     /// Lays `later` over `self`: user file, then `--config`, then flags.
@@ -25,16 +25,12 @@ impl Request {
             pid_namespace,
             timeout,
             allow,
-            landlock,
-            audit,
-            network,
-            unenforced,
-            allow_unenforced,
+            wall,
+            reach,
             baseline,
             identity,
             workdir,
-            policy_source,
-            sources,
+            provenance,
             pass_fd,
             files,
             cd,
@@ -44,17 +40,12 @@ impl Request {
             notes,
             command,
         } = later;
-        self.read.extend(read);
-        self.write.extend(write);
-        self.modify.extend(modify);
-        self.deny.extend(deny);
-        self.device.extend(device);
-        self.unix.extend(unix);
+        let Self { read: a, write: b, modify: c, deny: d, device: e, unix: f, .. } = &mut self;
+        for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix)] {
+            list.extend(more);
+        }
         self.env.extend(env);
         self.allow.extend(allow);
-        self.network.extend(network);
-        self.unenforced.extend(unenforced);
-        self.sources.extend(sources);
         self.pass_fd.extend(pass_fd);
         self.files.extend(files);
         self.notes.extend(notes);
@@ -69,16 +60,12 @@ impl Request {
             proc: proc.or(self.proc),
             pid_namespace: pid_namespace.or(self.pid_namespace),
             timeout: timeout.or(self.timeout),
-            landlock: landlock.or(self.landlock),
-            audit: audit.or(self.audit),
-            workdir: workdir.or(self.workdir),
-            policy_source: policy_source.or(self.policy_source),
-            allow_unenforced: allow_unenforced.or(self.allow_unenforced),
+            wall: self.wall.overlaid_by(wall),
+            reach: self.reach.overlaid_by(reach),
             baseline: self.baseline.overlaid_by(baseline),
-            identity: Identity {
-                user: identity.user.or(self.identity.user),
-                group: identity.group.or(self.identity.group),
-            },
+            identity: self.identity.overlaid_by(identity),
+            workdir: workdir.or(self.workdir),
+            provenance: self.provenance.overlaid_by(provenance),
             cd: cd.or(self.cd),
             start_in: start_in.or(self.start_in),
             dialect: if dialect == Dialect::Ringfence { self.dialect } else { dialect },
@@ -86,5 +73,24 @@ impl Request {
             command: if command.is_empty() { self.command } else { command },
             ..self
         }
+    }
+}
+
+impl Wall {
+    fn overlaid_by(self, Self { landlock, audit }: Self) -> Self {
+        Self { landlock: landlock.or(self.landlock), audit: audit.or(self.audit) }
+    }
+}
+
+impl Identity {
+    fn overlaid_by(self, Self { user, group }: Self) -> Self {
+        Self { user: user.or(self.user), group: group.or(self.group) }
+    }
+}
+
+impl Provenance {
+    fn overlaid_by(mut self, Self { policy, files }: Self) -> Self {
+        self.files.extend(files);
+        Self { policy: policy.or(self.policy), ..self }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod baseline;
 pub mod codex;
+pub mod file;
 pub mod load;
 pub mod merge;
 pub mod network;
@@ -255,6 +256,24 @@ impl Landlock {
     }
 }
 
+/// What is asked of Landlock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wall {
+    /// What happens where it cannot do all.
+    pub landlock: Option<Said<Landlock>>,
+    /// Whether denials go to the audit log.
+    pub audit: Option<Said<bool>>,
+}
+
+/// Where policies came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The one as a whole, if there is one.
+    pub policy: Option<Source>,
+    /// Files, by the name in [`Origin::File`]; one that is not listed is the user's.
+    pub files: Vec<(PathBuf, Source)>,
+}
+
 /// Whose process the command is to be: a name or a number, as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -311,26 +330,18 @@ pub struct Request {
     pub timeout: Option<Said<Duration>>,
     /// `--allow`.
     pub allow: Vec<Said<Allow>>,
-    /// `--landlock`.
-    pub landlock: Option<Said<Landlock>>,
-    /// `--audit`.
-    pub audit: Option<Said<bool>>,
-    /// What may be reached of the network.
-    pub network: Vec<Said<network::NetworkRule>>,
-    /// Parts of a policy that this program cannot enforce.
-    pub unenforced: Vec<Said<network::Unenforced>>,
-    /// `--allow-unenforced`: those parts are left out, which only takes access away.
-    pub allow_unenforced: Option<Said<bool>>,
+    /// `--landlock`, `--audit`.
+    pub wall: Wall,
+    /// What may be reached of the network, and what of a policy cannot be enforced.
+    pub reach: network::Reach,
     /// What is added to a policy, and what becomes of rules that say less.
     pub baseline: baseline::Baseline,
     /// Whose process the command is to be.
     pub identity: Identity,
     /// `workdir = true`: the workspace can be written, in a policy whose rules are complete.
     pub workdir: Option<Said<bool>>,
-    /// Where the policy as a whole came from, if it has one.
-    pub policy_source: Option<Source>,
-    /// Where files came from, by the name in [`Origin::File`]; one that is not listed is the user's.
-    pub sources: Vec<(PathBuf, Source)>,
+    /// Where policies came from.
+    pub provenance: Provenance,
     /// `--pass-fd`.
     pub pass_fd: Vec<i32>,
     /// The files that this was read from.

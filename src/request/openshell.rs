@@ -18,8 +18,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use self::reader::{Reader, Section, Spot};
+use super::network::Reach;
 use super::yaml::{self, Kind, Node, Place, Value};
-use super::{Dialect, Landlock, Mode, Net, Origin, Request, Said, Source};
+use super::{Dialect, Landlock, Mode, Net, Origin, Provenance, Request, Said, Source, Wall};
 
 /// One thing that is wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +79,11 @@ pub fn parse(text: &str, file: &Path, source: Source, workspace: &Path) -> Resul
     if violations.is_empty() {
         notes.sort_by_key(|(place, _)| *place);
         let notes = notes.into_iter().map(|(_, note)| note).collect();
-        return Ok(Request { notes, sources: vec![(file.to_owned(), source)], ..request });
+        return Ok(Request {
+            notes,
+            provenance: Provenance { policy: Some(source), files: vec![(file.to_owned(), source)] },
+            ..request
+        });
     }
     violations.sort_by_key(|violation| (violation.line, violation.column));
     Err(Rejected(violations))
@@ -99,10 +104,9 @@ fn read(reader: &mut Reader<'_>, node: &Node, workspace: &Path) -> Request {
         read: files.read,
         write: files.write,
         net: Some(reader.said(Net::None, net_place)),
-        landlock: Some(landlock),
+        wall: Wall { landlock: Some(landlock), audit: None },
         identity,
-        network: network.rules,
-        unenforced: network.unenforced,
+        reach: Reach { rules: network.rules, unenforced: network.unenforced, allow_unenforced: None },
         ..Request::default()
     }
 }
@@ -145,7 +149,8 @@ pub fn built_in(workspace: &Path) -> Request {
         read: paths(&["/usr", "/lib", "/proc", "/dev/urandom", "/app", "/etc", "/var/log"]),
         write,
         net: Some(said(Net::None)),
-        landlock: Some(said(Landlock::Required)),
+        wall: Wall { landlock: Some(said(Landlock::Required)), audit: None },
+        provenance: Provenance { policy: Some(Source::BuiltIn), files: Vec::new() },
         ..Request::default()
     }
 }

@@ -100,9 +100,9 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         git: value(&request.git),
         tmp: value(&request.tmp),
         backend: value(&request.backend),
-        landlock: value(&request.landlock),
-        audit: value(&request.audit),
-        allow_unenforced: value(&request.allow_unenforced),
+        landlock: value(&request.wall.landlock),
+        audit: value(&request.wall.audit),
+        allow_unenforced: value(&request.reach.allow_unenforced),
         run_as_user: value(user),
         run_as_group: value(group),
         env: request.env.iter().map(|said| variable(&said.value)).collect::<Result<_, _>>()?,
@@ -111,10 +111,10 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         timeout: request.timeout.as_ref().map(|said| format!("{}ms", said.value.as_millis())),
         allow: request.allow.iter().map(|said| said.value).collect(),
         baseline: baseline(&request.baseline),
-        network: request.network.iter().map(|said| said.value.clone()).collect(),
+        network: request.reach.rules.iter().map(|said| said.value.clone()).collect(),
     };
     let left_out =
-        request.unenforced.iter().map(|said| format!("# left out: {} [{}]\n", said.value.what, said.value.code));
+        request.reach.unenforced.iter().map(|said| format!("# left out: {} [{}]\n", said.value.what, said.value.code));
     Ok(left_out.collect::<String>() + &without_empty(&toml::to_string_pretty(&file)?))
 }
 

@@ -131,7 +131,8 @@ fn the_source_changes_nothing_else() {
         for source in sources {
             let sourceless = |source| {
                 one(source).map(|mut request| {
-                    assert_eq!(std::mem::take(&mut request.sources), [(name.into(), source)]);
+                    let provenance = Provenance { policy: Some(source), files: vec![(name.into(), source)] };
+                    assert_eq!(std::mem::take(&mut request.provenance), provenance);
                     request
                 })
             };
@@ -143,7 +144,7 @@ fn the_source_changes_nothing_else() {
 #[test]
 fn the_built_in_policy() {
     let request = built_in(Path::new("/project"));
-    assert!(request.sources.is_empty());
+    assert_eq!(request.provenance, Provenance { policy: Some(Source::BuiltIn), files: Vec::new() });
     assert_eq!(request.net.as_ref().map(|net| &net.by), Some(&Origin::BuiltIn("OpenShell policy")));
     expect![[r#"
         read /usr  <- built-in OpenShell policy

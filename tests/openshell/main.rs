@@ -57,29 +57,28 @@ fn accept(text: &str) {
 }
 
 fn show(request: Request) -> String {
-    let Request { sandbox, read, write, net, landlock, network, unenforced, identity, sources, dialect, notes, .. } =
-        request;
+    let Request { sandbox, read, write, net, wall, reach, identity, provenance, dialect, notes, .. } = request;
     assert_eq!(dialect, Dialect::OpenShell);
     let mut out = String::new();
     let mut line = |what: &str, value: &str, by: &Origin| writeln!(out, "{what} {value}  <- {by}").unwrap();
     for (what, paths) in [("read", &read), ("write", &write)] {
         paths.iter().for_each(|Said { value, by }| line(what, &value.display().to_string(), by));
     }
-    let landlock = landlock.unwrap();
+    let landlock = wall.landlock.unwrap();
     line("landlock", landlock.value.name(), &landlock.by);
     for (what, said) in [("user", identity.user), ("group", identity.group)] {
         said.iter().for_each(|Said { value, by }| line(what, value, by));
     }
-    for Said { value, by } in &network {
+    for Said { value, by } in &reach.rules {
         let rest = format!("{} programs {:?} addresses {:?}", value.hosts.join(" "), value.programs, value.addresses);
         line(&format!("net `{}`", value.name), &rest, by);
     }
-    for Said { value, by } in &unenforced {
+    for Said { value, by } in &reach.unenforced {
         line("unenforced", &format!("{}: {}", value.code, value.what), by);
     }
     notes.iter().for_each(|note| writeln!(out, "note {note}").unwrap());
     assert_eq!(sandbox.unwrap().value, Mode::WorkspaceWrite);
     assert_eq!(net.unwrap().value, Net::None);
-    assert!(sources.len() <= 1, "{sources:?}");
+    assert!(provenance.files.len() <= 1, "{provenance:?}");
     out
 }

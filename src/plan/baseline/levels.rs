@@ -47,7 +47,7 @@ impl Levels {
     /// As in the tree of the view: at the same path the more restrictive rule wins.
     fn push(&mut self, entry: Entry) {
         let stricter = |index: &usize| self.entries.get(*index).is_some_and(|old| old.rule.access <= entry.rule.access);
-        if !self.at.get(&entry.path).is_some_and(|index| stricter(index)) {
+        if !self.at.get(&entry.path).is_some_and(stricter) {
             self.at.insert(entry.path.clone(), self.entries.len());
         }
         self.entries.push(entry);
