@@ -90,6 +90,9 @@ pub struct Flags {
     /// Write what Landlock denies to the kernel's audit log (Linux 6.15).
     #[arg(long, help_heading = "Process")]
     audit: bool,
+    /// Append one JSON line to a file for each thing that the baseline added, promoted or left as it is.
+    #[arg(long, value_name = "FILE", help_heading = "Baseline")]
+    log: Option<PathBuf>,
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
     #[arg(long, help_heading = "Baseline")]
     allow_unenforced: bool,
@@ -170,6 +173,11 @@ impl Flags {
         }
     }
 
+    /// Where decisions are to be recorded.
+    pub fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
+    }
+
     /// Whether a plan is to be printed in OpenShell's format: a file's own format is told by its content then.
     pub fn take_output_format(&mut self) -> bool {
         let wanted = self.format == Some(Format::Openshell);
@@ -204,6 +212,7 @@ impl Flags {
             sandbox,
             config: _,
             format: _,
+            log: _,
             read,
             write,
             modify,

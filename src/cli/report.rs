@@ -48,7 +48,8 @@ impl Problem {
 
 impl From<PolicyError> for Problem {
     fn from(error: PolicyError) -> Self {
-        let exit = if matches!(error, PolicyError::Unenforced { .. }) { REJECTED } else { OURS };
+        let exit =
+            if matches!(error, PolicyError::Unenforced { .. } | PolicyError::NoGrants) { REJECTED } else { OURS };
         Self { hint: error.hint(), what: error.to_string(), exit }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::flags::Flags;
 use super::report::{Problem, note, problems};
 use crate::backend::StepError;
-use crate::plan::Plan;
+use crate::plan::{Plan, show};
 use crate::policy::Policy;
 use crate::policy::check::PolicyError;
 use crate::request::Origin;
@@ -37,6 +37,7 @@ pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
 
 /// Runs the command; the result is the exit code.
 pub fn run(flags: Flags) -> i32 {
+    let log = flags.log().map(Path::to_owned);
     let (policy, plan) = match prepare(flags) {
         Ok(prepared) => prepared,
         Err(found) => return problems(&found),
@@ -46,6 +47,13 @@ pub fn run(flags: Flags) -> i32 {
     }
     for warning in &plan.choice.warnings {
         note(warning);
+    }
+    if let Some(error) = log.and_then(|log| record(&log, &plan).err()) {
+        // What was to be recorded and is not must not happen either.
+        return problems(&[Problem::new(
+            error,
+            Some("name a file outside the workspace that you can write".to_owned()),
+        )]);
     }
     command(&policy, plan).unwrap_or_else(|found| problems(&found))
 }
@@ -64,6 +72,15 @@ pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
     let outcome = outcome.map_err(|error| vec![error.into()])?;
     tell(&outcome, &plan);
     Ok(outcome.code())
+}
+
+/// Records what the baseline did, before the command starts.
+fn record(log: &Path, plan: &Plan) -> Result<(), String> {
+    let lines: String =
+        plan.decisions.iter().map(|decision| format!("{}\n", show::effective::record(decision))).collect();
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(log);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, lines.as_bytes()))
+        .map_err(|error| format!("write the log `{}`: {error}", log.display()))
 }
 
 /// Says what the exit code alone does not.

@@ -55,7 +55,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
         blocks: Vec::new(),
         pins: Vec::new(),
         devices: enriched.devices.clone(),
-        proc: first_proc(policy),
+        proc: super::special::first_proc(policy),
         shm: None,
         named: named(facts),
         errors: &mut told.errors,
@@ -450,15 +450,6 @@ impl Builder<'_> {
         }
         Built { ops, tree: self.tree, proc: self.proc, shm: self.shm }
     }
-}
-
-/// What may be done in `/proc` where neither rule nor baseline says more.
-fn first_proc(policy: &Policy) -> (Access, Origin) {
-    if policy.dialect.names_proc() || !policy.proc.value {
-        let because = if policy.proc.value { Origin::Baseline("no rule names it") } else { policy.proc.by.clone() };
-        return (Access::None, because);
-    }
-    (Access::Read, Origin::Baseline("a view of the processes"))
 }
 
 /// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.

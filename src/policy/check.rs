@@ -74,6 +74,9 @@ pub enum PolicyError {
         /// Who said it.
         by: Origin,
     },
+    /// A complete policy that shows nothing at all.
+    #[error("the policy grants no path at all, so nothing could run [fs.no_grants]")]
+    NoGrants,
     /// A setting of the baseline.
     #[error(transparent)]
     Baseline(SettingError),
@@ -112,6 +115,7 @@ impl PolicyError {
             Self::Baseline(SettingError::Glob { .. }) => {
                 "patterns are whole paths, with *, ?, [set] and **: keep = [\"/proc\", \"/sys/**\"]".to_owned()
             }
+            Self::NoGrants => "name what the command needs under read_only, or add --baseline core".to_owned(),
             Self::Unenforced { .. } => {
                 "--allow-unenforced leaves it out, which only takes access away, and plan lists it".to_owned()
             }
@@ -157,6 +161,10 @@ impl Policy {
             errors.push(PolicyError::NulInCommand(at));
         }
         let baseline = settings(&request, &mut errors);
+        let grants = baseline.core || rules.iter().any(|rule| rule.access > Access::None);
+        if request.dialect == Dialect::OpenShell && !grants {
+            errors.push(PolicyError::NoGrants);
+        }
         refuse_unenforced(&request, &mut errors);
         if !errors.is_empty() {
             return Err(errors);

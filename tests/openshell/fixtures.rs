@@ -3,7 +3,7 @@
 use expect_test::expect;
 use proptest::prelude::*;
 use ringfence::request::openshell::{built_in, looks_like, parse};
-use ringfence::request::{Origin, Source};
+use ringfence::request::{Origin, Provenance, Source};
 
 use super::{Path, check, codes, show};
 
