@@ -222,9 +222,11 @@ fn baseline(plan: &Plan) -> Vec<Line> {
             Event::Keep | Event::OptOut => "keep",
             Event::Skip | Event::Refuse => return None,
         };
-        let what = format!("{what} {} -> {}", decision.from, decision.to);
+        let (from, to) = decision.levels();
+        let what = format!("{what} {from} -> {to}");
         let by = decision.mode.map(|mode| format!(" ({} by {})", mode.name(), decision.decided_by)).unwrap_or_default();
-        let why = if decision.event == Event::Keep { decision.consequence } else { decision.why.as_str() };
+        let asked = decision.asked.as_ref().map(ToString::to_string).unwrap_or_default();
+        let why = if decision.event == Event::Keep { decision.consequence } else { &asked };
         Some(Line::new(what, show(&decision.path), format!("{why}{by}")))
     };
     plan.decisions.iter().filter_map(line).collect()

@@ -161,10 +161,7 @@ impl Policy {
             errors.push(PolicyError::NulInCommand(at));
         }
         let baseline = settings(&request, &mut errors);
-        let grants = baseline.core || rules.iter().any(|rule| rule.access > Access::None);
-        if request.dialect == Dialect::OpenShell && !grants {
-            errors.push(PolicyError::NoGrants);
-        }
+        errors.extend(no_grants(&request, &baseline, &rules));
         refuse_unenforced(&request, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
@@ -215,6 +212,12 @@ fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
         errors.extend(wrong.into_iter().map(PolicyError::Baseline));
         Settings::default()
     })
+}
+
+/// A complete policy must show something.
+fn no_grants(request: &Request, baseline: &Settings, rules: &[Rule]) -> Option<PolicyError> {
+    let grants = baseline.core || rules.iter().any(|rule| rule.access > Access::None);
+    (request.dialect == Dialect::OpenShell && !grants).then_some(PolicyError::NoGrants)
 }
 
 /// What cannot be enforced is refused, unless the user lets it be left out.

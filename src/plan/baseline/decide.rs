@@ -1,7 +1,7 @@
 //! What becomes of one wish of the baseline.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::levels::Levels;
 use super::{By, Entry, Item, names_gpu};
@@ -105,6 +105,12 @@ impl Decision {
         matches!(self.event, Event::Add | Event::Conflict).then_some(self.to)
     }
 
+    /// What was, and what holds, in one word each.
+    #[must_use]
+    pub fn levels(&self) -> (String, String) {
+        (self.level(self.from), self.level(self.to))
+    }
+
     fn level(&self, access: Access) -> String {
         if self.device && access.writes() { "device".to_owned() } else { access.to_string() }
     }
@@ -112,7 +118,9 @@ impl Decision {
 
 /// Decides about one item; `None` where the policy says enough already.
 pub(super) fn decide(policy: &Policy, levels: &Levels, item: &Item<'_>) -> Option<Decision> {
-    let governing = levels.governing(&item.resolved);
+    // The sandbox's own /dev shows no node for being in a readable tree.
+    let in_dev = item.resolved.starts_with("/dev");
+    let governing = levels.governing(&item.resolved).filter(|entry| !in_dev || entry.path != Path::new("/"));
     let from = governing.map_or(Access::None, |entry| entry.rule.access);
     if from >= item.want {
         return None;
@@ -188,11 +196,11 @@ fn in_the_way<'a>(
 fn mode(policy: &Policy, item: &Item<'_>, relation: Relation, rule: &Entry) -> (Conflict, Origin) {
     let source = rule.source().unwrap_or_default();
     let default = default_mode(policy, item, relation, source, rule);
-    let fits = |setting: &&Setting, path: &std::path::Path| {
+    let fits = |setting: &&Setting, path: &Path| {
         setting.glob.matches(path) && (setting.sources.is_empty() || setting.sources.contains(&source))
     };
     let limited = |setting: &Setting| if setting.may_relax { setting.mode } else { setting.mode.max(default) };
-    let first = |path: &std::path::Path| policy.baseline.conflicts.iter().find(|setting| fits(setting, path));
+    let first = |path: &Path| policy.baseline.conflicts.iter().find(|setting| fits(setting, path));
     // Where the two spellings are told different things, the stricter one counts.
     let of_files = [&item.path, &item.resolved].into_iter().filter_map(|path| first(path));
     let of_files = of_files.max_by_key(|setting| limited(setting));
