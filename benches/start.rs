@@ -76,6 +76,21 @@ fn codex() -> PathBuf {
     std::env::var_os("RINGFENCE_REFERENCE").map_or_else(installed, PathBuf::from)
 }
 
+const ALONE: &str = "ringfence run --backend landlock";
+
+/// A command line with a complete policy of many paths, as the list of a Jetson is one.
+fn paths(binary: &Path, directory: &Path, count: u32, backend: &str) -> String {
+    let place = directory.join("paths");
+    std::fs::create_dir_all(&place).unwrap();
+    let files: Vec<_> = (0..count).map(|number| place.join(format!("libnv{number}.so"))).collect();
+    files.iter().for_each(|file| std::fs::write(file, "").unwrap());
+    let system = ["/usr", "/bin", "/lib", "/lib64"].into_iter().map(str::to_owned);
+    let read: Vec<_> = system.chain(files.iter().map(|file| file.to_str().unwrap().to_owned())).collect();
+    let policy = directory.join("paths.toml");
+    std::fs::write(&policy, format!("complete = true\nworkdir = true\nread = {read:?}\n")).unwrap();
+    format!("{} run --backend {backend} --config {} -- true", binary.display(), policy.display())
+}
+
 /// How long a start with many writable roots takes, by the command's own clock.
 fn many_roots(binary: &Path, directory: &Path, count: u32) -> String {
     let roots: Vec<_> = (0..count).map(|number| directory.join(format!("roots/{number}"))).collect();
@@ -108,6 +123,9 @@ fn main() {
         case("bwrap --unshare-all", bwrap, empty),
         case("ringfence run", &ringfence, empty),
         case("ringfence run, in this repository", &ringfence, here),
+        case(ALONE, &format!("{} run --backend landlock -- true", binary.display()), empty),
+        case("ringfence run, 301 paths", &paths(&binary, helpers.path(), 301, "native"), empty),
+        case("ringfence run, 301 paths, landlock", &paths(&binary, helpers.path(), 301, "landlock"), empty),
         case("codex-linux-sandbox of Codex", &of_codex, empty),
         case("codex-linux-sandbox of ringfence", &of_ours, empty),
     ]
@@ -129,6 +147,11 @@ fn main() {
         let ratio =
             reference.map_or("-".to_owned(), |bwrap| format!("{:.2}", median.as_secs_f64() / bwrap.as_secs_f64()));
         println!("{:36} {:>7} µs {:>7} µs {ratio:>8}", case.name, median.as_micros(), p99.as_micros());
+    }
+    let median = |name: &str| cases.iter().find(|case| case.name == name).map(|case| case.percentile(50));
+    if let (Some(alone), Some(bare)) = (median(ALONE), median("true")) {
+        let limit = bare.mul_f64(1.3) + Duration::from_millis(1);
+        println!("landlock alone: {} µs, of 1.3 x true + 1 ms = {} µs", alone.as_micros(), limit.as_micros());
     }
     println!("start with 400 writable roots: {}", many_roots(&binary, helpers.path(), 400));
     println!("peak memory of the supervisor: {}", peak_memory(&binary, empty));

@@ -38,6 +38,16 @@ fn codex() {
 }
 
 #[test]
+fn openshell() {
+    run("openshell.md", include_str!("../docs/openshell.md"));
+}
+
+#[test]
+fn landlock() {
+    run("landlock.md", include_str!("../docs/landlock.md"));
+}
+
+#[test]
 fn processes() {
     run("processes.md", include_str!("../docs/processes.md"));
 }
@@ -202,6 +212,18 @@ fn tables_of_the_code_are_complete_in_the_pages() {
     }
 }
 
+/// Every row of the baseline stands in the page about it, with its level and its reason.
+#[test]
+fn every_row_of_the_baseline_is_documented() {
+    let page = include_str!("../docs/openshell.md");
+    for row in ringfence::policy::baseline::rows::ROWS {
+        let start = format!("| `{}` | {} |", row.path, row.want);
+        let found =
+            page.lines().any(|line| line.starts_with(&start) && line.ends_with(&format!("| {} |", row.needed_for)));
+        assert!(found, "docs/openshell.md lacks {start} … | {} |", row.needed_for);
+    }
+}
+
 /// The error about an unknown key lists all keys: each must be in the page about files.
 #[test]
 fn every_key_of_a_file_is_documented() {
@@ -211,7 +233,7 @@ fn every_key_of_a_file_is_documented() {
     assert!(keys.len() > 10, "{message}");
     let page = include_str!("../docs/policy.md");
     for key in keys {
-        let shown = [format!("> {key} = "), format!("> [{key}]"), format!("{key} = true")];
+        let shown = [format!("> {key} = "), format!("> # {key} = "), format!("> [{key}]"), format!("{key} = true")];
         assert!(shown.iter().any(|shown| page.contains(shown)), "docs/policy.md lacks the key {key}");
     }
 }
