@@ -154,15 +154,13 @@ pub fn file(
     home: Option<&Path>,
     around: Surroundings<'_>,
 ) -> Result<Request, LoadError> {
-    let (text, source) = read(path)?;
-    of_source(path, &text, source, format, home, around)
+    of_source(path, &read(path)?, format, home, around)
 }
 
 /// As [`file`], of a text and a source that are known.
 fn of_source(
     path: &Path,
-    text: &str,
-    source: Source,
+    (text, source): &(String, Source),
     format: Option<Format>,
     home: Option<&Path>,
     around: Surroundings<'_>,
@@ -173,6 +171,7 @@ fn of_source(
         _ if openshell::looks_like(text) => Format::Openshell,
         _ => Format::Toml,
     };
+    let source = *source;
     let request = match format.unwrap_or_else(found) {
         Format::Codex => codex::any(text, &path.display().to_string(), around)?,
         Format::Openshell => {
@@ -184,24 +183,38 @@ fn of_source(
     Ok(Request { files: vec![absolute], sources: vec![(path.to_owned(), source)], ..request })
 }
 
+/// Where OpenShell's images have their policy, the legacy place last.
+pub const OF_IMAGES: &[&str] = &["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"];
+
 /// OpenShell's policy, looked for as OpenShell does: what the variable names, then the image's, then the built-in one. A
-/// file that is there and bad is an error: only one that is not there makes room for the next.
+/// file that is there and bad is an error: only one that is not there makes room for the next. `images` are
+/// [`OF_IMAGES`].
 ///
 /// # Errors
 /// [`LoadError`], with the line.
-pub fn openshell_policy(variable: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
-    const OF_IMAGES: &[&str] = &["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"];
+pub fn openshell_policy(
+    variable: Option<&Path>,
+    images: &[impl AsRef<Path>],
+    around: Surroundings<'_>,
+) -> Result<Request, LoadError> {
     let format = Some(Format::Openshell);
     if let Some(path) = variable {
         return file(path, format, None, around);
     }
-    for path in OF_IMAGES.iter().map(Path::new).filter(|path| path.symlink_metadata().is_ok()) {
+    if let Some(path) = images.iter().map(AsRef::as_ref).find(|path| is_there(path)) {
         let (text, source) = read(path)?;
         // One that others than root can write is nobody's word but the user's.
         let source = if source == Source::Admin { Source::Image } else { source };
-        return of_source(path, &text, source, format, None, around);
+        return of_source(path, &(text, source), format, None, around);
     }
     Ok(Request { policy_source: Some(Source::BuiltIn), ..openshell::built_in(around.workspace) })
+}
+
+/// Whether there is a file to read. An unreadable one is told when it is read: a policy must not vanish silently.
+#[must_use]
+pub fn is_there(file: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    !std::fs::symlink_metadata(file).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The text of a file, and whose word it is: by where it lies and who can write it, never by what it says.
@@ -341,6 +354,12 @@ impl Text<'_> {
             baseline: self.baseline(baseline),
             ..Request::default()
         };
+        self.table(paths, &mut request);
+        Ok(request)
+    }
+
+    /// `[paths]`.
+    fn table(&self, paths: BTreeMap<Spanned<String>, Access>, request: &mut Request) {
         for (path, access) in paths {
             let said = self.said(path);
             let path = Said::new(PathBuf::from(said.value), said.by);
@@ -355,7 +374,6 @@ impl Text<'_> {
                 Access::Write => request.write.push(path),
             }
         }
-        Ok(request)
     }
 
     fn baseline(&self, table: BaselineTable) -> Baseline {
@@ -461,54 +479,4 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(text: &str) -> String {
-        match parse(text, Path::new("agent.toml"), Path::new("/base"), None) {
-            Ok(request) => panic!("accepted: {request:?}"),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn unknown_keys_and_values_are_refused_with_file_and_line() {
-        let table = [
-            ("sandbox = \"read-only\"\nwirte = [\"/x\"]\n", "agent.toml:2: unknown field `wirte`"),
-            ("\n\nsandbox = \"readonly\"\n", "agent.toml:3: unknown variant `readonly`"),
-            ("net = 1\n", "agent.toml:1: "),
-            ("gpu = 1.5\n", "agent.toml:1: gpu is"),
-            ("timeout = \"soon\"\n", "agent.toml:1: `soon` is not a duration"),
-            ("gpu = true\ngpu_passthrough = true\n", "agent.toml:2: gpu and gpu_passthrough"),
-            ("[paths]\n\"/a\" = \"rw\"\n", "agent.toml:2: unknown variant `rw`"),
-            ("read = [\n", "agent.toml:"),
-        ];
-        for (text, want) in table {
-            let error = refused(text);
-            assert!(error.starts_with(want), "{text:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn values_remember_their_line_and_relative_paths_belong_to_the_file() {
-        let text = "write = [\n  \"out\",\n  \"~/data\",\n]\ngpu = [1, 0]\nenv = [\"A=b\", \"C\"]\n";
-        let home = Some(Path::new("/home/u"));
-        let request = parse(text, Path::new("agent.toml"), Path::new("/base"), home).expect("a good file");
-        let lines: Vec<_> = request.write.iter().map(|said| (said.value.clone(), said.by.to_string())).collect();
-        assert_eq!(lines[0], ("/base/out".into(), "agent.toml:2".to_owned()));
-        assert_eq!(lines[1], ("/home/u/data".into(), "agent.toml:3".to_owned()));
-        assert_eq!(request.gpu.expect("gpu").value, "1,0");
-        assert_eq!(request.env[0].value, ("A".into(), Some("b".into())));
-        assert_eq!(request.env[1].value, ("C".into(), None));
-    }
-
-    #[test]
-    fn durations_have_units() {
-        for (text, millis) in [("90", 90_000), ("1.5m", 90_000), ("250ms", 250), ("2h", 7_200_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "-1s", "0", "5 parsecs", "1e400", "NaN"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;
