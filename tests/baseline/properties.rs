@@ -9,7 +9,7 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use ringfence::host::Facts;
 use ringfence::host::paths::PathFact;
-use ringfence::plan::baseline::{By, Decision, Event};
+use ringfence::plan::baseline::{By, Decision, Entry, Event};
 use ringfence::plan::show::effective;
 use ringfence::plan::{self, Plan};
 use ringfence::policy::Policy;
@@ -231,7 +231,8 @@ fn nothing_changes_but_what_a_decision_names() {
         }
         for entry in &plan.effective {
             // Of several rules for a path the most restrictive one holds.
-            if plan.effective.iter().any(|one| one.path == entry.path && one.rule.access < entry.rule.access) {
+            let level = |one: &Entry| (one.rule.access, one.authored.is_none());
+            if plan.effective.iter().any(|one| one.path == entry.path && level(one) < level(entry)) {
                 continue;
             }
             let decision = plan

@@ -21,7 +21,7 @@ use crate::request::{Landlock, Said};
 /// The rules that hold, one for each path, sorted. Of several for a path the most restrictive one counts.
 fn listed(plan: &Plan) -> Vec<&Entry> {
     let mut entries: Vec<_> = plan.effective.iter().filter(|entry| holds(entry)).collect();
-    entries.sort_by(|a, b| (&a.path, a.rule.access).cmp(&(&b.path, b.rule.access)));
+    entries.sort_by_key(|entry| (&entry.path, entry.rule.access, entry.authored.is_none()));
     entries.dedup_by(|a, b| a.path == b.path);
     entries
 }
