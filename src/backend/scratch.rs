@@ -144,7 +144,7 @@ mod tests {
         symlink(&precious, path.join("a/link")).expect("link");
         let closed = path.join("a/b/closed/deeper");
         fs::create_dir_all(&closed).expect("mkdir");
-        fs::set_permissions(closed.parent().expect("closed"), fs::Permissions::from_mode(0o0)).expect("chmod");
+        fs::set_permissions(closed.parent().expect("closed"), fs::Permissions::from_mode(0o000)).expect("chmod");
         let mut deep = path.clone();
         let deepest = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).expect("open");
         let mut at = deepest;

@@ -195,7 +195,7 @@ impl Flags {
         let caller = Caller::new(self.cd.as_deref())?;
         let mut request = Request::default();
         let system = Path::new(policy::SYSTEM_DIRECTORY).join("config.toml");
-        for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| is_there(file)) {
+        for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| policy::is_there(file)) {
             request = request.overlaid_by(caller.load(&file, Some(Format::Toml), self.cd.as_deref())?);
         }
         if let Some(named) = caller.named(self.config.as_deref(), self.format, self.cd.as_deref())? {
@@ -316,7 +316,8 @@ impl Caller {
     /// OpenShell's policy, where OpenShell would look for it.
     fn openshell(&self, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
         let variable = std::env::var_os("OPENSHELL_SANDBOX_POLICY").filter(|path| !path.is_empty());
-        self.around(cd, &|around| policy::openshell_policy(variable.as_deref().map(Path::new), around))
+        let variable = variable.as_deref().map(Path::new);
+        self.around(cd, &|around| policy::openshell_policy(variable, policy::OF_IMAGES, around))
     }
 
     fn around(
@@ -350,12 +351,6 @@ impl Caller {
         let base = base.or_else(|| self.home.as_ref().map(|home| home.join(".config")))?;
         Some(base.join("ringfence/config.toml"))
     }
-}
-
-/// Whether there is a file to read. An unreadable one is told when it is read: a policy must not vanish silently.
-fn is_there(file: &Path) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    !std::fs::symlink_metadata(file).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The working directory. A deleted one has no path: then `--cd` must name another.

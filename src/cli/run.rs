@@ -77,7 +77,7 @@ pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
 /// Records what the baseline did, before the command starts.
 fn record(log: &Path, plan: &Plan) -> Result<(), String> {
     let lines: String =
-        plan.decisions.iter().map(|decision| format!("{}\n", show::effective::record(decision))).collect();
+        plan.decisions.iter().map(|decision| format!("{}\n", show::effective::record(plan, decision))).collect();
     let file = std::fs::OpenOptions::new().append(true).create(true).open(log);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, lines.as_bytes()))
         .map_err(|error| format!("write the log `{}`: {error}", log.display()))

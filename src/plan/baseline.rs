@@ -89,17 +89,24 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut T
         return compat::enrich(policy, facts, &levels, told);
     }
     let mut found = Enriched::default();
+    let mut decided: Vec<(Decision, Item<'_>)> = Vec::new();
     for item in items(policy, facts, gpu, &mut found.decisions) {
         let decision = decide::decide(policy, &levels, &item);
         let Some(decision) = decision else {
             found.devices.extend(item.device.cloned());
             continue;
         };
-        tell(policy, &decision, &item, told);
         if let Some(to) = decision.granted() {
             levels.raise(&item, to, decision.relation);
             found.devices.extend(item.device.cloned());
         }
+        match decided.iter_mut().find(|(known, _)| known.is_outdone_by(&decision)) {
+            Some(known) => *known = (Decision { from: known.0.from, ..decision }, item),
+            None => decided.push((decision, item)),
+        }
+    }
+    for (decision, item) in decided {
+        tell(policy, &decision, &item, told);
         found.decisions.push(decision);
     }
     found.decisions.sort_by(|a, b| (&a.path, a.event as u8).cmp(&(&b.path, b.event as u8)));
@@ -203,17 +210,25 @@ fn names_gpu(policy: &Policy) -> bool {
     policy.gpu.by.is_explicit() && !matches!(policy.gpu.value, GpuWish::Auto | GpuWish::Off)
 }
 
-/// What the user hears: a changed word of his own, and what stays out of reach. What the system supplied is a note.
+/// What the user hears: a word that somebody wrote and that was changed, and what stays out of reach. What this program
+/// supplied is a note, and so is what follows from a denial.
 fn tell(policy: &Policy, decision: &Decision, item: &Item<'_>, told: &mut Told) {
     let line = decision.to_string();
     let refused = || PlanError::Baseline { decision: Box::new(decision.clone()), wish: policy.gpu.by.clone() };
     match decision.event {
         Event::Refuse => told.errors.push(refused()),
         Event::OptOut if item.required && names_gpu(policy) => told.errors.push(refused()),
-        Event::Conflict if decision.source >= Some(Source::Admin) => told.warnings.push(line),
-        Event::Keep if item.group == Group::Gpu && decision.from > Access::None => told.warnings.push(line),
+        Event::Conflict if decision.source > Some(Source::BuiltIn) => told.warnings.push(line),
+        Event::Keep if is_heard(policy, decision, item) => told.warnings.push(line),
         Event::OptOut if item.group == Group::Gpu => told.warnings.push(line),
         Event::Conflict | Event::Keep | Event::OptOut => told.notes.push(line),
         Event::Add | Event::Skip => {}
     }
+}
+
+/// Whether it is worth a warning that a rule stays: where the policy is complete, or a GPU suffers, and nobody denied it.
+fn is_heard(policy: &Policy, decision: &Decision, item: &Item<'_>) -> bool {
+    let concerns = item.group == Group::Gpu || policy.dialect.names_proc();
+    let denied = decision.from == Access::None && decision.relation != Some(Relation::Descendant);
+    concerns && !denied || item.required && names_gpu(policy)
 }

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::baseline::Event;
 use super::gpu::GpuError;
 use crate::request::Origin;
+
+/// Where nobody makes files by hand.
+const MADE_BY_THE_SYSTEM: &[&str] = &["/dev", "/proc", "/sys", "/run"];
 
 /// Why there can be no plan.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -170,6 +174,9 @@ impl PlanError {
             Self::MissingWritable { path, .. } if crate::policy::paths::has_metacharacters(path.as_os_str()) => {
                 "only --deny takes globs: name the directory".to_owned()
             }
+            Self::MissingWritable { path, .. } if MADE_BY_THE_SYSTEM.iter().any(|above| path.starts_with(above)) => {
+                "nothing is made there: take it out of the policy, or load what makes it".to_owned()
+            }
             Self::MissingWritable { path, .. } => {
                 format!("make it first: mkdir -p {0} (a directory) or touch {0} (a file)", path.display())
             }
@@ -188,6 +195,9 @@ impl PlanError {
             }
             Self::Unenforced { .. } => {
                 "--allow-unenforced leaves it out, which only takes access away, and plan lists it".to_owned()
+            }
+            Self::Baseline { decision, .. } if decision.event == Event::OptOut => {
+                format!("say --gpu off, or take the path out of [baseline] keep ({})", decision.decided_by)
             }
             Self::Baseline { .. } => {
                 "take the rule out of the policy, say --gpu off, or let an administrator allow it in \

@@ -69,7 +69,7 @@ pub fn json(plan: &Plan) -> Value {
         "cwd": plan.process.cwd.to_string_lossy(),
         "sections": sections,
         "effective": effective::json(plan),
-        "baseline": plan.decisions.iter().map(effective::record).collect::<Vec<_>>(),
+        "baseline": plan.decisions.iter().map(|decision| effective::record(plan, decision)).collect::<Vec<_>>(),
         "notes": plan.notes,
     })
 }

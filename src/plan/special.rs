@@ -97,16 +97,3 @@ pub(super) fn proc(
     }
     ops
 }
-
-/// What may be done in `/proc` where neither rule nor baseline says more.
-pub(super) fn first_proc(policy: &Policy) -> (Access, Origin) {
-    if policy.dialect.names_proc() || !policy.proc.value {
-        let because = if policy.proc.value { Origin::Baseline("no rule names it") } else { policy.proc.by.clone() };
-        return (Access::None, because);
-    }
-    // Whoever makes everything writable says it of this too.
-    let everything = policy.rules.iter().find(|rule| rule.path == Path::new("/") && rule.access.writes());
-    everything.map_or((Access::Read, Origin::Baseline("a view of the processes")), |rule| {
-        (Access::Modify, rule.because.clone())
-    })
-}

@@ -1,5 +1,7 @@
 //! From rules and facts to the file system view: the tree of nodes and the operations around it.
 
+mod proc;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,8 @@ pub(super) struct Builder<'a> {
     pub devices: Vec<DeviceGrant>,
     /// What may be done in `/proc`.
     proc: (Access, Origin),
+    /// What stays read-only in a `/proc` that can be written.
+    kept_in_proc: Vec<MountOp>,
     /// What may be done with shared memory that is not private.
     shm: Option<(Access, Origin)>,
     /// What the user has rules for, by written and by canonical path, and the highest level.
@@ -55,7 +59,8 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
         blocks: Vec::new(),
         pins: Vec::new(),
         devices: enriched.devices.clone(),
-        proc: super::special::first_proc(policy),
+        proc: proc::level(policy, &enriched.entries),
+        kept_in_proc: Vec::new(),
         shm: None,
         named: named(facts),
         errors: &mut told.errors,
@@ -127,11 +132,10 @@ impl Builder<'_> {
     /// Adds a rule of the effective policy.
     fn entry(&mut self, entry: &Entry) {
         let Entry { path, rule, fact, .. } = entry;
-        let said = || (rule.access, rule.because.clone());
         if path == Path::new("/proc") {
-            self.proc = said();
+            // The most restrictive rule of all is taken already.
         } else if self.is_private(entry, "/dev/shm") || entry.is_added() && path == Path::new("/dev/shm") {
-            self.shm = Some(said());
+            self.shm = Some((rule.access, rule.because.clone()));
         } else if !(self.is_private(entry, "/tmp") || entry.device && entry.is_added()) {
             self.rule(rule, fact);
         }
@@ -218,6 +222,8 @@ impl Builder<'_> {
 
     fn rule_in_dev(&mut self, rule: &Rule, present: &Present) {
         let whole = present.path == Path::new("/dev");
+        // To be read: whoever wrote that for OpenShell meant the few nodes of a container.
+        let complete = self.policy.dialect == Dialect::OpenShell;
         match present.kind {
             Kind::Char { .. } if rule.access == Access::Read && !Self::is_base(present) => self.notes.push(format!(
                 "{} ({}) is not granted: a device that can be read can be told what to do, so it takes write access",
@@ -225,6 +231,11 @@ impl Builder<'_> {
                 rule.because
             )),
             Kind::Char { .. } if rule.access >= Access::Read => self.device(rule, present),
+            Kind::Dir if rule.access == Access::Read && complete && (whole || has_nodes(&present.path)) => {
+                let path = rule.path.display();
+                self.notes
+                    .push(format!("{path} ({}) shows the nodes that are granted, each by its own rule", rule.because));
+            }
             Kind::Dir if rule.access >= Access::Read && (whole || has_nodes(&present.path)) => {
                 self.errors.push(PlanError::DeviceDirectory { path: present.path.clone(), by: rule.because.clone() });
             }
@@ -238,18 +249,6 @@ impl Builder<'_> {
                 by: rule.because.clone(),
             }),
             kind => self.node(rule, present.path.clone(), Some(present.id), kind),
-        }
-    }
-
-    fn rule_in_proc(&mut self, rule: &Rule, present: &Present) {
-        let second = present.path.components().nth(2).map(|part| part.as_os_str().to_string_lossy().into_owned());
-        match second {
-            Some(name) if name.bytes().all(|byte| byte.is_ascii_digit()) => {
-                self.errors.push(PlanError::ProcessPath { path: present.path.clone(), by: rule.because.clone() });
-            }
-            // The inode of the fresh procfs is another one: nothing to compare with.
-            _ if rule.access == Access::None => self.node(rule, present.path.clone(), None, present.kind),
-            _ => {}
         }
     }
 
@@ -438,7 +437,8 @@ impl Builder<'_> {
         let in_dev = |op: &MountOp| op.target.starts_with("/dev");
         let in_proc = |op: &MountOp| op.target.starts_with("/proc");
         let (dev, rest): (Vec<_>, Vec<_>) = self.tree.operations().into_iter().partition(in_dev);
-        let (proc, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(in_proc);
+        let (mut proc, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(in_proc);
+        proc.splice(0..0, self.kept_in_proc);
         ops.extend(rest);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
         ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));

@@ -2,6 +2,7 @@
 
 pub mod rows;
 
+use std::ffi::OsStr;
 use std::path::{Component, Path};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -14,9 +15,15 @@ use crate::request::{Origin, Said, Source};
 #[derive(Debug, Clone)]
 pub struct PathGlob {
     written: String,
-    matcher: GlobMatcher,
-    /// What stands before a trailing `/**`.
-    directory: Option<GlobMatcher>,
+    parts: Vec<Part>,
+}
+
+/// A component of a glob. Each is matched by itself: a set such as `[!a]` would match the slash too.
+#[derive(Debug, Clone)]
+enum Part {
+    /// `**`: any number of components, also none.
+    Any,
+    One(GlobMatcher),
 }
 
 impl PathGlob {
@@ -32,6 +39,10 @@ impl PathGlob {
         if path.components().any(|part| part == Component::ParentDir) {
             return Err("has `..` in it".to_owned());
         }
+        if written.trim_end_matches('/').split('/').skip(1).any(|part| matches!(part, "" | ".")) {
+            // It would match nothing: paths are compared in their normal form.
+            return Err("has an empty component or `.` in it".to_owned());
+        }
         if unescaped(written, '{') || unescaped(written, '}') {
             return Err("has braces, which mean nothing here: write one pattern for each".to_owned());
         }
@@ -39,26 +50,34 @@ impl PathGlob {
             let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
             glob.map(|glob| glob.compile_matcher()).map_err(|error| format!("is no glob: {}", error.kind()))
         };
-        let whole = written.trim_end_matches('/');
-        let whole = if whole.is_empty() { "/" } else { whole };
-        let directory = match whole.strip_suffix("/**") {
-            Some("") => Some(compile("/")?),
-            Some(directory) => Some(compile(directory)?),
-            None => None,
-        };
-        Ok(Self { written: written.to_owned(), matcher: compile(whole)?, directory })
+        let part = |part: &str| if part == "**" { Ok(Part::Any) } else { compile(part).map(Part::One) };
+        let parts = written.trim_end_matches('/').split('/').skip(1).map(part).collect::<Result<_, _>>()?;
+        Ok(Self { written: written.to_owned(), parts })
     }
 
     /// Whether it is about a path.
     #[must_use]
     pub fn matches(&self, path: &Path) -> bool {
-        self.matcher.is_match(path) || self.directory.as_ref().is_some_and(|directory| directory.is_match(path))
+        let names: Vec<_> = path.iter().skip(1).collect();
+        fits(&self.parts, &names)
     }
 
     /// As it was written.
     #[must_use]
     pub fn written(&self) -> &str {
         &self.written
+    }
+}
+
+fn fits(parts: &[Part], names: &[&OsStr]) -> bool {
+    match parts.split_first() {
+        None => names.is_empty(),
+        Some((Part::Any, rest)) => {
+            (0..=names.len()).any(|after| names.get(after..).is_some_and(|names| fits(rest, names)))
+        }
+        Some((Part::One(part), rest)) => {
+            names.split_first().is_some_and(|(name, names)| part.is_match(name) && fits(rest, names))
+        }
     }
 }
 
@@ -181,11 +200,30 @@ mod tests {
             ("/dev/nvidia\\*", "/dev/nvidia*", true),
             ("/**", "/dev/dxg", true),
             ("/**", "/", true),
+            ("/dev[!x]shm", "/dev/shm", false),
+            ("/dev?shm", "/dev/shm", false),
+            ("/dev/[!a-m]*", "/dev/shm", true),
+            ("/dev/**/shm/**", "/dev/shm", true),
+            ("/dev/**/shm/**", "/dev/x/shm/y/z", true),
+            ("/**/shm", "/dev/shm", true),
+            ("/", "/", true),
         ];
         for (glob, path, want) in table {
             assert_eq!(PathGlob::new(glob).unwrap().matches(Path::new(path)), want, "{glob} {path}");
         }
-        for bad in ["proc", "", "**/proc", "!/proc", "/a/../b", "/dev/{a,b}", "/dev/[z"] {
+        for bad in [
+            "proc",
+            "",
+            "**/proc",
+            "!/proc",
+            "/a/../b",
+            "/dev/{a,b}",
+            "/dev/[z",
+            "/dev/[a/b]",
+            "//proc",
+            "/./proc",
+            "/proc/.",
+        ] {
             assert!(PathGlob::new(bad).is_err(), "{bad}");
         }
         assert!(PathGlob::new("/dev/\\{a\\}").unwrap().matches(Path::new("/dev/{a}")), "escaped braces are letters");

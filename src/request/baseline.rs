@@ -72,11 +72,19 @@ impl Baseline {
         self.flags.extend(flags);
         Self {
             core: core.or(self.core),
-            // An administrator's word about what users may do is not the user's to change.
-            allow_cli_relax: self.allow_cli_relax.or(allow_cli_relax),
-            allow_compat: self.allow_compat.or(allow_compat),
+            allow_cli_relax: stricter(self.allow_cli_relax, allow_cli_relax),
+            allow_compat: stricter(self.allow_compat, allow_compat),
             compat: compat.or(self.compat),
             ..self
         }
+    }
+}
+
+/// An administrator's word about what users may do is not the user's to change, in whichever order files are read: `false`
+/// stays.
+fn stricter(first: Option<Said<bool>>, later: Option<Said<bool>>) -> Option<Said<bool>> {
+    match (first, later) {
+        (Some(first), Some(later)) => Some(if first.value && !later.value { later } else { first }),
+        (first, later) => first.or(later),
     }
 }

@@ -64,25 +64,38 @@ impl Text<'_> {
     }
 }
 
+/// Where OpenShell's images have their policy, the legacy place last.
+pub const OF_IMAGES: &[&str] = &["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"];
+
 /// OpenShell's policy, looked for as OpenShell does: what the variable names, then the image's, then the built-in one. A
-/// file that is there and bad is an error: only one that is not there makes room for the next.
+/// file that is there and bad is an error: only one that is not there makes room for the next. `images` are
+/// [`OF_IMAGES`].
 ///
 /// # Errors
 /// [`LoadError`], with the line.
-pub fn openshell_policy(variable: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
-    const OF_IMAGES: &[&str] = &["/etc/openshell/policy.yaml", "/etc/navigator/policy.yaml"];
+pub fn openshell_policy(
+    variable: Option<&Path>,
+    images: &[impl AsRef<Path>],
+    around: Surroundings<'_>,
+) -> Result<Request, LoadError> {
     let format = Some(Format::Openshell);
     if let Some(path) = variable {
         return read(path, format, None, around);
     }
-    let mut of_images = OF_IMAGES.iter().map(Path::new);
-    let Some(path) = of_images.find(|path| path.symlink_metadata().is_ok()) else {
+    let Some(path) = images.iter().map(AsRef::as_ref).find(|path| is_there(path)) else {
         return Ok(openshell::built_in(around.workspace));
     };
     let (text, source) = text(path)?;
     // One that others than root can write is nobody's word but the user's.
     let source = if source == Source::Admin { Source::Image } else { source };
     Text { path, text: &text, source }.request(format, None, around)
+}
+
+/// Whether there is a file to read. An unreadable one is told when it is read: a policy must not vanish silently.
+#[must_use]
+pub fn is_there(file: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    !std::fs::symlink_metadata(file).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }
 
 /// The text of a file, and whose word it is: by where it lies and who can write it, never by what it says.

@@ -110,7 +110,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         proc: value(&request.proc),
         timeout: request.timeout.as_ref().map(|said| format!("{}ms", said.value.as_millis())),
         allow: request.allow.iter().map(|said| said.value).collect(),
-        baseline: baseline(&request.baseline),
+        baseline: baseline(request),
         network: request.reach.rules.iter().map(|said| said.value.clone()).collect(),
     };
     let left_out =
@@ -138,7 +138,11 @@ fn variable((name, value): &(std::ffi::OsString, Option<std::ffi::OsString>)) ->
     })
 }
 
-fn baseline(said: &Baseline) -> Option<BaselineTable> {
+fn baseline(request: &Request) -> Option<BaselineTable> {
+    let said = &request.baseline;
+    // A network brings paths; what is left out of it has no line that could.
+    let left_out = !request.reach.unenforced.is_empty() && request.reach.rules.is_empty();
+    let left_out = (left_out && request.dialect == Dialect::OpenShell).then_some(true);
     let Baseline { keep, conflicts, flags: _, core, allow_cli_relax, allow_compat, compat: _ } = said;
     let conflict = |said: &Said<ConflictRule>| {
         let ConflictRule { pattern, sources, mode, reason } = said.value.clone();
@@ -146,12 +150,12 @@ fn baseline(said: &Baseline) -> Option<BaselineTable> {
     };
     let table = BaselineTable {
         keep: keep.iter().map(|said| said.value.clone()).collect(),
-        core: value(core),
+        core: value(core).or(left_out),
         allow_cli_relax: value(allow_cli_relax),
         allow_compat: value(allow_compat),
         conflicts: conflicts.iter().map(conflict).collect(),
     };
-    (*said != Baseline::default()).then_some(table)
+    (*said != Baseline::default() || left_out.is_some()).then_some(table)
 }
 
 /// Lists that nobody said anything in need no line.

@@ -110,7 +110,8 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, levels: &Levels, told: &mut
     };
     let after = enriched(lists.clone(), &machine, &exists);
     let mut found = Enriched { entries: levels.entries().to_vec(), ..Enriched::default() };
-    if after.read_write.iter().any(|path| path == "/proc") {
+    let writes_proc = |lists: &Lists| lists.read_write.iter().any(|path| path == "/proc");
+    if writes_proc(&after) && !writes_proc(&lists) {
         found.entries.retain(|entry| entry.path != *"/proc");
     }
     let added = |list: &[String], before: &[String], access: Access| {
@@ -142,7 +143,11 @@ fn nodes(gpus: &Gpus) -> Vec<&Node> {
 }
 
 fn present(facts: &Facts, path: &str) -> Option<Present> {
-    facts.baseline.iter().find(|present| present.path.as_os_str() == path).cloned()
+    let named = |present: &&Present| {
+        let link = present.link.as_ref().is_some_and(|(link, _)| link.as_os_str() == path);
+        link || present.path.as_os_str() == path
+    };
+    facts.baseline.iter().find(named).cloned()
 }
 
 fn device(node: &Node, because: Origin) -> Option<DeviceGrant> {

@@ -111,6 +111,13 @@ impl Decision {
         (self.level(self.from), self.level(self.to))
     }
 
+    /// Whether a later wish for the same path takes the place of this one: one record tells of both.
+    pub(super) fn is_outdone_by(&self, later: &Self) -> bool {
+        let events = (self.event, later.event);
+        let outdone = matches!(events, (Event::Add, Event::Add | Event::Conflict) | (Event::OptOut, Event::OptOut));
+        outdone && self.resolved == later.resolved
+    }
+
     fn level(&self, access: Access) -> String {
         if self.device && access.writes() { "device".to_owned() } else { access.to_string() }
     }
@@ -125,7 +132,11 @@ pub(super) fn decide(policy: &Policy, levels: &Levels, item: &Item<'_>) -> Optio
     if from >= item.want {
         return None;
     }
-    let (relation, rule) = in_the_way(levels, item, governing);
+    let ways = in_the_way(levels, item, governing);
+    let settled = ways.iter().map(|(relation, rule)| (mode(policy, item, *relation, rule), *relation, *rule));
+    // Where several rules are in the way, what the strictest of them comes to counts.
+    let settled = settled.reduce(|known, next| if next.0.0 > known.0.0 { next } else { known });
+    let (relation, rule) = settled.as_ref().map(|(_, relation, rule)| (*relation, *rule)).unzip();
     let mut decision = Decision {
         event: Event::Add,
         path: item.path.clone(),
@@ -148,8 +159,7 @@ pub(super) fn decide(policy: &Policy, levels: &Levels, item: &Item<'_>) -> Optio
     {
         return Some(Decision { event: Event::OptOut, to: from, decided_by: by.clone(), ..decision });
     }
-    let (Some(relation), Some(rule)) = (relation, rule) else { return Some(decision) };
-    let (mode, by) = mode(policy, item, relation, rule);
+    let Some(((mode, by), ..)) = settled else { return Some(decision) };
     (decision.mode, decision.decided_by) = (Some(mode), by);
     (decision.event, decision.to) = match mode {
         Conflict::Promote => (Event::Conflict, if item.device.is_some() { item.want } else { widest(item) }),
@@ -175,21 +185,15 @@ impl Entry {
     }
 }
 
-/// The rule of the policy that says less than the item wants.
-fn in_the_way<'a>(
-    levels: &'a Levels,
-    item: &Item<'_>,
-    governing: Option<&'a Entry>,
-) -> (Option<Relation>, Option<&'a Entry>) {
-    if let Some(entry) = governing.filter(|entry| entry.is_written()) {
-        let relation = if entry.path == item.resolved { Relation::Exact } else { Relation::Ancestor };
-        return (Some(relation), Some(entry));
-    }
+/// The rules of the policy that say less than the item wants.
+fn in_the_way<'a>(levels: &'a Levels, item: &'a Item<'_>, governing: Option<&'a Entry>) -> Vec<(Relation, &'a Entry)> {
+    let relation = |entry: &Entry| if entry.path == item.resolved { Relation::Exact } else { Relation::Ancestor };
+    let above = governing.filter(|entry| entry.is_written()).map(|entry| (relation(entry), entry));
     // A view of the sandbox's own is made as it is; only the wish of a GPU could void a rule in it.
-    let below = (item.want.writes() && item.group == Group::Gpu && item.device.is_none())
-        .then(|| levels.less_below(&item.resolved, item.want.min(Access::Modify)))
-        .flatten();
-    (below.map(|_| Relation::Descendant), below)
+    let voids = item.want.writes() && item.group == Group::Gpu && item.device.is_none();
+    let level = if voids { item.want.min(Access::Modify) } else { Access::None };
+    let below = levels.less_below(&item.resolved, level).map(|entry| (Relation::Descendant, entry));
+    above.into_iter().chain(below).collect()
 }
 
 /// How a conflict is settled, and by whom: settings of files, then flags, then the default of the source.
@@ -199,12 +203,17 @@ fn mode(policy: &Policy, item: &Item<'_>, relation: Relation, rule: &Entry) -> (
     let fits = |setting: &&Setting, path: &Path| {
         setting.glob.matches(path) && (setting.sources.is_empty() || setting.sources.contains(&source))
     };
-    let limited = |setting: &Setting| if setting.may_relax { setting.mode } else { setting.mode.max(default) };
-    let first = |path: &Path| policy.baseline.conflicts.iter().find(|setting| fits(setting, path));
     // Where the two spellings are told different things, the stricter one counts.
-    let of_files = [&item.path, &item.resolved].into_iter().filter_map(|path| first(path));
-    let of_files = of_files.max_by_key(|setting| limited(setting));
-    let (mut mode, mut by) = of_files.map_or((default, DEFAULT), |setting| (limited(setting), setting.by.clone()));
+    let first = |relaxes: bool| {
+        let of = |setting: &&Setting| setting.may_relax == relaxes;
+        let first = |path| policy.baseline.conflicts.iter().filter(of).find(|setting| fits(setting, path));
+        [&item.path, &item.resolved].into_iter().filter_map(|path| first(path)).max_by_key(|setting| setting.mode)
+    };
+    let (mut mode, mut by) = first(true).map_or((default, DEFAULT), |setting| (setting.mode, setting.by.clone()));
+    // Of whoever is no administrator: wherever it stands, it takes nothing from an administrator's word.
+    if let Some(setting) = first(false).filter(|setting| setting.mode > mode) {
+        (mode, by) = (setting.mode, setting.by.clone());
+    }
     let denied = rule.rule.access == Access::None;
     for flag in policy.baseline.flags.iter().filter(|flag| fits(flag, &item.path) || fits(flag, &item.resolved)) {
         if flag.may_relax || flag.mode > mode {
@@ -235,9 +244,11 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         let (from, to, wanted) = (self.level(self.from), self.level(self.to), self.level(self.wanted));
-        let place = |f: &mut fmt::Formatter<'_>| match &self.written {
-            Some(written) => write!(f, " ({written})"),
-            None => Ok(()),
+        let place = |f: &mut fmt::Formatter<'_>| match (&self.written, self.relation) {
+            (Some(written), Some(Relation::Exact) | None) => write!(f, " ({written})"),
+            (Some(written), Some(Relation::Ancestor)) => write!(f, " ({written}, a directory above it)"),
+            (Some(written), Some(Relation::Descendant)) => write!(f, " ({written}, something below it)"),
+            (None, _) => Ok(()),
         };
         match self.event {
             Event::Add => write!(f, "{path} is added, {to}: {}", self.why),

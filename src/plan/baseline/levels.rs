@@ -58,23 +58,28 @@ impl Levels {
         path.ancestors().find_map(|above| self.at.get(above)).and_then(|index| self.entries.get(*index))
     }
 
-    /// A rule of the policy below a path that says less than `level`.
-    pub(super) fn less_below(&self, path: &Path, level: Access) -> Option<&Entry> {
+    /// Rules of the policy below a path that say less than `level`.
+    pub(super) fn less_below<'a>(&'a self, path: &'a Path, level: Access) -> impl Iterator<Item = &'a Entry> {
         let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
-        let below = self.at.range::<Path, _>(after).take_while(|(below, _)| below.starts_with(path));
-        let mut entries = below.filter_map(|(_, index)| self.entries.get(*index));
-        entries.find(|entry| matches!(entry.by, By::Policy(_)) && entry.rule.access < level)
+        let below = self.at.range::<Path, _>(after).take_while(move |(below, _)| below.starts_with(path));
+        let entries = below.filter_map(|(_, index)| self.entries.get(*index));
+        entries.filter(move |entry| matches!(entry.by, By::Policy(_)) && entry.rule.access < level)
     }
 
     /// Gives an item its level.
     pub(super) fn raise(&mut self, item: &Item<'_>, to: Access, relation: Option<Relation>) {
-        let exact = self.at.get(&item.resolved).copied();
-        if let Some(entry) = exact.and_then(|index| self.entries.get_mut(index)) {
-            if relation == Some(Relation::Exact) {
-                entry.authored = Some(entry.rule.access);
+        if self.at.contains_key(&item.resolved) {
+            // All of them: the most restrictive one holds.
+            let less = |entry: &&mut Entry| entry.path == item.resolved && entry.rule.access < to;
+            for entry in self.entries.iter_mut().filter(less) {
+                match &mut entry.by {
+                    By::Baseline(group) => *group = item.group,
+                    By::Policy(_) if relation.is_some() => entry.authored = Some(entry.rule.access),
+                    By::Policy(_) => {}
+                }
+                entry.rule.access = to;
+                entry.rule.because = item.because.clone();
             }
-            entry.rule.access = to;
-            entry.rule.because = item.because.clone();
             return;
         }
         self.push(Entry {

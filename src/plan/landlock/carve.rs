@@ -259,13 +259,17 @@ impl<'a> Carver<'a> {
     fn others(&mut self) {
         for op in self.view.ops {
             let hides_in_proc = in_proc(&op.target) && matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
+            let kept = op.what == Mount::ReadOnly && in_proc(&op.target) && op.because.is_explicit();
             let what = match op.what {
+                // The rule for it would be void under the one for all of it.
+                Mount::ReadOnly if kept && self.view.proc.0 == Access::Write => "write-protect",
                 Mount::Pin { .. } | Mount::Plug { .. } => "keep the link",
                 _ if hides_in_proc && op.because.is_explicit() => "hide",
                 _ => continue,
             };
             let denied = hides_in_proc;
-            let what = format!("{what} {}{}", op.target.display(), if denied { "" } else { " as it is" });
+            let as_it_is = if denied || kept { "" } else { " as it is" };
+            let what = format!("{what} {}{as_it_is}", op.target.display());
             self.unsaid.push(Unsaid { path: op.target.clone(), what, because: op.because.clone(), denied });
         }
     }

@@ -7,18 +7,37 @@ use serde_json::{Value, json};
 
 use super::super::Plan;
 use super::super::baseline::{By, Decision, Entry, Event};
-use super::super::landlock::{Beneath, rights};
+use super::super::choose::Engine;
+use super::super::landlock::{Beneath, LandlockRule, rights};
 use super::show;
 use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
 use crate::policy::baseline::rows::Group;
 use crate::policy::paths::Access;
+use crate::policy::tables;
 use crate::request::network::NetworkRule;
 use crate::request::{Landlock, Said};
 
+/// The rules that hold, one for each path, sorted. Of several for a path the most restrictive one counts.
+fn listed(plan: &Plan) -> Vec<&Entry> {
+    let mut entries: Vec<_> = plan.effective.iter().filter(|entry| holds(entry)).collect();
+    entries.sort_by_key(|entry| (&entry.path, entry.rule.access, entry.authored.is_none()));
+    entries.dedup_by(|a, b| a.path == b.path);
+    entries
+}
+
+/// What may be done, which is not all that a rule says: a node to be read is not granted, unless every sandbox has it.
+fn granted(entry: &Entry) -> Access {
+    let base = || tables::BASE_DEVICES.iter().any(|(path, ..)| entry.path == Path::new(path));
+    match entry.rule.access {
+        Access::Read if entry.device && !base() => Access::None,
+        access => access,
+    }
+}
+
 /// What a path may be used for, in one word.
 fn level(entry: &Entry) -> &'static str {
-    match entry.rule.access {
+    match granted(entry) {
         Access::Modify | Access::Write if entry.device => "device",
         Access::None => "none",
         Access::Read => "read",
@@ -32,26 +51,43 @@ fn holds(entry: &Entry) -> bool {
     !matches!(entry.fact, PathFact::Missing { .. } | PathFact::Dangling { .. })
 }
 
+fn is_dir(entry: &Entry) -> bool {
+    match &entry.fact {
+        PathFact::Present(present) => present.kind == Kind::Dir,
+        _ => !entry.device,
+    }
+}
+
 /// The Landlock rights of an entry under an ABI, by name.
 #[must_use]
 pub fn rights_of(entry: &Entry, abi: u32) -> Vec<&'static str> {
-    let allow = match entry.rule.access {
+    let allow = match granted(entry) {
         Access::Modify | Access::Write if entry.device => Some(Beneath::Devices),
         access => Beneath::of(access),
     };
-    let dir = match &entry.fact {
-        PathFact::Present(present) => present.kind == Kind::Dir,
-        _ => !entry.device,
-    };
+    let dir = is_dir(entry);
     rights::names(allow.map_or(0, |allow| rights::rights(allow, abi, dir)))
+}
+
+/// The rights of an entry in a plan: where Landlock is all there is, those of its rules.
+fn rights_in(plan: &Plan, entry: &Entry) -> Vec<&'static str> {
+    let Some(wall) = plan.confinement.as_ref().map(|confinement| &confinement.landlock) else { return Vec::new() };
+    if plan.choice.engine != Engine::Landlock || granted(entry) == Access::None {
+        return rights_of(entry, wall.abi);
+    }
+    let of_path = |rule: &&LandlockRule| rule.path == entry.path && rule.allow != Beneath::List;
+    let mut rules = wall.rules.iter().filter(of_path).peekable();
+    if rules.peek().is_none() && wall.rules.iter().any(|rule| rule.path.starts_with(&entry.path)) {
+        // Its entries have them, one by one.
+        return rights_of(entry, wall.abi);
+    }
+    let dir = is_dir(entry);
+    rights::names(rules.fold(0, |mask, rule| mask | rights::rights(rule.allow, wall.abi, dir)))
 }
 
 /// A list of `{path, level, rights, origin, source, authored_level, mode, why}`, sorted by path.
 #[must_use]
 pub fn json(plan: &Plan) -> Value {
-    let abi = plan.confinement.as_ref().map_or(0, |confinement| confinement.landlock.abi);
-    let mut entries: Vec<_> = plan.effective.iter().filter(|entry| holds(entry)).collect();
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
     let one = |entry: &&Entry| {
         let decision = plan.decisions.iter().find(|decision| decision.resolved == entry.path);
         let (origin, source) = match entry.by {
@@ -62,7 +98,7 @@ pub fn json(plan: &Plan) -> Value {
         json!({
             "path": entry.path.to_string_lossy(),
             "level": level(entry),
-            "rights": rights_of(entry, abi),
+            "rights": rights_in(plan, entry),
             "origin": origin,
             "source": source,
             "authored_level": entry.authored.map(|access| access.to_string()),
@@ -70,12 +106,13 @@ pub fn json(plan: &Plan) -> Value {
             "why": entry.rule.because.to_string(),
         })
     };
-    Value::Array(entries.iter().map(one).collect())
+    Value::Array(listed(plan).iter().map(one).collect())
 }
 
 /// One record: what the baseline wanted, and what became of it.
 #[must_use]
-pub fn record(decision: &Decision) -> Value {
+pub fn record(plan: &Plan, decision: &Decision) -> Value {
+    let entry = plan.effective.iter().find(|entry| entry.path == decision.resolved);
     let event = match decision.event {
         Event::Add => "baseline.add",
         Event::Conflict | Event::Keep | Event::Refuse => "baseline.conflict",
@@ -90,6 +127,8 @@ pub fn record(decision: &Decision) -> Value {
         "from": decision.from,
         "to": decision.to,
         "wanted": decision.wanted,
+        "rights": entry.map(|entry| rights_in(plan, entry)).unwrap_or_default(),
+        "abi": plan.confinement.as_ref().map(|confinement| confinement.landlock.abi),
         "mode": decision.mode,
         "decided_by": decision.decided_by.to_string(),
         "source": decision.source,
@@ -122,15 +161,12 @@ pub fn diff(plan: &Plan) -> String {
 /// The effective policy as a policy file of OpenShell. What that cannot say is a comment: it never says less than holds.
 #[must_use]
 pub fn openshell(plan: &Plan, policy: &Policy) -> String {
-    let abi = plan.confinement.as_ref().map_or(0, |confinement| confinement.landlock.abi);
-    let mut entries: Vec<_> = plan.effective.iter().filter(|entry| holds(entry)).collect();
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    entries.dedup_by(|a, b| a.path == b.path);
+    let entries = listed(plan);
     let list = |wanted: &dyn Fn(Access) -> bool| {
         let lines = entries.iter().filter(|entry| wanted(entry.rule.access)).map(|entry| {
             let narrow = entry.rule.access == Access::Modify;
             let comment = if narrow {
-                format!("  # {}: {}", level(entry), rights_of(entry, abi).join(", "))
+                format!("  # {}: {}", level(entry), rights_in(plan, entry).join(", "))
             } else {
                 String::new()
             };
