@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
@@ -78,7 +79,8 @@ pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
 fn record(log: &Path, plan: &Plan) -> Result<(), String> {
     let lines: String =
         plan.decisions.iter().map(|decision| format!("{}\n", show::effective::record(plan, decision))).collect();
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(log);
+    // A link in its place may have been made by an earlier command: what it leads to is nobody's log.
+    let file = std::fs::OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOFOLLOW).open(log);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, lines.as_bytes()))
         .map_err(|error| format!("write the log `{}`: {error}", log.display()))
 }

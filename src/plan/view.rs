@@ -126,7 +126,7 @@ impl Builder<'_> {
     /// Whether a rule asks for a directory that every sandbox has one of its own of.
     fn is_private(&self, entry: &Entry, path: &str) -> bool {
         let private = self.policy.dialect == Dialect::OpenShell && self.policy.tmp.value == Tmp::Private;
-        private && entry.rule.access == Access::Write && entry.path == Path::new(path)
+        private && entry.rule.access.writes() && entry.path == Path::new(path)
     }
 
     /// Adds a rule of the effective policy.
