@@ -25,5 +25,5 @@ mod supervise;
 mod sys;
 
 pub use cli::main as run_main;
-pub use request::{Git, Net, Tmp};
+pub use request::{Backend, Git, Landlock, Net, Tmp};
 pub use sandbox::{Command, Gpu, Sandbox, dispatch};

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::request::{Git, Mode, Net, Tmp};
+use crate::request::{Backend, Git, Landlock, Mode, Net, Tmp};
 
 pub use command::Command;
 pub use helper::dispatch;
@@ -214,7 +214,26 @@ impl Sandbox {
         self.flag("--timeout", format!("{}s", time.as_secs_f64()))
     }
 
-    /// Reads a TOML file with the same words as the options of `ringfence run`.
+    /// What enforces the plan: [`Backend::Auto`] otherwise.
+    #[must_use]
+    pub fn backend(self, backend: Backend) -> Self {
+        self.flag("--backend", backend.name())
+    }
+
+    /// What happens where Landlock cannot do all that the plan asks of it.
+    #[must_use]
+    pub fn landlock(self, landlock: Landlock) -> Self {
+        self.flag("--landlock", landlock.name())
+    }
+
+    /// Leaves out what a policy says and nothing here can enforce; that only takes access away.
+    #[must_use]
+    pub fn allow_unenforced(mut self) -> Self {
+        self.flags.push("--allow-unenforced".into());
+        self
+    }
+
+    /// Reads a policy: TOML with the same words as the options of `ringfence run`, OpenShell's YAML or Codex's JSON.
     #[must_use]
     pub fn config(self, file: impl AsRef<Path>) -> Self {
         self.flag("--config", file.as_ref())

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ringfence::{Command, Gpu, Net, Sandbox, Tmp};
+use ringfence::{Backend, Command, Gpu, Landlock, Net, Sandbox, Tmp};
 
 fn workspace(dir: &Path) -> Sandbox {
     Sandbox::workspace_write(dir).helper(env!("CARGO_BIN_EXE_ringfence"))
@@ -204,6 +204,24 @@ fn the_plan_names_what_is_granted_and_who_asked() {
     assert!(plan.contains("device ") && plan.contains("because --device"), "{plan}");
     let json: serde_json::Value = serde_json::from_str(&sandbox.command("true").plan_json().unwrap()).unwrap();
     assert_eq!(json["command"][0], "true");
+}
+
+#[test]
+fn an_openshell_policy_and_landlock_alone_can_be_asked_for() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let policy = dir.path().join("policy.yaml");
+    let network = "network_policies: {a: {endpoints: [{host: a.example.net, port: 443}], binaries: [{path: /**}]}}";
+    std::fs::write(
+        &policy,
+        format!("version: 1\nfilesystem_policy: {{read_only: [/usr, /bin, /lib, /lib64]}}\n{network}\n"),
+    )
+    .unwrap();
+    let refused = workspace(dir.path()).config(&policy).command("true").plan().unwrap_err().to_string();
+    assert!(refused.contains("net.needs_proxy"), "{refused}");
+    let sandbox = workspace(dir.path()).config(&policy).allow_unenforced();
+    let sandbox = sandbox.backend(Backend::Landlock).landlock(Landlock::BestEffort);
+    let plan = sandbox.command("true").plan().unwrap();
+    assert!(plan.contains("Landlock and system calls alone") && plan.contains("net.needs_proxy"), "{plan}");
 }
 
 #[test]
