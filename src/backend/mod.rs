@@ -5,6 +5,7 @@
 mod bwrap;
 pub mod child;
 pub mod confine;
+mod guard;
 pub mod init;
 mod janitor;
 mod native;
