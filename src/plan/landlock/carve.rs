@@ -158,6 +158,8 @@ impl<'a> Carver<'a> {
             let listable = hidden && node.kind == Kind::Dir && !private;
             // Shown by whoever made all of the machine writable; sockets are kept away by the system call filter.
             let open = private && (level == Access::Write && at == Path::new("/run") || view.kept.closed);
+            // Nothing can be opened in it, and who connects is a question of system calls.
+            let open = open || node.kind == Kind::Socket && hidden && !node.because.is_explicit();
             (own < level && !open && !kept(at, own)).then_some(Less {
                 path: at,
                 because: &node.because,
