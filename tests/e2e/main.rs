@@ -22,6 +22,7 @@ mod git;
 mod input;
 mod kernels;
 mod lab;
+mod landlock;
 mod net;
 mod process;
 mod programs;
