@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(fs::read_to_string(precious.join("file")).expect("read"), "kept");
         fs::create_dir(&path).expect("mkdir");
         fs::write(path.join("file"), "x").expect("write");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("chmod");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("chmod");
         assert_eq!(reclaim(&path), Ok(true), "its mode says nothing");
         for other in ["ringfence-build", "ringfence-7-cafe", "ringfence--0123456789abcdef"] {
             let other = around.path().join(other);
