@@ -24,6 +24,7 @@ mod kernels;
 mod lab;
 mod landlock;
 mod net;
+mod openshell;
 mod process;
 mod programs;
 mod protected;

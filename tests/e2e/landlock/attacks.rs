@@ -91,7 +91,7 @@ fn two_sandboxes_in_one_workspace_see_nothing_of_each_other_but_its_files() {
         first.wait_for("ready");
         let pid = first.printed().lines().find_map(|line| line.strip_prefix("pid=").map(str::to_owned)).unwrap();
         let look = format!(
-            "kill -URG {pid}; cat /proc/{pid}/environ /proc/{pid}/fdinfo/0; readlink /proc/{pid}/fd/0; ls /proc/{pid}/root/; echo x > /proc/{pid}/oom_score_adj"
+            "kill -URG {pid}; cat /proc/{pid}/environ /proc/{pid}/fdinfo/0; readlink /proc/{pid}/fd/0; ls /proc/{pid}/root; echo x > /proc/{pid}/oom_score_adj"
         );
         let ran = alone(&lab, NONE).sh(&look);
         assert!(ran.code() != 0 && ran.stdout().is_empty(), "{ran}");
