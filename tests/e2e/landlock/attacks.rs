@@ -158,3 +158,47 @@ fn files(lab: &Lab) -> Vec<String> {
     let entries = std::fs::read_dir(lab.path("work")).unwrap().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
+
+#[test]
+fn a_variable_does_not_make_the_host_s_tmp_a_private_one() {
+    in_private_mounts(|| {
+        assert!(Command::new("mount").args(["-t", "tmpfs", "none", "/tmp"]).status().unwrap().success());
+        std::fs::write("/tmp/of-the-host", "x").unwrap();
+        for lab in labs(&[]) {
+            let binary = lab.sandbox(NONE).binary().to_str().unwrap().to_owned();
+            let read = "cat /tmp/of-the-host";
+            alone(&lab, NONE).env("RINGFENCE", "1").sh(read).assert_refused_for("/tmp/of-the-host");
+            alone(&lab, ["--tmp", "host"]).env("RINGFENCE", "1").sh(read).assert_prints("x");
+            // The control: inside a sandbox of ours it is private already.
+            let inner = [
+                &binary,
+                "run",
+                "--backend",
+                "landlock",
+                "--",
+                "sh",
+                "-c",
+                "echo in > /tmp/made; cat /tmp/made; ls /tmp",
+            ];
+            lab.sandbox(NONE).run(inner).assert_prints("in\nmade");
+        }
+    });
+}
+
+#[test]
+fn a_descriptor_of_a_hidden_file_is_linked_nowhere() {
+    let script = r"
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open(sys.argv[1], os.O_PATH)
+for directory, name, flags in [(fd, b'', 0x1000), (-100, b'/proc/self/fd/%d' % fd, 0x400)]:
+    print(libc.linkat(directory, name, -100, b'mine', flags) == 0)
+";
+    for lab in labs(&[]) {
+        let secret = lab.file("home/.ssh/id", "secret");
+        alone(&lab, NONE).run(["python3", "-c", script, &secret]).assert_prints("False\nFalse");
+        assert!(!lab.exists("work/mine"));
+        let control = lab.sandbox(NONE).without().run(["python3", "-c", script, &secret]).stdout();
+        assert!(control.contains("True"), "{control}");
+    }
+}
