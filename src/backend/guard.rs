@@ -8,10 +8,10 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
-use super::StepError;
+use super::{StepError, plain};
 use crate::host::placeholder::is_marked;
 use crate::plan::mounts::{Mount, MountOp, MountPlan};
 use crate::sys;
@@ -71,10 +71,9 @@ fn refused(made: PathBuf) -> StepError {
 /// paths of a plan have none.
 fn offence(target: &Path) -> Result<Option<PathBuf>, Errno> {
     let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(None) };
-    let directory = match open_plain(parent) {
+    let directory = match plain::open_directory(parent) {
         Ok(directory) => directory,
-        Err(Errno::LOOP) => return Ok(first_link(parent)),
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(first_link(parent)),
         Err(error) => return Err(error),
     };
     match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -97,11 +96,6 @@ fn is_empty(directory: &OwnedFd, name: &OsStr) -> bool {
         entry.map_or(true, |entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
     };
     entries.is_ok_and(|mut entries| !entries.any(is_entry))
-}
-
-fn open_plain(directory: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat2(CWD, directory, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
 }
 
 fn first_link(path: &Path) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ pub mod init;
 mod janitor;
 mod native;
 pub mod placeholder;
+mod plain;
 pub mod scratch;
 pub mod watch;
 

@@ -205,7 +205,9 @@ impl<'a> Carver<'a> {
         if less.iter().any(|one| one.listable) {
             self.unlisted.push(directory.to_owned());
         } else {
-            self.rules.push(LandlockRule::new(directory, Beneath::List, because.clone()));
+            let expect = self.view.listings.identities.get(directory).map_or(Expect::Anything, |id| Expect::File(*id));
+            let (path, because) = (directory.to_owned(), because.clone());
+            self.rules.push(LandlockRule { path, allow: Beneath::List, expect, because });
         }
         let mut inside: HashMap<&OsStr, Vec<Less<'a>>> = HashMap::new();
         for one in less {

@@ -353,3 +353,29 @@ fn modify_changes_what_is_there_and_nothing_else() {
         );
     }
 }
+
+#[test]
+fn a_directory_above_siblings_that_becomes_a_link_is_never_followed() {
+    let racer = r"
+import ctypes, random, sys, time
+libc = ctypes.CDLL(None)
+print('racing', flush=True)
+while True:
+    libc.syscall(316, -100, b'dir', -100, b'link', 2)
+    time.sleep(random.random() / 300)
+";
+    for lab in labs(&[]) {
+        let secret = lab.file("home/.ssh/id", "secret");
+        lab.file("t/dir/id", "plain");
+        let hidden = lab.file("t/dir/hidden", "x");
+        lab.link("t/link", lab.path("home/.ssh"));
+        let racing = lab.sandbox(NONE).without().cwd(lab.path("t")).start(["python3", "-c", racer]);
+        racing.wait_for("racing");
+        let many = "for n in $(seq 120); do \"$@\"; done 2>&1";
+        let sandbox = alone(&lab, ["-s", "read-only", "--deny", &hidden]).by(many);
+        let ran = sandbox.start(["sh", "-c", &format!("cat {secret}; echo started")]).finish();
+        racing.signal(rustix::process::Signal::KILL);
+        assert!(ran.stdout().contains("started"), "{ran}");
+        assert!(!ran.stdout().lines().any(|line| line.starts_with("secret")), "{ran}");
+    }
+}
