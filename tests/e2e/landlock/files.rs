@@ -379,3 +379,15 @@ while True:
         assert!(!ran.stdout().lines().any(|line| line.starts_with("secret")), "{ran}");
     }
 }
+
+#[test]
+fn a_store_that_is_a_link_hides_what_it_leads_to() {
+    for lab in labs(&[]) {
+        let key = lab.file("dotfiles/ssh/id", "secret");
+        lab.link("home/.ssh", lab.path("dotfiles/ssh"));
+        let beside = lab.file("dotfiles/vimrc", "plain");
+        let words = [format!("read:{key}"), format!("read:{}", lab.path("home/.ssh/id"))];
+        check(&lab, &[], &[(&words[0], "EACCES"), (&words[1], "EACCES"), (&format!("read:{beside}"), "yes")]);
+        check_outside(&lab, &words.each_ref().map(String::as_str));
+    }
+}

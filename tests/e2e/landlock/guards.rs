@@ -138,3 +138,36 @@ fn placeholders_of_the_sandbox_around_are_no_offence() {
         assert_eq!((ran.code(), ran.stdout().contains("done")), (0, true), "{ran}");
     }
 }
+
+#[test]
+fn the_death_of_the_supervisor_saves_nothing() {
+    for lab in labs(&[]) {
+        for pause in ["", "sleep 0.3;"] {
+            let script = format!("{pause} echo ready; trap '' TERM; mkdir .git; chmod 555 .; sleep 100");
+            let running = alone(&lab, NONE).start(["sh", "-c", &script]);
+            running.wait_for("ready").signal(rustix::process::Signal::KILL);
+            drop(running.finish());
+            assert!(crate::lab::eventually(|| lab.processes().is_empty()), "{}", lab.user);
+            assert!(crate::lab::eventually(|| !lab.exists("work/.git")), "{}", lab.user);
+            lab.chmod("work", 0o755);
+            crate::landlock::clean(&lab);
+        }
+    }
+}
+
+#[test]
+fn what_is_denied_and_missing_is_guarded_with_all_that_is_missing_above_it() {
+    for lab in labs(&[]) {
+        for (rule, script, held) in [
+            ("a/b/c", "mkdir -p a/b; echo x > a/b/c", true),
+            ("a/b/c", "mkdir d; mkdir -p x/b/c; sleep 0.3; mv x a", true),
+            ("plain", "echo x > plain", true),
+            ("plain", "echo x > other", false),
+        ] {
+            let ran = alone(&lab, ["--deny", rule]).start(["sh", "-c", script]).finish();
+            assert_eq!(ran.code(), if held { 125 } else { 0 }, "{rule}: {ran}");
+            assert!(!lab.exists(format!("work/{rule}")), "{rule}: {ran}");
+            crate::landlock::clean(&lab);
+        }
+    }
+}
