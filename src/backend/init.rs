@@ -17,7 +17,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::termios::OptionalActions;
 
 use super::child::Setup;
-use super::{StepError, confine, watch};
+use super::{StepError, confine, guard};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::sys::{self, process::Forked, signal::SignalSet};
@@ -81,7 +81,7 @@ pub fn settle(
         end_orphans(children.as_ref());
     }
     let held = match &plan.confinement {
-        Some(confinement) if plan.choice.engine == Engine::Landlock => watch::last_look(&confinement.mounts),
+        Some(confinement) if plan.choice.engine == Engine::Landlock => guard::last_look(&confinement.mounts),
         _ => Ok(()),
     };
     match (held, ended) {

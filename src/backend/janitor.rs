@@ -11,7 +11,7 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::bwrap::Lifeline;
 use super::init::message::{self, Order, Report};
-use super::{placeholder, watch};
+use super::{guard, placeholder};
 use crate::backend::StepError;
 use crate::plan::mounts::MountPlan;
 use crate::sys::{self, process::Forked};
@@ -74,7 +74,7 @@ impl Janitor {
         let ended = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
         let done = ended.is_ok_and(|ended| ended.is_some_and(|(_, status)| status.exit_status() == Some(0)));
         if !done {
-            watch::sweep(plan);
+            guard::sweep(plan);
             placeholder::reclaim_planned(plan, self.since);
         }
     }
@@ -117,7 +117,7 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
         // Another program was between: init may live a moment longer than it.
         alive.wait(tied);
     }
-    watch::sweep(plan);
+    guard::sweep(plan);
     placeholder::remove_all(&made);
 }
 

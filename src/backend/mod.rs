@@ -5,10 +5,12 @@
 mod bwrap;
 pub mod child;
 pub mod confine;
+mod guard;
 pub mod init;
 mod janitor;
 mod native;
 pub mod placeholder;
+mod plain;
 pub mod scratch;
 pub mod watch;
 

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::StepError;
-use crate::host::scratch::PREFIX;
+use crate::host::scratch::is_name;
 use crate::sys;
 
 /// The directory of a running sandbox. The lock tells `ringfence doctor` that it is in use.
@@ -60,12 +60,21 @@ pub fn is_abandoned(path: &Path) -> bool {
 }
 
 fn abandoned(path: &Path) -> Option<OwnedFd> {
-    let named = path.file_name()?.as_bytes().starts_with(PREFIX.as_bytes());
-    let opened = open(CWD, path).ok().filter(|_| named)?;
-    let stat = rustix::fs::fstat(&opened).ok()?;
-    let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o777 == Mode::RWXU.as_raw_mode();
+    let ours = |stat: &rustix::fs::Stat| {
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        is_directory && stat.st_uid == rustix::process::geteuid().as_raw()
+    };
+    let named = path.file_name().is_some_and(is_name);
+    rustix::fs::lstat(path).ok().filter(|stat| named && ours(stat))?;
+    let opened = match open(CWD, path) {
+        // The command may have taken the permissions away.
+        Err(Errno::ACCESS) => rustix::fs::chmod(path, Mode::RWXU).and_then(|()| open(CWD, path)),
+        other => other,
+    };
+    let opened = opened.ok()?;
+    let is_it = rustix::fs::fstat(&opened).is_ok_and(|stat| ours(&stat));
     let free = rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok();
-    (ours && free).then_some(opened)
+    (is_it && free).then_some(opened)
 }
 
 fn open(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
@@ -76,10 +85,11 @@ fn open(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, E
 /// Empties a directory without following a link and without going deeper than one level: a command can nest directories
 /// deeper than any stack, so what lies in a directory is moved up before the directory goes.
 fn empty(top: &OwnedFd) -> Result<(), Errno> {
+    // The command may have taken the permissions away, from itself and so from us.
+    rustix::fs::fchmod(top, Mode::RWXU)?;
     let mut next: u64 = 0;
     let mut directories = take_out(top, top, &mut next)?;
     while let Some(name) = directories.pop() {
-        // The command may have taken the permissions away, from itself and so from us.
         sys::ignore(rustix::fs::chmodat(top, &name, Mode::RWXU, AtFlags::empty()));
         let directory = open(top, &name)?;
         directories.extend(take_out(top, &directory, &mut next)?);
@@ -135,7 +145,7 @@ mod tests {
         let precious = around.path().join("precious");
         fs::create_dir(&precious).expect("mkdir");
         fs::write(precious.join("file"), "kept").expect("write");
-        let path = around.path().join("ringfence-test");
+        let path = around.path().join("ringfence-1-0123456789abcdef");
         let scratch = Scratch::make(&path).expect("made");
         assert!(matches!(Scratch::make(&path), Err(error) if error.is_stale()), "the name is taken");
         assert_eq!(reclaim(&path), Ok(false), "it is in use");
@@ -153,8 +163,19 @@ mod tests {
             at = open(&at, "d").expect("open");
             deep.push("d");
         }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o500)).expect("chmod");
         scratch.remove();
         assert!(!path.exists(), "it is gone");
         assert_eq!(fs::read_to_string(precious.join("file")).expect("read"), "kept");
+        fs::create_dir(&path).expect("mkdir");
+        fs::write(path.join("file"), "x").expect("write");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("chmod");
+        assert_eq!(reclaim(&path), Ok(true), "its mode says nothing");
+        for other in ["ringfence-build", "ringfence-7-cafe", "ringfence--0123456789abcdef"] {
+            let other = around.path().join(other);
+            fs::create_dir(&other).expect("mkdir");
+            fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).expect("chmod");
+            assert_eq!(reclaim(&other), Ok(false), "somebody else's name");
+        }
     }
 }

@@ -9,19 +9,16 @@ use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
 use rustix::process::WaitOptions;
 
-use super::StepError;
 use super::native::cover::{self, Covered};
-use crate::host::placeholder::is_marked;
+use super::{StepError, guard};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
-use crate::plan::mounts::{Mount, MountOp, MountPlan};
+use crate::plan::mounts::{Mount, MountOp};
 use crate::sys::{self, process::Forked};
 
 /// What happens to a name in a directory.
@@ -30,12 +27,6 @@ const CHANGES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::ONLYDIR);
-
-/// Where what a command made in spite of a guard is put.
-const ASIDE: &str = ".refused-by-ringfence";
-
-/// How many names are tried before what was made in spite of a guard is left where it is.
-const NAMES: u32 = 64;
 
 /// The watch over one sandbox.
 #[derive(Debug)]
@@ -69,8 +60,8 @@ impl Watch {
             return Ok(None);
         }
         let fail = |path: &Path, error| StepError::new("watch", Some(path), error);
-        let guard = ops.iter().find(|op| op.what == Mount::Guard);
-        let inotify = match (inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK), guard) {
+        let first = ops.iter().find(|op| op.what == Mount::Guard);
+        let inotify = match (inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK), first) {
             (Err(error), Some(guard)) => return Err(fail(&guard.target, error)),
             (Err(_), None) => return Ok(None),
             (Ok(inotify), _) => inotify,
@@ -158,7 +149,7 @@ impl Watch {
             Err(StepError { step: step.into(), path: Some(op.target.clone()), errno: StepError::TOLD })
         };
         if op.what == Mount::Guard {
-            return hold(op);
+            return guard::hold(op);
         }
         match self.cover(&[op]) {
             Covered::Stands | Covered::Again => Ok(()),
@@ -183,40 +174,6 @@ impl Watch {
                 Covered::of_code(ended.and_then(|(_, status)| status.exit_status()))
             }
             Err(_) => Covered::Open,
-        }
-    }
-}
-
-fn hold(guard: &MountOp) -> Result<(), StepError> {
-    // What stands for a missing entry was made by the sandbox around this one.
-    let made = rustix::fs::lstat(&guard.target).is_ok_and(|stat| !is_marked(&stat));
-    if !made {
-        return Ok(());
-    }
-    let step = "the command made what only you may make, so it was ended:".into();
-    Err(StepError { step, path: Some(guard.target.clone()), errno: StepError::TOLD })
-}
-
-/// Looks at every guard once more, when nothing of the command runs any more.
-///
-/// # Errors
-/// What the command made in spite of a guard.
-pub fn last_look(plan: &MountPlan) -> Result<(), StepError> {
-    plan.ops.iter().filter(|op| op.what == Mount::Guard).try_for_each(hold)
-}
-
-/// Puts aside what the command made in spite of a guard, under a name that it cannot have taken before. Nothing of the
-/// sandbox runs any more.
-pub fn sweep(plan: &MountPlan) {
-    for op in plan.ops.iter().filter(|op| op.what == Mount::Guard && hold(op).is_err()) {
-        for _ in 0..NAMES {
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-            let mut aside = op.target.clone().into_os_string();
-            aside.push(format!("{ASIDE}-{}{:09}", now.tv_sec, now.tv_nsec));
-            let moved = rustix::fs::renameat_with(CWD, &op.target, CWD, PathBuf::from(aside), RenameFlags::NOREPLACE);
-            if moved != Err(Errno::EXIST) {
-                break;
-            }
         }
     }
 }

@@ -43,8 +43,16 @@ pub fn probe(root: &Root, policy: &Policy, facts: &Facts, engines: &Engines) -> 
     let unwritable = if inside { unwritable(root, facts) } else { Vec::new() };
     let tmp = root.real(Path::new("/tmp"));
     let tmpfs = rustix::fs::statfs(&tmp).is_ok_and(|found| found.f_type == TMPFS);
-    let nested = said && tmpfs && is_mounted(&tmp);
+    // The variable could be anybody's, and so could a tmpfs: many machines have one on /tmp.
+    let nested = said && tmpfs && is_mounted(&tmp) && has_one_user(root);
     Kept { unreadable: secrets.chain(denied).collect(), unwritable, closed: is_closed(root), nested }
+}
+
+/// Whether this user namespace maps nobody but the caller, as those of our sandboxes do.
+fn has_one_user(root: &Root) -> bool {
+    let map = std::fs::read_to_string(root.real(Path::new("/proc/self/uid_map"))).unwrap_or_default();
+    let own = rustix::process::geteuid().as_raw().to_string();
+    map.split_ascii_whitespace().eq([own.as_str(), own.as_str(), "1"])
 }
 
 /// What is to be read-only and lies on a mount that is.

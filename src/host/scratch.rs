@@ -1,6 +1,6 @@
 //! A name for a private directory where `/tmp` cannot be made private: nobody else knows it, or may enter it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -12,6 +12,16 @@ pub const PLACES: &[&str] = &["/tmp", "/var/tmp", "/dev/shm"];
 
 /// How the name of each such directory begins.
 pub const PREFIX: &str = "ringfence-";
+
+/// Whether a name is one of those: other programs may begin theirs in the same way.
+#[must_use]
+pub fn is_name(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
+    parts.is_some_and(|(process, moment)| {
+        let is_number = !process.is_empty() && process.bytes().all(|digit| digit.is_ascii_digit());
+        is_number && moment.len() >= 16 && moment.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
 
 /// A name that nobody has taken; `None` where there is no room for it. It is made when the sandbox starts.
 pub(super) fn name(root: &Root, env: &[(OsString, OsString)]) -> Option<PathBuf> {

@@ -30,9 +30,8 @@ pub enum Listing {
 pub struct Listings {
     /// By canonical path.
     pub directories: BTreeMap<PathBuf, Listing>,
-    /// Identities of these directories and of what is to be hidden in them: found under another name, nothing of it may
-    /// get the rights of that name.
-    pub apart: Vec<FileId>,
+    /// Identities of these directories and of what may be to be hidden in them.
+    pub identities: BTreeMap<PathBuf, FileId>,
 }
 
 /// What every view makes anew, in a directory that is taken apart for it.
@@ -44,7 +43,7 @@ pub fn above<'a>(root: &Root, paths: impl Iterator<Item = &'a Path>) -> Listings
     let mut found = Listings::default();
     let mut wanted = BTreeSet::from([Path::new(MADE_ANEW)]);
     for path in paths {
-        found.apart.extend(root.look_at_entry(path).map(|(id, _)| id));
+        found.identities.extend(root.look_at_entry(path).map(|(id, _)| (path.to_owned(), id)));
         for directory in path.ancestors().skip(1) {
             // Everything further up was taken together with this one.
             if !wanted.insert(directory) {
@@ -53,11 +52,9 @@ pub fn above<'a>(root: &Root, paths: impl Iterator<Item = &'a Path>) -> Listings
         }
     }
     for directory in wanted {
-        found.apart.extend(root.look_at_entry(directory).map(|(id, _)| id));
+        found.identities.extend(root.look_at_entry(directory).map(|(id, _)| (directory.to_owned(), id)));
         found.directories.insert(directory.to_owned(), list(root, directory));
     }
-    found.apart.sort_unstable();
-    found.apart.dedup();
     found
 }
 

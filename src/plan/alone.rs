@@ -75,6 +75,7 @@ pub(super) fn confine(
             ptrace: lifts_ptrace(policy),
             own_network: network,
             own_processes: false,
+            own_ipc: false,
             names_threads,
         }),
         mounts: MountPlan { root: confinement.mounts.root, ops },

@@ -179,6 +179,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told)
             ptrace: lifts_ptrace(policy),
             own_network: true,
             own_processes: policy.pid_namespace.value,
+            own_ipc: true,
             names_threads: false,
         }),
         scratch: None,

@@ -44,6 +44,14 @@ pub enum PlanError {
         /// Who asked.
         by: Origin,
     },
+    /// A path of a policy that wants all or nothing does not exist.
+    #[error("`{}` does not exist, but {by} requires it", path.display())]
+    MissingRequired {
+        /// The path.
+        path: PathBuf,
+        /// Who asked.
+        by: Origin,
+    },
     /// A path that is to be granted cannot be reached.
     #[error("`{}` cannot be reached ({by}): {}", path.display(), std::io::Error::from_raw_os_error(*errno))]
     Unreachable {
@@ -179,6 +187,9 @@ impl PlanError {
             }
             Self::MissingWritable { path, .. } => {
                 format!("make it first: mkdir -p {0} (a directory) or touch {0} (a file)", path.display())
+            }
+            Self::MissingRequired { .. } => {
+                "leave it out, or say compatibility: best_effort, which skips what is missing".to_owned()
             }
             Self::LeadsOut { target, .. } => format!("name the place itself if you mean it: {}", target.display()),
             Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),

@@ -71,6 +71,8 @@ pub enum Lift {
     OwnNetwork,
     /// A PID namespace: the row stands only where the user's other processes can be named.
     OwnProcesses,
+    /// An IPC namespace: the row stands only where shared memory and queues are the host's.
+    OwnIpc,
     /// A `/proc` in which threads can be named, or none: the row stands only where init has to name them.
     OwnNames,
 }
@@ -84,15 +86,18 @@ pub struct Modes {
     pub own_network: bool,
     /// What the command can name of processes is decided by its namespace.
     pub own_processes: bool,
+    /// Whose shared memory and queues the command can name is decided by its namespace.
+    pub own_ipc: bool,
     /// Nothing in `/proc` can be written, and init writes names of threads there for the command.
     pub names_threads: bool,
 }
 
 impl Modes {
     /// Nothing is lifted but what namespaces make needless.
-    pub const STRICT: Self = Self { ptrace: false, own_network: true, own_processes: true, names_threads: false };
+    pub const STRICT: Self =
+        Self { ptrace: false, own_network: true, own_processes: true, own_ipc: true, names_threads: false };
     /// As [`Modes::STRICT`], with debuggers.
-    pub const DEBUGGING: Self = Self { ptrace: true, own_network: true, own_processes: true, names_threads: false };
+    pub const DEBUGGING: Self = Self { ptrace: true, ..Self::STRICT };
 
     fn lifts(self, row: &Row) -> bool {
         match row.lift {
@@ -100,6 +105,7 @@ impl Modes {
             Lift::Ptrace => self.ptrace,
             Lift::OwnNetwork => self.own_network,
             Lift::OwnProcesses => self.own_processes,
+            Lift::OwnIpc => self.own_ipc,
             Lift::OwnNames => !self.names_threads,
         }
     }

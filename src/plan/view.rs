@@ -189,6 +189,7 @@ impl Builder<'_> {
             }
         }
         let skips = self.policy.skips_missing(&rule.because);
+        let grants = rule.access != Access::None;
         match fact {
             PathFact::Present(present) => self.present(rule, present),
             PathFact::Unreachable { errno } if rule.access != Access::None => self
@@ -201,7 +202,14 @@ impl Builder<'_> {
             PathFact::Missing { .. } | PathFact::Dangling { .. } if rule.access.writes() => {
                 self.errors.push(PlanError::MissingWritable { path: rule.path.clone(), by: rule.because.clone() })
             }
+            PathFact::Missing { .. } | PathFact::Dangling { .. } if grants && self.policy.names_all() && !skips => {
+                self.errors.push(PlanError::MissingRequired { path: rule.path.clone(), by: rule.because.clone() });
+            }
             PathFact::Missing { parent, name } => {
+                let told = grants && self.policy.names_all() && !matches!(rule.because, Origin::BuiltIn(_));
+                self.notes.extend(
+                    told.then(|| format!("{} ({}) does not exist: skipped", rule.path.display(), rule.because)),
+                );
                 let (path, by) = (rule.path.display(), &rule.because);
                 self.notes.extend((!skips).then(|| {
                     format!("{path} ({by}) does not exist: outside writable directories the rule does nothing")

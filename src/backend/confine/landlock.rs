@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::backend::StepError;
+use crate::backend::plain::Last;
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, rights};
 
@@ -58,8 +59,9 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
         ruleset = ruleset.handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp).map_err(fail)?;
     }
     let mut created = ruleset.create().map_err(fail)?;
+    let mut last = Last::default();
     for rule in rules {
-        let Some((fd, dir)) = open(rule, apart)? else { continue };
+        let Some((fd, dir)) = open(rule, apart, &mut last)? else { continue };
         created = created.add_rule(PathBeneath::new(fd, rights(rule.allow, *version, dir))).map_err(fail)?;
     }
     for fd in readable {
@@ -78,12 +80,22 @@ fn fail(error: RulesetError) -> StepError {
 }
 
 /// Opens a rule's path, once, and compares it with what was planned; tells whether it is a directory.
-fn open(rule: &LandlockRule, apart: &[FileId]) -> Result<Option<(OwnedFd, bool)>, StepError> {
+fn open<'a>(
+    rule: &'a LandlockRule,
+    apart: &[FileId],
+    last: &mut Last<'a>,
+) -> Result<Option<(OwnedFd, bool)>, StepError> {
     let LandlockRule { path, allow: _, expect, because: _ } = rule;
     let fail = |error: Errno| StepError::new(STEP, Some(path), error);
-    let fd = match rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+    let found = match expect {
+        // Nothing but the way to it says what it is.
+        Expect::Apart => last.open(path),
+        _ => rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()),
+    };
+    let fd = match found {
         // Something of ours hides it: then nothing below it needs a right.
         Err(Errno::NOENT | Errno::ACCESS) => return Ok(None),
+        Err(Errno::NOTDIR) => return Err(StepError::changed(STEP, path)),
         other => other.map_err(fail)?,
     };
     let stat = rustix::fs::fstat(&fd).map_err(fail)?;

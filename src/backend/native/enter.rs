@@ -12,7 +12,7 @@ use crate::backend::init::message::{Order, Report, next_order, report};
 use crate::backend::init::stdio::{self, Stream};
 use crate::backend::init::{Streams, settle, tie_to_supervisor};
 use crate::backend::scratch::Scratch;
-use crate::backend::{MAP_IDS, SETUP, StepError, watch};
+use crate::backend::{MAP_IDS, SETUP, StepError, guard};
 use crate::plan::choose::Engine;
 use crate::plan::{Confinement, Plan};
 use crate::request::Net;
@@ -48,7 +48,7 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     let settled = settle(plan, setup, control, streams, &early);
     // Nothing of the command runs any more. Without a janitor this process, which outlives the supervisor, cleans up.
     if let Some(alone) = alone {
-        watch::sweep(&alone.mounts);
+        guard::sweep(&alone.mounts);
     }
     if let Some(scratch) = scratch {
         scratch.remove();

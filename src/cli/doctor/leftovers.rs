@@ -1,6 +1,5 @@
 //! What a crash or a power cut left behind: placeholders in a workspace, directories for temporary files.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -48,7 +47,7 @@ fn is_abandoned(path: &Path) -> bool {
 pub fn temporary(root: &Root) -> Vec<PathBuf> {
     let places = scratch::PLACES.iter().map(|place| root.real(Path::new(place)));
     let entries = places.filter_map(|place| std::fs::read_dir(place).ok()).flat_map(Iterator::flatten);
-    let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(scratch::PREFIX.as_bytes()));
+    let ours = entries.filter(|entry| scratch::is_name(&entry.file_name()));
     let mut found: Vec<_> =
         ours.map(|entry| entry.path()).filter(|path| backend::scratch::is_abandoned(path)).collect();
     found.sort();

@@ -5,13 +5,13 @@
 //! command can make no new ones there. Where a directory is writable, new entries must get their rights from a rule for
 //! the directory itself, so nothing in it can be kept from the command: such a policy is refused, and the rule named.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{Beneath, Expect, LandlockPlan, LandlockRule, SCOPE_ABI, TCP_ABI};
 use crate::host::kept::Kept;
-use crate::host::paths::Kind;
+use crate::host::paths::{FileId, Kind};
 use crate::host::siblings::{Listing, Listings, MOST};
 use crate::plan::mounts::{Mount, MountOp, Node, Tree, View};
 use crate::policy::paths::Access;
@@ -79,18 +79,19 @@ pub struct Carved {
 /// Turns a view into rules.
 #[must_use]
 pub fn carve(view: Seen<'_>) -> Carved {
-    let mut carver = Carver { view, rules: Vec::new(), unsaid: Vec::new(), unlisted: Vec::new() };
+    let mut carver =
+        Carver { view, rules: Vec::new(), apart: BTreeSet::new(), unsaid: Vec::new(), unlisted: Vec::new() };
     for (path, node) in view.tree.iter().filter(|(path, _)| !path.starts_with("/dev")) {
         carver.node(path, node);
     }
     carver.devices();
     carver.others();
     let names_threads = carver.names_threads();
-    let Carver { rules, unsaid, unlisted, .. } = carver;
+    let Carver { rules, apart, unsaid, unlisted, .. } = carver;
+    let apart = apart.into_iter().collect();
     let abi = view.abi;
     let scoped = abi >= SCOPE_ABI;
     let no_tcp = abi >= TCP_ABI && view.net == Net::None;
-    let apart = view.listings.apart.clone();
     let wall =
         LandlockPlan { abi, rules, apart, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
     Carved { wall, unsaid, unlisted, names_threads }
@@ -99,6 +100,8 @@ pub fn carve(view: Seen<'_>) -> Carved {
 struct Carver<'a> {
     view: Seen<'a>,
     rules: Vec<LandlockRule>,
+    /// What was taken apart, and what is hidden for it: under another name nothing of it may get the rights of that name.
+    apart: BTreeSet<FileId>,
     unsaid: Vec<Unsaid>,
     unlisted: Vec<PathBuf>,
 }
@@ -158,6 +161,8 @@ impl<'a> Carver<'a> {
             let listable = hidden && node.kind == Kind::Dir && !private;
             // Shown by whoever made all of the machine writable; sockets are kept away by the system call filter.
             let open = private && (level == Access::Write && at == Path::new("/run") || view.kept.closed);
+            // Nothing can be opened in it, and who connects is a question of system calls.
+            let open = open || node.kind == Kind::Socket && hidden && !node.because.is_explicit();
             (own < level && !open && !kept(at, own)).then_some(Less {
                 path: at,
                 because: &node.because,
@@ -195,10 +200,14 @@ impl<'a> Carver<'a> {
                 return;
             }
         };
+        let kept = less.iter().map(|one| one.path).chain([directory]);
+        self.apart.extend(kept.filter_map(|path| self.view.listings.identities.get(path)));
         if less.iter().any(|one| one.listable) {
             self.unlisted.push(directory.to_owned());
         } else {
-            self.rules.push(LandlockRule::new(directory, Beneath::List, because.clone()));
+            let expect = self.view.listings.identities.get(directory).map_or(Expect::Anything, |id| Expect::File(*id));
+            let (path, because) = (directory.to_owned(), because.clone());
+            self.rules.push(LandlockRule { path, allow: Beneath::List, expect, because });
         }
         let mut inside: HashMap<&OsStr, Vec<Less<'a>>> = HashMap::new();
         for one in less {

@@ -54,6 +54,10 @@ const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWTIME)
     .cast_unsigned();
 
+/// `PRIO_USER` of setpriority(2) and `IOPRIO_WHO_USER` of ioprio_set(2): there, 0 names the caller's user.
+const WHO_USER: i32 = 2;
+const IO_WHO_USER: i32 = 3;
+
 const fn any_set(arg: u8, mask: u32) -> Test {
     test(arg, mask, Compare::AnySet)
 }
@@ -239,9 +243,22 @@ pub(super) static ROWS: &[Row] = rows! {
         SYS_move_pages [is_not(0, 0)],
     } when "it is about another process"
         because "no namespace keeps the user's other processes away, and these calls ask for no more than the same user";
+    Eperm unless OwnProcesses: {
+        SYS_setpriority [is(0, WHO_USER)],
+        SYS_ioprio_set [is(0, IO_WHO_USER)],
+    } when "it is about all processes of a user"
+        because "no namespace keeps the user's other processes away, and these calls ask for no more than the same user";
     Eperm unless OwnProcesses: { SYS_process_madvise }
         when ALWAYS
         because "no namespace keeps the user's other processes away, and these calls ask for no more than the same user";
+
+    // Without an IPC namespace.
+    Enosys unless OwnIpc: {
+        SYS_shmget, SYS_shmat, SYS_shmctl, SYS_semget, SYS_semop, SYS_semtimedop, SYS_semctl,
+        SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl, SYS_mq_open, SYS_mq_unlink,
+    } when ALWAYS
+        because "no namespace keeps shared memory, semaphores and queues of the user's other programs away; ENOSYS is \
+                 what a kernel without them answers";
 
     // Where nothing in /proc can be written. Behind the rows that refuse some of the same calls.
     AskInit unless OwnNames: {

@@ -264,6 +264,11 @@ impl Running {
         stat.rsplit(") ").next().unwrap_or_default().chars().take(1).collect()
     }
 
+    /// What the command has printed until now.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.lock().unwrap()).into_owned()
+    }
+
     /// Waits until the command has printed this.
     #[track_caller]
     pub fn wait_for(&self, text: &str) -> &Self {

@@ -208,10 +208,11 @@ fn number() -> impl Strategy<Value = u32> {
 }
 
 fn modes() -> impl Strategy<Value = Modes> {
-    any::<[bool; 4]>().prop_map(|[ptrace, own_network, own_processes, names_threads]| Modes {
+    any::<[bool; 5]>().prop_map(|[ptrace, own_network, own_processes, own_ipc, names_threads]| Modes {
         ptrace,
         own_network,
         own_processes,
+        own_ipc,
         names_threads,
     })
 }
