@@ -97,6 +97,25 @@ family(names)
     }
 }
 
+#[test]
+fn without_the_baseline_no_thread_is_named() {
+    let script = "import os\nfd = os.open('/proc/self/comm', os.O_RDWR)\nos.write(fd, b'named')\nprint('named')";
+    let forked = format!("import os\nif os.fork():\n  print(os.wait()[1])\nelse:\n  exec({script:?})");
+    for lab in Lab::every_user(&[Need::Landlock(3), Need::Tool("python3")]) {
+        let keep = lab.file("keep.toml", "[baseline]\nkeep = [\"/proc\"]\n");
+        let backends = if lab.is_native() { &["native", "landlock"][..] } else { &["bwrap"] };
+        for backend in backends {
+            let kept = lab.sandbox(["--config", &keep]).backend(backend);
+            kept.python(script).assert_refused();
+            let kept = lab.sandbox(["--config", &keep]).backend(backend);
+            assert!(!kept.python(&forked).stdout().contains("named"), "{backend}");
+            // The control: the same without the setting.
+            let free = lab.sandbox(["--modify", "/proc"]).backend(backend);
+            free.python(&forked).assert_prints("named\n0");
+        }
+    }
+}
+
 /// Prints what could be written. Arguments: processes outside, comma-separated, and a writable directory.
 const WRITE: &str = r"
 outside, work = sys.argv[1].split(','), sys.argv[2]
