@@ -32,6 +32,7 @@ pub(super) fn carved(policy: &Policy, facts: &Facts, draft: &Draft) -> Carved {
         shm: draft.shm.as_ref(),
         scratch: scratch(policy, facts, &draft.tree).as_deref(),
         shares_tmp: policy.dialect == Dialect::OpenShell,
+        uid: facts.caller.ids.uid,
         abi: facts.landlock_abi,
         net: policy.net.value,
         audit: policy.audit.is_some(),

@@ -116,6 +116,21 @@ fn without_the_baseline_no_thread_is_named() {
     }
 }
 
+#[test]
+fn root_never_writes_in_all_of_the_host_s_proc() {
+    for lab in Lab::as_root(&[Need::Landlock(3)]).into_iter().filter(Lab::is_native) {
+        let marker = lab.path("work/ran");
+        let run = |options: &[&str]| lab.sandbox(options).backend("landlock").run(["touch", &marker]);
+        for more in [&[][..], &["--landlock", "best-effort"]] {
+            run(&[&["--write", "/proc"], more].concat()).assert_code(125).assert_says("[baseline.proc_root]");
+            assert!(!lab.exists("work/ran"), "nothing ran");
+        }
+        // The control: the narrow right is init's to give.
+        run(&["--modify", "/proc"]).assert_works();
+        assert!(lab.exists("work/ran"));
+    }
+}
+
 /// Prints what could be written. Arguments: processes outside, comma-separated, and a writable directory.
 const WRITE: &str = r"
 outside, work = sys.argv[1].split(','), sys.argv[2]

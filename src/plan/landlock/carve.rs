@@ -36,6 +36,8 @@ pub struct Seen<'a> {
     pub scratch: Option<&'a Path>,
     /// Whether `/tmp` is the host's own where it is to be written.
     pub shares_tmp: bool,
+    /// The caller.
+    pub uid: u32,
     /// The kernel's ABI.
     pub abi: u32,
     /// The network.
@@ -266,6 +268,12 @@ impl<'a> Carver<'a> {
 
     /// What the tree does not hold: links, and what lies in `/proc`.
     fn others(&mut self) {
+        let (access, because) = self.view.proc;
+        if *access == Access::Write && self.view.uid == 0 {
+            // Settings of the kernel compare user ids, and ask for no capability.
+            let what = "keep the kernel's settings from uid 0 in a writable /proc [baseline.proc_root]".to_owned();
+            self.unsaid.push(Unsaid { path: "/proc".into(), what, because: because.clone(), denied: true });
+        }
         for op in self.view.ops {
             let hides_in_proc = in_proc(&op.target) && matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
             let kept = op.what == Mount::ReadOnly && in_proc(&op.target) && op.because.is_explicit();
