@@ -222,7 +222,7 @@ impl Root {
     }
 
     /// Whether what was found stands for a missing entry: marked, and with nothing in it that a rule could be about.
-    fn is_placeholder(&self, path: &Path, stat: &Stat) -> bool {
+    pub(super) fn is_placeholder(&self, path: &Path, stat: &Stat) -> bool {
         if !is_marked(stat) || kind_of(stat) != Kind::Dir {
             return is_marked(stat);
         }

@@ -60,7 +60,8 @@ fn missing_in_truth(root: &Root, path: &Path) -> Option<PathFact> {
     // Between making it and marking it another run needs some microseconds, or its next turn on a busy machine.
     for _ in 0..MOMENTS {
         let stat = rustix::fs::lstat(&real).ok()?;
-        if is_marked(&stat) {
+        // The mark alone could be anybody's: modes and times are not kept from a command everywhere.
+        if root.is_placeholder(path, &stat) {
             return Some(PathFact::Missing { parent: PathBuf::from(parent), name: name.to_owned() });
         }
         if !is_bare(&stat) || !is_young(&stat) {
@@ -91,6 +92,11 @@ mod tests {
         directory(&dir.path().join(".codex"), 0o555, MARK.unsigned_abs());
         directory(&dir.path().join(".idea"), 0o755, MARK.unsigned_abs());
         directory(&dir.path().join(".aws"), 0o555, 1_700_000_000);
+        std::fs::create_dir_all(dir.path().join(".vscode")).unwrap();
+        std::fs::write(dir.path().join(".vscode/tasks.json"), "the user's").unwrap();
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(MARK.unsigned_abs());
+        std::fs::File::open(dir.path().join(".vscode")).unwrap().set_modified(moment).unwrap();
+        std::fs::set_permissions(dir.path().join(".vscode"), std::fs::Permissions::from_mode(0o555)).unwrap();
         let root = Root::open(dir.path()).unwrap();
         let look = |name: &str| seen_through(&root, root.look_at_child(Path::new("/"), Path::new(name)));
         let missing = |name: &str| PathFact::Missing { parent: "/".into(), name: name.into() };
@@ -98,6 +104,7 @@ mod tests {
         assert_eq!(look(".codex/below"), missing(".codex"));
         assert!(matches!(look(".idea"), PathFact::Present(_)));
         assert!(matches!(look(".aws"), PathFact::Present(_)));
+        assert!(matches!(look(".vscode"), PathFact::Present(_)), "there is something in it");
         assert_eq!(look(".git"), missing(".git"));
     }
 }

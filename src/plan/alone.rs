@@ -57,8 +57,11 @@ pub(super) fn confine(
     env: &mut EnvPlan,
 ) -> Confinement {
     let scratch = scratch(policy, facts, &draft.tree);
-    let Carved { wall, unsaid, unlisted, names_threads } = carved;
+    let Carved { wall, unsaid, unlisted, closed, names_threads } = carved;
     notes(policy, facts, &draft, &unlisted, &mut told.notes);
+    told.notes.extend(closed.iter().map(|path| {
+        format!("Landlock alone: nothing in {} but what a rule names: it cannot be listed", path.display())
+    }));
     let Draft { confinement, .. } = draft;
     let ops = confinement.mounts.ops.iter().filter(|op| !unsaid.iter().any(|one| one.path == op.target));
     let ops = ops.filter_map(|op| without_mounting(op, scratch.as_deref(), &facts.kept)).collect();

@@ -106,6 +106,11 @@ fn open<'a>(
         Expect::Apart => apart.binary_search(&id_of(&stat)).is_err(),
         Expect::Device { major, minor } => kind == Kind::Char { major, minor },
     };
+    if !is_it && *expect == Expect::Apart {
+        // A bind mount, say. To name it would give its rights to what is hidden.
+        let step = format!("{STEP}: something hidden, or what it lies in, has this name too:").into();
+        return Err(StepError { step, path: Some(path.clone()), errno: StepError::TOLD });
+    }
     if !is_it {
         return Err(StepError::changed(STEP, path));
     }

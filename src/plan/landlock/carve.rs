@@ -6,7 +6,7 @@
 //! the directory itself, so nothing in it can be kept from the command: such a policy is refused, and the rule named.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::{Beneath, Expect, LandlockPlan, LandlockRule, SCOPE_ABI, TCP_ABI};
@@ -74,6 +74,8 @@ pub struct Carved {
     pub unsaid: Vec<Unsaid>,
     /// Directories that cannot be listed, because what is hidden below them would be.
     pub unlisted: Vec<PathBuf>,
+    /// Directories that the caller may not list and in which nothing can be read but on the way to a rule.
+    pub closed: Vec<PathBuf>,
     /// Whether init names threads, which no rule lets the command do.
     pub names_threads: bool,
 }
@@ -81,22 +83,28 @@ pub struct Carved {
 /// Turns a view into rules.
 #[must_use]
 pub fn carve(view: Seen<'_>) -> Carved {
-    let mut carver =
-        Carver { view, rules: Vec::new(), apart: BTreeSet::new(), unsaid: Vec::new(), unlisted: Vec::new() };
+    let mut carver = Carver {
+        view,
+        rules: Vec::new(),
+        apart: BTreeSet::new(),
+        unsaid: Vec::new(),
+        unlisted: Vec::new(),
+        closed: Vec::new(),
+    };
     for (path, node) in view.tree.iter().filter(|(path, _)| !path.starts_with("/dev")) {
         carver.node(path, node);
     }
     carver.devices();
     carver.others();
     let names_threads = carver.names_threads();
-    let Carver { rules, apart, unsaid, unlisted, .. } = carver;
+    let Carver { rules, apart, unsaid, unlisted, closed, .. } = carver;
     let apart = apart.into_iter().collect();
     let abi = view.abi;
     let scoped = abi >= SCOPE_ABI;
     let no_tcp = abi >= TCP_ABI && view.net == Net::None;
     let wall =
         LandlockPlan { abi, rules, apart, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
-    Carved { wall, unsaid, unlisted, names_threads }
+    Carved { wall, unsaid, unlisted, closed, names_threads }
 }
 
 struct Carver<'a> {
@@ -106,6 +114,14 @@ struct Carver<'a> {
     apart: BTreeSet<FileId>,
     unsaid: Vec<Unsaid>,
     unlisted: Vec<PathBuf>,
+    closed: Vec<PathBuf>,
+}
+
+/// The entries of a directory through which one comes to these paths.
+fn names_in(directory: &Path, less: &[Less<'_>]) -> Vec<OsString> {
+    let name = |one: &Less<'_>| Some(one.path.strip_prefix(directory).ok()?.iter().next()?.to_owned());
+    let names: BTreeSet<_> = less.iter().filter_map(name).collect();
+    names.into_iter().collect()
 }
 
 /// A path below a rule that is to have less than the rule.
@@ -187,8 +203,14 @@ impl<'a> Carver<'a> {
 
     /// Gives a directory's rights to its entries, one by one, but for those that are to have less.
     fn split(&mut self, directory: &Path, allow: Beneath, because: &Origin, less: &[Less<'a>]) {
+        let asked = less.iter().any(|one| one.because.is_explicit());
         let entries = match self.view.listings.directories.get(directory) {
             Some(Listing::Entries(entries)) => entries,
+            // As /home is on many a machine of many users: what lies beside has no name that we know, and no rule.
+            Some(Listing::Closed) if !asked => {
+                self.closed.push(directory.to_owned());
+                &names_in(directory, less)
+            }
             other => {
                 let why = match other {
                     Some(Listing::TooMany) => format!("it has more than {MOST} entries"),

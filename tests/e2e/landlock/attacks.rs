@@ -42,6 +42,22 @@ fn what_is_denied_is_denied_by_every_mount_that_shows_it() {
 }
 
 #[test]
+fn a_second_name_of_a_home_is_told_and_gives_nothing() {
+    in_private_mounts(|| {
+        for lab in labs(&[]) {
+            lab.file("home/.ssh/id", "secret");
+            let second = lab.dir("second");
+            assert!(Command::new("mount").args(["--bind", &lab.path("home"), &second]).status().unwrap().success());
+            let ran = alone(&lab, NONE).run(super::START);
+            super::assert_not_run(&lab, &ran);
+            ran.assert_error("has this name too").assert_says(&second);
+            assert!(Command::new("umount").arg(&second).status().unwrap().success());
+            alone(&lab, NONE).run(super::START).assert_works();
+        }
+    });
+}
+
+#[test]
 fn forking_without_end_outlives_nothing() {
     let script = r"
 import os, signal

@@ -391,3 +391,22 @@ fn a_store_that_is_a_link_hides_what_it_leads_to() {
         check_outside(&lab, &words.each_ref().map(String::as_str));
     }
 }
+
+#[test]
+fn a_home_in_a_directory_that_cannot_be_listed_is_a_home_all_the_same() {
+    for lab in labs(&[]).into_iter().filter(|lab| !lab.user.is_root()) {
+        let key = lab.file("homes/me/.ssh/id", "secret");
+        let (plain, other) = (lab.file("homes/me/plain", "plain"), lab.file("homes/you/plain", "plain"));
+        let work = lab.dir("homes/me/work");
+        lab.chmod("homes", 0o311);
+        let script = format!("cat {plain}; echo x > made && cat made; cat {other} {key}");
+        let sandbox = alone(&lab, NONE).cwd(&work).env("HOME", lab.path("homes/me"));
+        let ran = sandbox.start(["sh", "-c", &script]).finish();
+        assert_eq!(ran.stdout(), "plainx", "{ran}");
+        ran.assert_says(&format!("{other}: Permission denied")).assert_says(&format!("{key}: Permission denied"));
+        let open = lab.path("homes/you");
+        let sandbox = alone(&lab, ["--read", &open]).cwd(&work).env("HOME", lab.path("homes/me"));
+        sandbox.run(["cat", &other]).assert_prints("plain");
+        lab.chmod("homes", 0o711);
+    }
+}

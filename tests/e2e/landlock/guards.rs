@@ -171,3 +171,21 @@ fn what_is_denied_and_missing_is_guarded_with_all_that_is_missing_above_it() {
         }
     }
 }
+
+#[test]
+fn a_repository_with_the_look_of_a_placeholder_is_a_repository() {
+    for lab in labs(&[]) {
+        lab.file("work/.git/hooks/post-checkout", "the user's");
+        // Modes and times can be changed everywhere under Landlock alone, by an earlier run.
+        let disguise = "chmod 555 .git; touch -d @173164878 .git";
+        alone(&lab, ["-s", "read-only"]).sh(disguise).assert_works();
+        assert_eq!(lab.outside("stat -c '%a %Y' .git").stdout(), "555 173164878");
+        let attack = "chmod 755 .git; echo evil > .git/hooks/post-checkout; mkdir .git/new; chmod 555 .git; touch -d @173164878 .git";
+        for sandbox in [alone(&lab, NONE), lab.sandbox(NONE), lab.sandbox(["--git", "commit"])] {
+            let ran = sandbox.start(["sh", "-c", attack]).finish();
+            assert_eq!(lab.content("work/.git/hooks/post-checkout"), "the user's", "{ran}");
+            lab.outside(disguise).assert_works();
+        }
+        lab.chmod("work/.git", 0o755);
+    }
+}
