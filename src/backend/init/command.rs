@@ -60,8 +60,9 @@ fn prepare(
         rustix::termios::tcsetpgrp(terminal, group).map_err(step("become the terminal's foreground group"))?;
     }
     connect_streams(setup, streams.as_ref(), terminal).map_err(Failure::Step)?;
-    // Core dumps would write memory, secrets included, where the kernel's core_pattern says.
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+    // Core dumps would write memory, secrets included, where the kernel's core_pattern says. To a program that the
+    // kernel pipes them to, 0 is no limit, and 1 means none (core(5), fs/coredump.c).
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) })
         .map_err(step("switch core dumps off"))?;
     rustix::process::setrlimit(Resource::Nofile, setup.open_files).map_err(step("restore the file limit"))?;
     if let Some(confinement) = &plan.confinement {
