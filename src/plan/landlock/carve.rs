@@ -153,14 +153,13 @@ impl<'a> Carver<'a> {
             return;
         }
         let less = self.less(path, level);
-        if less.is_empty() {
-            let expect = node.id.map_or(Expect::Anything, Expect::File);
-            self.rules.push(LandlockRule { path: path.into(), allow, expect, because: node.because.clone() });
-        } else if level == Access::Write {
-            self.unsaid.extend(less.iter().map(unsayable));
-        } else {
-            self.split(path, allow, &node.because, &less);
+        if !less.is_empty() && level < Access::Write {
+            return self.split(path, allow, &node.because, &less);
         }
+        // Whoever lets go of what cannot be said has the rest.
+        self.unsaid.extend(less.iter().map(unsayable));
+        let expect = node.id.map_or(Expect::Anything, Expect::File);
+        self.rules.push(LandlockRule { path: path.into(), allow, expect, because: node.because.clone() });
     }
 
     /// Everything below `path` that is to have less than `level`.

@@ -261,6 +261,9 @@ fn a_repository_in_the_workspace_is_refused_unless_effort_is_enough() {
         assert_not_run(&lab, &ran);
         let ran = alone(&lab, ["--landlock", "best-effort"]).run(["true"]);
         ran.assert_works().assert_says("best effort").assert_says(&lab.path("work/.git"));
+        // What is lost is that, and the rest of the workspace is as writable as ever.
+        alone(&lab, ["--landlock", "best-effort"]).sh("echo x > made && echo y > .git/made").assert_works();
+        assert!(lab.exists("work/made") && lab.exists("work/.git/made"));
         // Where nothing is writable it is as read-only as the rest.
         check(
             &lab,
