@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::policy::baseline::rows::ROWS;
 use crate::policy::paths::{Access, Rule};
-use crate::policy::{Policy, check, tables};
+use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Git, Origin, Said, Tmp};
 use paths::{Kind, PathFact, Present, Root};
 
@@ -209,7 +209,8 @@ fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Presen
 /// What stays visible of `/run`, where GPU libraries lie elsewhere, and what a narrowed root needs to be usable.
 fn baseline(root: &Root, narrowed: bool, gpus: &gpu::Gpus) -> Vec<Present> {
     let names = names::Names::of(root, Path::new("/run"));
-    let kept = tables::RUN_KEPT.iter().map(|(path, _)| *path).filter(|path| names.may_hold(Path::new(path)));
+    let kept = tables::RUN_KEPT.iter().map(|(path, _)| *path);
+    let kept = kept.filter(|path| path.strip_prefix("/run/").is_none_or(|below| names.may_hold(below)));
     let links = if narrowed { tables::ROOT_LINKS } else { &[] };
     let rows = if narrowed { ROWS } else { &[] };
     let named = links.iter().copied().chain(rows.iter().map(|row| row.path)).collect::<BTreeSet<_>>();
@@ -228,19 +229,25 @@ fn secrets(root: &Root, policy: &Policy, homes: &[PathBuf]) -> Vec<(Rule, Presen
     if !policy.dialect.hides_secrets() {
         return kernel_internals(root).collect();
     }
-    // Nearly all rows name nothing: one look at the directory saves a look at each of them.
-    let listed: Vec<_> = homes
-        .iter()
-        .flat_map(|home| [home.clone(), home.join(".config")])
-        .chain(["/etc".into()])
-        .map(|directory| names::Names::of(root, &directory))
-        .collect();
-    check::secret_rules(homes)
-        .into_iter()
-        .filter(|rule| listed.iter().all(|names| names.may_hold(&rule.path)))
-        .filter_map(|rule| root.look_if_present(&rule.path).map(|present| (rule, present)))
-        .chain(kernel_internals(root))
-        .collect()
+    let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
+    let found = homes.iter().flat_map(|home| of_home(root, home)).chain(of_system);
+    let found = found.filter_map(|(path, what)| {
+        let present = root.look_if_present(&path)?;
+        Some((Rule { path, access: Access::None, because: Origin::Secret(what) }, present))
+    });
+    found.chain(kernel_internals(root)).collect()
+}
+
+/// The rows of a home directory that may name something. Nearly none does: one look at the directory saves a look at each.
+fn of_home(root: &Root, home: &Path) -> Vec<(PathBuf, &'static str)> {
+    let config = names::Names::of(root, &home.join(".config"));
+    let names = names::Names::of(root, home);
+    let may_be = |row: &str| match row.split_once('/') {
+        Some((".config", below)) => config.may_hold(below),
+        _ => names.may_hold(row),
+    };
+    let rows = tables::HOME_SECRETS.iter().filter(|(row, _)| may_be(row));
+    rows.map(|(row, what)| (home.join(row), *what)).collect()
 }
 
 fn own_files(root: &Root, policy: &Policy) -> Vec<PathFact> {

@@ -1,40 +1,29 @@
 //! The names in a directory, read once to answer many questions.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::paths::Root;
 use super::repo::{each_entry, open_directory};
 
-/// What a directory holds.
+/// What a directory holds; `None` when it cannot be listed: then anything may be in it.
 #[derive(Debug)]
-pub(super) struct Names {
-    directory: PathBuf,
-    /// `None` when the directory cannot be listed: then anything may be in it.
-    names: Option<HashSet<OsString>>,
-}
+pub(super) struct Names(Option<HashSet<Vec<u8>>>);
 
 impl Names {
     /// Lists a directory below the root.
     pub(super) fn of(root: &Root, directory: &Path) -> Self {
-        let names = match open_directory(&root.real(directory)) {
-            Some(fd) => {
-                let mut names = HashSet::new();
-                each_entry(&fd, |name, _| {
-                    names.insert(OsStr::from_bytes(name).to_owned());
-                });
-                Some(names)
-            }
-            None => None,
-        };
-        Self { directory: directory.to_owned(), names }
+        let Some(fd) = open_directory(&root.real(directory)) else { return Self(None) };
+        let mut names = HashSet::new();
+        each_entry(&fd, |name, _| {
+            names.insert(name.to_owned());
+        });
+        Self(Some(names))
     }
 
-    /// False only when `path` lies in the directory and its first part there does not exist.
-    pub(super) fn may_hold(&self, path: &Path) -> bool {
-        let (Ok(inside), Some(names)) = (path.strip_prefix(&self.directory), &self.names) else { return true };
-        inside.components().next().is_none_or(|first| names.contains(first.as_os_str()))
+    /// False only when the first part of `path`, which is relative to the directory, does not exist there.
+    pub(super) fn may_hold(&self, path: &str) -> bool {
+        let first = path.split('/').next().unwrap_or_default();
+        self.0.as_ref().is_none_or(|names| names.contains(first.as_bytes()))
     }
 }

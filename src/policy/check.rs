@@ -8,7 +8,7 @@ use super::baseline::{SettingError, Settings};
 use super::env::EnvPolicy;
 use super::gpu::{GpuSyntax, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
-use super::{Policy, tables};
+use super::Policy;
 use crate::request::network::Unenforced;
 use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
 
@@ -381,16 +381,6 @@ fn check_env(said: &[Said<(OsString, Option<OsString>)>], errors: &mut Vec<Polic
         let name = variable.value.0.to_string_lossy().into_owned();
         errors.push(PolicyError::EnvName { name, by: variable.by.clone() });
     }
-}
-
-/// The credential stores that this caller has, as rules.
-#[must_use]
-pub fn secret_rules(homes: &[PathBuf]) -> Vec<Rule> {
-    let rule = |path: PathBuf, what| Rule { path, access: Access::None, because: Origin::Secret(what) };
-    let of_home =
-        homes.iter().flat_map(|home| tables::HOME_SECRETS.iter().map(|(name, what)| (home.join(name), *what)));
-    let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
-    of_home.chain(of_system).map(|(path, what)| rule(path, what)).collect()
 }
 
 #[cfg(test)]
