@@ -125,6 +125,13 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
          listed where the policy shows /"
             .to_owned(),
     );
+    if draft.gpu {
+        notes.push(
+            "Landlock alone: nodes that are not granted are there and refused, where elsewhere they are absent: some GPU \
+             libraries take that for an error"
+                .to_owned(),
+        );
+    }
     if draft.shm.is_some() {
         notes.push("Landlock alone: /dev/shm is the host's own".to_owned());
     }

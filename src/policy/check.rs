@@ -4,11 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::Policy;
 use super::baseline::{SettingError, Settings};
 use super::env::EnvPolicy;
 use super::gpu::{GpuSyntax, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
-use super::Policy;
 use crate::request::network::Unenforced;
 use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
 
