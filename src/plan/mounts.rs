@@ -292,6 +292,18 @@ impl Tree {
         ops
     }
 
+    /// As [`Tree::operations`], below a directory that is made anew: it holds nothing of the host's but what is put there.
+    #[must_use]
+    pub fn operations_in_new(&self, directory: &Path) -> Vec<MountOp> {
+        let because = Origin::Baseline("made anew");
+        let new = Node { view: View::Private(0o755), id: None, kind: Kind::Dir, because, anchored: false };
+        let below = self.below(directory).map(|(path, node)| (path.to_owned(), node.clone()));
+        let nodes = std::iter::once((directory.to_owned(), new)).chain(below).collect();
+        let mut ops = Self { nodes }.operations();
+        ops.retain(|op| op.target != directory);
+        ops
+    }
+
     /// Hidden directories with something visible below: they must let the command pass through.
     fn opened_below_hidden(&self) -> std::collections::BTreeSet<&Path> {
         let mut opened = std::collections::BTreeSet::new();

@@ -8,7 +8,7 @@ use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Origin};
 
 use super::DeviceGrant;
-use super::mounts::{Mount, MountOp, RootView};
+use super::mounts::{Mount, MountOp, RootView, Tree, View};
 
 /// A private `/dev`: base nodes, granted nodes, a terminal file system, shared memory. `asked` are operations that rules
 /// asked for below it.
@@ -47,6 +47,19 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
     ops.extend(asked.into_iter().map(made));
     ops.push(op("/dev", Mount::Seal));
     ops
+}
+
+/// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.
+pub(super) fn has_nodes(path: &Path) -> bool {
+    !["/dev/shm", "/dev/mqueue", "/dev/hugepages"].iter().any(|plain| path.starts_with(plain))
+}
+
+/// Whether a path lies in shared memory that is made anew, in which everything can be written.
+pub(super) fn in_private_shm(tree: &Tree, path: &Path) -> bool {
+    let shm = Path::new("/dev/shm");
+    path != shm
+        && path.starts_with(shm)
+        && !tree.at(shm).is_some_and(|node| matches!(node.view, View::Host(access) if access != Access::None))
 }
 
 /// Below a fresh `/dev` every mount point has to be made.

@@ -239,17 +239,22 @@ impl Builder<'_> {
                 rule.because
             )),
             Kind::Char { .. } if rule.access >= Access::Read => self.device(rule, present),
-            Kind::Dir if rule.access == Access::Read && complete && (whole || has_nodes(&present.path)) => {
+            Kind::Dir
+                if rule.access == Access::Read && complete && (whole || super::special::has_nodes(&present.path)) =>
+            {
                 let path = rule.path.display();
                 self.notes
                     .push(format!("{path} ({}) shows the nodes that are granted, each by its own rule", rule.because));
             }
-            Kind::Dir if rule.access >= Access::Read && (whole || has_nodes(&present.path)) => {
+            Kind::Dir if rule.access >= Access::Read && (whole || super::special::has_nodes(&present.path)) => {
                 self.errors.push(PlanError::DeviceDirectory { path: present.path.clone(), by: rule.because.clone() });
             }
-            // What is not granted is absent from the private /dev already.
+            // Absent from the private /dev, unless the host's directory around it is shown.
             _ if rule.access == Access::None => {
                 self.devices.retain(|device| !device.path.starts_with(&present.path));
+                if !super::special::has_nodes(&present.path) {
+                    self.node(rule, present.path.clone(), Some(present.id), present.kind);
+                }
             }
             Kind::Block => self.errors.push(PlanError::NotADevice {
                 path: present.path.clone(),
@@ -411,6 +416,7 @@ impl Builder<'_> {
                 .skip(1)
                 .filter_map(|above| self.tree.at(above))
                 .any(|above| matches!(above.view, View::Host(Access::Write) | View::Private(_)));
+            let below_write = below_write || super::special::in_private_shm(&self.tree, path);
             let why = if self.facts.landlock_abi < super::landlock::WALL_ABI {
                 "it needs Landlock ABI 3 (Linux 6.2)"
             } else if below_write {
@@ -442,10 +448,10 @@ impl Builder<'_> {
         if self.tree.root() == RootView::Empty {
             ops.extend(root_links(self.facts, &self.tree));
         }
-        let in_dev = |op: &MountOp| op.target.starts_with("/dev");
         let in_proc = |op: &MountOp| op.target.starts_with("/proc");
-        let (dev, rest): (Vec<_>, Vec<_>) = self.tree.operations().into_iter().partition(in_dev);
-        let (mut proc, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(in_proc);
+        let dev = self.tree.operations_in_new(Path::new("/dev"));
+        let rest = self.tree.operations().into_iter().filter(|op| !op.target.starts_with("/dev"));
+        let (mut proc, rest): (Vec<_>, Vec<_>) = rest.partition(in_proc);
         proc.splice(0..0, self.kept_in_proc);
         ops.extend(rest);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
@@ -458,11 +464,6 @@ impl Builder<'_> {
         }
         Built { ops, tree: self.tree, proc: self.proc, shm: self.shm }
     }
-}
-
-/// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.
-fn has_nodes(path: &Path) -> bool {
-    !["/dev/shm", "/dev/mqueue", "/dev/hugepages"].iter().any(|plain| path.starts_with(plain))
 }
 
 fn describe(fact: &PathFact) -> &'static str {

@@ -115,6 +115,35 @@ fn a_denied_path_stays_hidden_under_every_other_name() {
 }
 
 #[test]
+fn rules_below_dev_hold_where_the_hosts_shared_memory_is_granted() {
+    for lab in Lab::every_user(&[]) {
+        let make = "d=$(mktemp -d /dev/shm/ringfence-test.XXXXXX); mkdir $d/h; echo text | tee $d/h/f > $d/f; echo $d";
+        let dir = lab.outside(make).stdout();
+        let hidden = format!("{dir}/h");
+        let glob = format!("{dir}/**/f");
+        let script = format!(
+            "cat {hidden}/f {dir}/f; (echo text > {dir}/f) && echo changed; (: > {dir}/n) && rm {dir}/n && echo made"
+        );
+        let run = |backend: &'static str, rules: &[&str]| lab.sandbox(rules).backend(backend).sh(&script);
+        let plain = run("native", &["--write", &dir]).stdout();
+        let denied = [["--write", &hidden], ["--read", &hidden], ["--write", &glob]].map(|[level, hidden]| {
+            let rules = [level, &dir, "--deny", hidden];
+            (run("native", &rules).stdout(), run("landlock", &rules).stderr())
+        });
+        let whole = ["native", "landlock"].map(|backend| run(backend, &["--modify", "/dev/shm"]).stdout());
+        let refused = run("native", &["--modify", &dir]);
+        lab.outside(&format!("rm -r {dir}")).assert_works();
+        assert_eq!(plain, "text\ntext\nchanged\nmade", "the control");
+        let [(written, a), (read, b), (globbed, c)] = denied;
+        assert_eq!([written.as_str(), &read, &globbed], ["text\nchanged\nmade", "text", "made"]);
+        assert!([&a, &b, &c].iter().all(|said| said.contains("it cannot hide")), "{a}{b}{c}");
+        assert_eq!(whole, ["text\ntext\nchanged"; 2]);
+        // Around it lies shared memory that is made anew, and everything in that can be written.
+        refused.assert_error("cannot be limited to modify");
+    }
+}
+
+#[test]
 fn a_missing_denied_path_cannot_be_made() {
     for lab in Lab::every_user(&[]) {
         lab.sandbox(["--deny", "later"]).sh("echo x > later").assert_code(2);

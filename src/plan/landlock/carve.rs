@@ -261,7 +261,10 @@ impl<'a> Carver<'a> {
                 Mount::Devices => self.rules.push(rule(Beneath::Devices, Expect::Anything)),
                 // Named by a rule; the private one that is there anyway is not the host's to give.
                 Mount::Bind { writable, .. } if target.starts_with("/dev") => {
-                    self.rules.push(rule(if *writable { Beneath::Write } else { Beneath::Read }, Expect::Anything));
+                    let bound = if *writable { Access::Write } else { Access::Read };
+                    let level = self.view.tree.at(target).map_or(bound, |node| self.level(target, node));
+                    self.rules.extend(Beneath::of(level).map(|allow| rule(allow, Expect::Anything)));
+                    self.all_below(target, level);
                 }
                 _ => {}
             }
@@ -273,10 +276,24 @@ impl<'a> Carver<'a> {
         if let Some((access, because)) = self.view.shm {
             let allow = Beneath::of(*access);
             self.rules.extend(allow.map(|allow| LandlockRule::new("/dev/shm", allow, because.clone())));
+            self.all_below(Path::new("/dev/shm"), *access);
         }
         let (access, because) = self.view.proc;
         let allow = Beneath::of(if self.names_threads() { Access::Read } else { *access });
         self.rules.extend(allow.map(|allow| LandlockRule::new("/proc", allow, because.clone())));
+    }
+
+    /// What is to have less in a directory of `/dev`, which is not taken apart.
+    fn all_below(&mut self, directory: &Path, level: Access) {
+        let told = |path: &Path| self.unsaid.iter().any(|one| one.path == path);
+        let less = |path: &Path, node: &Node| self.level(path, node) < level && !told(path);
+        let below = self.view.tree.below(directory).filter(|(path, node)| less(path, node));
+        let less = below.map(|(path, node)| {
+            let hidden = self.level(path, node) == Access::None;
+            unsayable(&Less { path, because: &node.because, hidden, listable: false })
+        });
+        let less: Vec<_> = less.collect();
+        self.unsaid.extend(less);
     }
 
     /// Whether init is to name threads, in the place of a right to write in `/proc`.
