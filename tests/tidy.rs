@@ -63,7 +63,10 @@ fn files(below: &str) -> Vec<PathBuf> {
     let mut queue = vec![root().join(below)];
     while let Some(path) = queue.pop() {
         let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && !["target", ".git"].iter().any(|skipped| name == *skipped) {
+        if ["target", ".git"].iter().any(|skipped| name == *skipped) {
+            continue;
+        }
+        if path.is_dir() {
             queue.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.is_file() {
             found.push(path);
