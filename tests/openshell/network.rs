@@ -352,3 +352,15 @@ fn at_most_1024_endpoints() {
     "#]],
     );
 }
+
+#[test]
+fn many_ports_are_compared_at_once() {
+    let ports = |first: usize| (first..first + 90).map(|port| port.to_string()).collect::<Vec<_>>().join(",");
+    let one = |index: usize| format!("{{host: a{index}.b.c, ports: [{}]}}", ports(1 + index * 60));
+    let several = (0..1024).map(one).collect::<Vec<_>>().join(",\n");
+    let many = (1..=65_535).map(|port| port.to_string()).collect::<Vec<_>>().join(",");
+    let start = std::time::Instant::now();
+    accept(&policy(&several));
+    accept(&policy(&format!("{{host: a.b.c, ports: [{many}]}}")));
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}

@@ -246,13 +246,8 @@ fn ports(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<u16> {
     if ports.is_empty() && reader.violations.len() == before {
         reader.refuse(&section.spot.below("port"), "net.missing_port", "is missing");
     }
-    let mut unique: Vec<u16> = Vec::new();
-    for port in ports.into_iter().filter_map(|port| u16::try_from(port).ok()) {
-        if !unique.contains(&port) {
-            unique.push(port);
-        }
-    }
-    unique
+    let mut seen = std::collections::BTreeSet::new();
+    ports.into_iter().filter_map(|port| u16::try_from(port).ok()).filter(|port| seen.insert(*port)).collect()
 }
 
 fn path(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Word> {

@@ -1,6 +1,8 @@
 //! `network_policies`: which program may reach which host. What needs a look into requests cannot be had here, and is
 //! left out rather than let through.
 
+use std::collections::BTreeSet;
+
 use super::endpoint::{self, Endpoint};
 use super::host;
 use super::middleware::Middleware;
@@ -167,9 +169,10 @@ fn refuse_uninspected(reader: &mut Reader<'_>, all: &[(&str, &Endpoint)], middle
 
 /// Two endpoints for one connection must agree on how it is made.
 fn refuse_ambiguous(reader: &mut Reader<'_>, all: &[(&str, &Endpoint)]) {
-    for (index, (_, right)) in all.iter().enumerate() {
-        for (_, left) in all.iter().take(index) {
-            if !left.ports.iter().any(|port| right.ports.contains(port)) {
+    let ports: Vec<BTreeSet<u16>> = all.iter().map(|(_, endpoint)| endpoint.ports.iter().copied().collect()).collect();
+    for (index, ((_, right), of_right)) in all.iter().zip(&ports).enumerate() {
+        for ((_, left), of_left) in all.iter().zip(&ports).take(index) {
+            if of_left.is_disjoint(of_right) {
                 continue;
             }
             let differs = differences(left, right);
