@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::flags::Flags;
-use super::report::{Problem, print, problems};
+use super::report::{Problem, plain, print, problems};
 use super::run::prepare;
 use crate::host::paths::{PathFact, Root};
 use crate::plan::show::effective;
@@ -62,14 +62,16 @@ pub fn why(mut args: WhyArgs) -> i32 {
     let why::Answer { access, at, line, because } = answer;
     let verdict = if yes { "yes" } else { "no" };
     print(&format!(
-        "{verdict}: {}\n  access: {access}\n  decided at: {} ({line})\n  because: {because}\n",
-        std::path::absolute(&path).unwrap_or(path).display(),
-        at.display()
+        "{verdict}: {}\n  access: {access}\n  decided at: {} ({line})\n  because: {}\n",
+        show::show(&std::path::absolute(&path).unwrap_or(path)),
+        show::show(&at),
+        plain(&because)
     ));
     i32::from(!yes)
 }
 
-fn canonical(path: &Path) -> PathBuf {
+/// Where a path leads, as the plan names it.
+pub fn canonical(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let normal = normal(&absolute);
     match Root::open(Path::new("/")).map(|root| root.look(&normal)) {

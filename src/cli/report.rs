@@ -74,11 +74,29 @@ const REJECTED: i32 = 2;
 /// The exit code for ringfence's own failures.
 pub const OURS: i32 = 125;
 
+/// Text for a terminal. Names in it may be a command's choice: they must not steer the terminal, turn the order of the
+/// letters around, or begin a line that looks like ours.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let turns =
+            matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match letter {
+            '\n' if letters.peek().is_some_and(|next| !next.is_whitespace()) => plain.push_str("\n  "),
+            '\n' => plain.push(letter),
+            _ if letter.is_control() || turns => plain.extend(letter.escape_unicode()),
+            _ => plain.push(letter),
+        }
+    }
+    plain
+}
+
 /// Tells all problems, the hints after them, each hint once.
 pub fn problems(problems: &[Problem]) -> i32 {
     let mut text = String::new();
     for problem in problems {
-        text += &format!("error: {}\n", problem.what);
+        text += &format!("error: {}\n", plain(&problem.what));
     }
     let mut hints: Vec<_> = problems.iter().filter_map(|problem| problem.hint.as_deref()).collect();
     hints.dedup();
@@ -86,7 +104,7 @@ pub fn problems(problems: &[Problem]) -> i32 {
         text.push('\n');
     }
     for hint in hints {
-        text += &format!("hint: {hint}\n");
+        text += &format!("hint: {}\n", plain(hint));
     }
     // Standard error may be closed: there is nobody left to tell.
     drop(std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()));
@@ -95,10 +113,28 @@ pub fn problems(problems: &[Problem]) -> i32 {
 
 /// Tells something that is no error.
 pub fn note(text: &str) {
-    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("note: {text}\n").as_bytes()));
+    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("note: {}\n", plain(text)).as_bytes()));
 }
 
 /// Prints to standard output; a reader that has gone away (`ringfence plan | head -1`) is no error.
 pub fn print(text: &str) {
     drop(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn names_steer_no_terminal_and_begin_no_line() {
+        let table = [
+            ("no backend\n  landlock: no\n\n über é 日本", "no backend\n  landlock: no\n\n über é 日本"),
+            ("`a\u{1b}]0;x\u{7}\r\t\u{9b}b`", "`a\\u{1b}]0;x\\u{7}\\u{d}\\u{9}\\u{9b}b`"),
+            ("`x\nerror: y` is", "`x\n  error: y` is"),
+            ("/usr/\u{202e}txt.\u{2066}", "/usr/\\u{202e}txt.\\u{2066}"),
+        ];
+        for (text, want) in table {
+            assert_eq!(plain(text), want);
+        }
+    }
 }

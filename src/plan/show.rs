@@ -259,6 +259,7 @@ fn environment(plan: &Plan) -> Vec<Line> {
 }
 
 /// A path on one line: a newline in a name must not look like another line of the plan.
-fn show(path: &Path) -> String {
+#[must_use]
+pub fn show(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
