@@ -152,6 +152,14 @@ impl Settings {
         let Baseline { keep, conflicts, flags, core, allow_cli_relax, allow_compat, compat } = said;
         let mut errors = Vec::new();
         let is_admin = |by: &Origin| source(by) == Source::Admin;
+        // What OpenShell does knows no settings: an administrator's must not be gone around by it unsaid.
+        let settled = keep.iter().map(|said| &said.by).chain(conflicts.iter().map(|said| &said.by));
+        let settled = settled.into_iter().find(|by| is_admin(by)).cloned();
+        let no_compat = match allow_compat {
+            Some(said) if !said.value => Some(said.by),
+            Some(said) if is_admin(&said.by) => None,
+            Some(_) | None => settled,
+        };
         let mut glob = |pattern: &str, by: &Origin| match PathGlob::new(pattern) {
             Ok(glob) => Some(glob),
             Err(why) => {
@@ -171,8 +179,8 @@ impl Settings {
         let conflicts = settings(conflicts, &is_admin);
         let flags = settings(flags, &|_| relaxes);
         let compat = compat.filter(|said| said.value).map(|said| said.by);
-        if let (Some(by), Some(refused)) = (&compat, allow_compat.filter(|said| !said.value)) {
-            errors.push(SettingError::Compat { by: by.clone(), refused: refused.by });
+        if let (Some(by), Some(refused)) = (&compat, no_compat) {
+            errors.push(SettingError::Compat { by: by.clone(), refused });
         }
         let settings = Self { keep, conflicts, flags, core: core.is_some_and(|said| said.value), compat };
         if errors.is_empty() { Ok(settings) } else { Err(errors) }

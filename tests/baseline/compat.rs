@@ -247,6 +247,16 @@ fn it_is_refused_where_settings_say_so() {
         assert!(error.contains("--openshell-compat is not allowed here"), "{error}");
         assert!(case.plan(&machine).is_ok(), "the control");
     }
+    // It knows no settings, so an administrator's would be gone around.
+    let settings =
+        ["[baseline]\nkeep = [\"/proc\"]\n", "[baseline]\nconflicts = [{match = \"/proc\", mode = \"keep\"}]\n"];
+    let own = "[baseline]\nallow_compat = true\n";
+    for said in settings {
+        let case = compat(Case::built_in().admin(said));
+        assert!(case.clone().plan(&machine).is_err() && case.clone().own(own).plan(&machine).is_err(), "{said}");
+        assert!(case.admin(own).plan(&machine).is_ok(), "the administrator's word");
+        assert!(compat(Case::built_in().own(said)).plan(&machine).is_ok(), "the user's own");
+    }
     let later = compat(Case::built_in().admin(forbidden).own("[baseline]\nallow_compat = true\n"));
     assert!(later.plan(&machine).is_err(), "a later file does not allow it again");
     let earlier = compat(Case::built_in().own("[baseline]\nallow_compat = true\n").admin(forbidden));
