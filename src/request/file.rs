@@ -110,9 +110,16 @@ fn text(path: &Path) -> Result<(String, Source), LoadError> {
     }
     let place = std::fs::canonicalize(path).unwrap_or_default();
     let of_system = [SYSTEM_DIRECTORY, "/etc/openshell", "/etc/navigator"].iter().any(|known| place.starts_with(known));
-    let trusted =
-        is_root_s(&metadata) && place.ancestors().skip(1).all(|above| above.metadata().is_ok_and(|m| is_root_s(&m)));
+    let above = |directory: &Path| directory.metadata().is_ok_and(|metadata| is_root_s(&metadata));
+    // What lies there now must be what was read: a link on the way may have led elsewhere before.
+    let same = place.symlink_metadata().is_ok_and(|there| id_of(&there) == id_of(&metadata));
+    let trusted = same && is_root_s(&metadata) && place.ancestors().skip(1).all(above);
     Ok((text, if of_system && trusted { Source::Admin } else { Source::User }))
+}
+
+fn id_of(metadata: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
 }
 
 /// Whether only root can write it.
