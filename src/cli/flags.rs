@@ -90,7 +90,8 @@ pub struct Flags {
     /// Write what Landlock denies to the kernel's audit log (Linux 6.15).
     #[arg(long, help_heading = "Process")]
     audit: bool,
-    /// Append one JSON line to a file for each thing that the baseline added, promoted or left as it is.
+    /// Append one JSON line to a file, which the command must not be able to write, for each thing that the baseline
+    /// added, promoted or left as it is.
     #[arg(long, value_name = "FILE", help_heading = "Baseline")]
     log: Option<PathBuf>,
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.

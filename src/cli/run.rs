@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
+use super::inspect::canonical;
 use super::report::{Problem, note, problems};
 use crate::backend::StepError;
-use crate::plan::{Plan, show};
+use crate::plan::{Plan, show, why};
 use crate::policy::Policy;
 use crate::policy::check::PolicyError;
 use crate::request::Origin;
@@ -79,8 +80,13 @@ pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
 fn record(log: &Path, plan: &Plan) -> Result<(), String> {
     let lines: String =
         plan.decisions.iter().map(|decision| format!("{}\n", show::effective::record(plan, decision))).collect();
-    // A link in its place may have been made by an earlier command: what it leads to is nobody's log.
-    let file = std::fs::OpenOptions::new().append(true).create(true).custom_flags(libc::O_NOFOLLOW).open(log);
+    if why::changes_host(plan, &canonical(log)) {
+        return Err(format!("the command could change the log `{}`", log.display()));
+    }
+    // A link in its place may have been made by an earlier command: what it leads to is nobody's log. Nor is a pipe that
+    // nobody reads.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = std::fs::OpenOptions::new().append(true).create(true).custom_flags(flags).open(log);
     file.and_then(|mut file| std::io::Write::write_all(&mut file, lines.as_bytes()))
         .map_err(|error| format!("write the log `{}`: {error}", log.display()))
 }

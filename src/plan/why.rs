@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Plan;
 use super::landlock::Beneath;
 use super::mounts::{Mount, MountOp, RootView};
+use super::{Confinement, Plan};
 use crate::policy::paths::Access;
 
 /// The answer for one path.
@@ -29,9 +29,7 @@ pub fn why(plan: &Plan, path: &Path) -> Answer {
         let because = "sandbox full-access".to_owned();
         return Answer { access: Access::Write, at: "/".into(), line: "nothing is restricted".to_owned(), because };
     };
-    let deepest = |op: &&MountOp| path.starts_with(&op.target) && !matches!(op.what, Mount::Seal);
-    let winner = confinement.mounts.ops.iter().filter(deepest).max_by_key(|op| op.target.components().count());
-    let Some(op) = winner else {
+    let Some(op) = winner(confinement, path) else {
         let (access, line) = match confinement.mounts.root {
             RootView::HostReadOnly => (Access::Read, "the root is read-only"),
             RootView::HostWritable => (Access::Write, "the root is writable"),
@@ -45,6 +43,20 @@ pub fn why(plan: &Plan, path: &Path) -> Answer {
         modify.max_by_key(|rule| rule.path.components().count()).is_some_and(|rule| rule.allow == Beneath::Modify);
     let access = if access == Access::Write && modify && !path.starts_with("/proc") { Access::Modify } else { access };
     Answer { access, at: op.target.clone(), line: line.to_owned(), because: op.because.to_string() }
+}
+
+/// Whether the command can change what the host has at `path`, which is canonical. In a view of its own it cannot.
+#[must_use]
+pub fn changes_host(plan: &Plan, path: &Path) -> bool {
+    plan.confinement.as_ref().is_some_and(|confinement| match winner(confinement, path) {
+        Some(op) => matches!(op.what, Mount::Bind { writable: true, .. }),
+        None => confinement.mounts.root == RootView::HostWritable,
+    })
+}
+
+fn winner<'a>(confinement: &'a Confinement, path: &Path) -> Option<&'a MountOp> {
+    let deepest = |op: &&MountOp| path.starts_with(&op.target) && !matches!(op.what, Mount::Seal);
+    confinement.mounts.ops.iter().filter(deepest).max_by_key(|op| op.target.components().count())
 }
 
 fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
@@ -72,6 +84,7 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
         Mount::Devpts => (Access::Modify, "private terminals"),
         Mount::Proc => (Access::Modify, "a fresh procfs of the sandbox's own processes"),
         Mount::Closed => (Access::None, "closed: nothing of it can be opened but what other lines name"),
+        Mount::Dir if !here => (Access::None, "an empty directory of the sandbox"),
         Mount::Dir | Mount::Link { .. } | Mount::Seal => (Access::Read, "made for the sandbox"),
     }
 }

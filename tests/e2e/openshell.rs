@@ -97,6 +97,21 @@ fn a_huge_file_is_refused_at_once() {
 }
 
 #[test]
+fn a_log_is_out_of_the_command_s_reach_and_waits_for_nobody() {
+    for lab in labs() {
+        let (outside, inside) = (lab.file("log", ""), lab.path("work/log"));
+        lab.sandbox(["--log", &outside]).run(["true"]).assert_works();
+        assert!(lab.content("log").contains("baseline.add"), "the control");
+        lab.outside(&format!("mkfifo {}", lab.path("fifo"))).assert_works();
+        for (log, why) in [(&inside, "the command could change the log"), (&lab.path("fifo"), "No such device")] {
+            let ran = lab.sandbox(["--log", log]).run(["touch", "started"]);
+            ran.assert_error(why);
+            assert!(!lab.exists("work/started") && !lab.exists("work/log") && ran.took.as_secs() < 5, "{ran}");
+        }
+    }
+}
+
+#[test]
 fn what_is_missing_is_refused_where_all_is_required_and_never_made() {
     for lab in labs() {
         let missing = lab.path("dev/nvidia7");
