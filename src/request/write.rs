@@ -29,11 +29,17 @@ struct File {
     complete: Option<bool>,
     workdir: Option<bool>,
     sandbox: Option<super::Mode>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     read: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     modify: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     write: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     deny: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     device: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     unix: Vec<String>,
     gpu: Option<String>,
     net: Option<super::Net>,
@@ -45,27 +51,33 @@ struct File {
     allow_unenforced: Option<bool>,
     run_as_user: Option<String>,
     run_as_group: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     env: Vec<String>,
     env_clear: Option<bool>,
     proc: Option<bool>,
     timeout: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     allow: Vec<super::Allow>,
     baseline: Option<BaselineTable>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     network: Vec<NetworkRule>,
 }
 
 #[derive(Debug, Serialize)]
 struct BaselineTable {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     keep: Vec<String>,
     core: Option<bool>,
     allow_cli_relax: Option<bool>,
     allow_compat: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     conflicts: Vec<ConflictTable>,
 }
 
 #[derive(Debug, Serialize)]
 struct ConflictTable {
     r#match: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     sources: Vec<super::Source>,
     mode: super::baseline::Conflict,
     reason: Option<String>,
@@ -115,7 +127,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
     };
     let left_out =
         request.reach.unenforced.iter().map(|said| format!("# left out: {} [{}]\n", said.value.what, said.value.code));
-    Ok(left_out.collect::<String>() + &without_empty(&toml::to_string_pretty(&file)?))
+    Ok(left_out.collect::<String>() + &toml::to_string_pretty(&file)?)
 }
 
 fn value<T: Clone>(said: &Option<Said<T>>) -> Option<T> {
@@ -158,7 +170,18 @@ fn baseline(request: &Request) -> Option<BaselineTable> {
     (*said != Baseline::default() || left_out.is_some()).then_some(table)
 }
 
-/// Lists that nobody said anything in need no line.
-fn without_empty(text: &str) -> String {
-    text.lines().filter(|line| !line.ends_with(" = []")).map(|line| format!("{line}\n")).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::load::parse;
+
+    #[test]
+    fn a_path_of_several_lines_is_written_as_it_is() {
+        let read = |text: &str| parse(text, Path::new("a.toml"), Path::new("/"), None).unwrap();
+        let lines = r#"deny = ["/a\nx = []\nb", "/c = []", "/d"]"#;
+        let written = toml(&read(lines), Path::new("/w")).unwrap();
+        let paths = |text: &str| read(text).deny.into_iter().map(|said| said.value).collect::<Vec<_>>();
+        assert_eq!(paths(&written), paths(lines), "{written}");
+        assert!(!written.contains("read"), "what nobody said: {written}");
+    }
 }
