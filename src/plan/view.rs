@@ -115,11 +115,11 @@ impl Builder<'_> {
                 }
             }
             Tmp::Private => self.private("/tmp", 0o1777, Origin::Baseline("files and sockets of other programs")),
-            Tmp::Host => {
+            Tmp::Host if self.policy.dialect != Dialect::OpenShell => {
                 let rule = Rule { path: "/tmp".into(), access: Access::Write, because: self.policy.tmp.by.clone() };
                 self.node(&rule, "/tmp".into(), None, Kind::Dir);
             }
-            Tmp::Rules => {}
+            Tmp::Host | Tmp::Rules => {}
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::landlock::Beneath;
+use super::choose::Engine;
+use super::landlock::{Beneath, LandlockRule};
 use super::mounts::{Mount, MountOp, RootView};
 use super::{Confinement, Plan};
 use crate::policy::paths::Access;
@@ -23,8 +24,37 @@ pub struct Answer {
 /// What the plan allows for `path`, which is canonical.
 ///
 /// The mounts decide, the last one at or above the path; `modify` is told apart from `write` by the Landlock rules.
+///
+/// Where Landlock is all there is, its rules decide, all of those at and above the path together: what is taken apart has
+/// one for each entry.
 #[must_use]
 pub fn why(plan: &Plan, path: &Path) -> Answer {
+    let answer = by_mounts(plan, path);
+    let Some(confinement) = plan.confinement.as_ref().filter(|_| plan.choice.engine == Engine::Landlock) else {
+        return answer;
+    };
+    let access = by_rules(confinement, path);
+    let watched = winner(confinement, path).is_some_and(|op| matches!(op.what, Mount::Guard));
+    if watched || access == answer.access {
+        return answer;
+    }
+    let line = "what Landlock's rules at and above it come to".to_owned();
+    Answer { access, line, ..answer }
+}
+
+fn by_rules(confinement: &Confinement, path: &Path) -> Access {
+    let access = |rule: &LandlockRule| match rule.allow {
+        Beneath::Write => Access::Write,
+        Beneath::Modify | Beneath::Devices => Access::Modify,
+        Beneath::Read => Access::Read,
+        Beneath::List if rule.path == path => Access::Read,
+        Beneath::List => Access::None,
+    };
+    let rules = confinement.landlock.rules.iter().filter(|rule| path.starts_with(&rule.path));
+    rules.map(access).max().unwrap_or(Access::None)
+}
+
+fn by_mounts(plan: &Plan, path: &Path) -> Answer {
     let Some(confinement) = &plan.confinement else {
         let because = "sandbox full-access".to_owned();
         return Answer { access: Access::Write, at: "/".into(), line: "nothing is restricted".to_owned(), because };

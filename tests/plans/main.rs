@@ -193,3 +193,26 @@ fn why_names_the_line_that_decides() {
         assert!(answer.because.starts_with(because), "{path}: {answer:?}");
     }
 }
+
+#[test]
+fn why_asks_the_rules_where_landlock_is_all_there_is() {
+    let toml = "backend = \"landlock\"\nlandlock = \"best-effort\"\nsandbox = \"read-only\"\n\
+                modify = [\"~/data\"]\nread = [\"~/data/sets\"]\ndeny = [\"~/data/sets/closed\"]\n";
+    let plan = planned(toml, &DESK).unwrap();
+    let table = [
+        // Taken apart: its entries have rules of their own, and nothing can be made in it.
+        ("/home/you/data", "none"),
+        ("/home/you/data/sets", "none"),
+        ("/home/you/data/sets/open", "read"),
+        ("/home/you/data/sets/closed", "none"),
+        ("/usr/bin/true", "read"),
+        ("/etc", "none"),
+        ("/etc/shadow", "none"),
+        ("/etc/made-later", "none"),
+        ("/dev/null", "modify"),
+    ];
+    for (path, access) in table {
+        let answer = why::why(&plan, Path::new(path));
+        assert_eq!(answer.access.to_string(), access, "{path}: {answer:?}");
+    }
+}
