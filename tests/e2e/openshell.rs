@@ -97,6 +97,28 @@ fn a_huge_file_is_refused_at_once() {
 }
 
 #[test]
+fn a_proc_that_is_only_read_is_the_sandboxs_own() {
+    for lab in labs() {
+        let read = lab.file("policies/read.yaml", &policy("", "", ""));
+        let write = lab.file(
+            "policies/write.yaml",
+            &policy("", ", /proc", "").replace(", /proc]\n  read_write", "]\n  read_write"),
+        );
+        let outside = std::process::id();
+        let script = format!(
+            "set -- /proc/[0-9]*; test $# -lt 8 && echo few; test -e /proc/{outside} && echo outside; \
+             test \"$(readlink /proc/self)\" -lt 100 && echo own; (echo x > /proc/self/comm) && echo named; \
+             (echo 500 > /proc/self/oom_score_adj) && echo adjusted"
+        );
+        for backend in ["native", "bwrap"] {
+            let inside = |file: &str| lab.sandbox(["--config", file]).backend(backend).sh(&script).stdout();
+            assert_eq!(inside(&read), "few\nown", "{backend} as {}", lab.user);
+            assert_eq!(inside(&write), "few\nown\nnamed\nadjusted", "the control: {backend} as {}", lab.user);
+        }
+    }
+}
+
+#[test]
 fn a_log_is_out_of_the_command_s_reach_and_waits_for_nobody() {
     for lab in labs() {
         let (outside, inside) = (lab.file("log", ""), lab.path("work/log"));

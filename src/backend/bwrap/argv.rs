@@ -174,6 +174,8 @@ impl Arguments {
             Mount::Bind { writable: true, .. } => self.same("--bind", path),
             // Where none could be made, the command cannot make one either.
             Mount::Block { .. } => self.same("--ro-bind-try", path),
+            // The sandbox's own, which stands there already: bound from outside, it would be the host's.
+            Mount::ReadOnly if path == Path::new("/proc") => self.at("--remount-ro", path),
             Mount::Bind { writable: false, .. } | Mount::ReadOnly => self.same("--ro-bind", path),
             Mount::Device { .. } => self.same("--dev-bind", path),
             Mount::Mask { dir: true, .. } => {
