@@ -200,8 +200,9 @@ impl PlanError {
             Self::Landlock { .. } => {
                 "leave it out, or use a newer kernel: ringfence doctor tells what is missing".to_owned()
             }
-            Self::Unenforced { code: "process.identity_unavailable", .. } => {
-                "start ringfence as that user, or leave the process section out; --allow-unenforced runs it as you"
+            Self::Unenforced { code: super::unenforced::IDENTITY, .. } => {
+                "start ringfence as that user, or leave the process section out; unless you are root, \
+                 --allow-unenforced runs it as you"
                     .to_owned()
             }
             Self::Unenforced { .. } => {
@@ -217,6 +218,11 @@ impl PlanError {
             }
             Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("(protected: ")) => {
                 "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is".to_owned()
+            }
+            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.starts_with("landlock: it cannot hide")) => {
+                "Landlock only adds rights: grant what lies beside it one by one, not the directory around it; or another \
+                 --backend, where there is one"
+                    .to_owned()
             }
             Self::NoBackend { .. } => "ringfence doctor tells what stands in the way, and the cure".to_owned(),
             Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),

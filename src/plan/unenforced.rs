@@ -1,5 +1,5 @@
 //! What a policy says and nothing on this machine enforces: refused, or left out where the user allowed it. Leaving out
-//! only ever takes access away.
+//! only ever takes access away, but for another user: whoever allows that runs the command as himself, root excepted.
 
 use super::build::Told;
 use super::error::PlanError;
@@ -8,14 +8,20 @@ use crate::policy::Policy;
 use crate::request::Said;
 use crate::request::network::{NetworkRule, Unenforced};
 
+/// The command runs as the caller and not as whom the policy names.
+pub(super) const IDENTITY: &str = "process.identity_unavailable";
+
 /// All that is left out. What may not be is an error.
 pub(super) fn left_out(policy: &Policy, facts: &Facts, told: &mut Told) -> Vec<Said<Unenforced>> {
     let hosts = policy.network.iter().map(without_proxy);
     let found: Vec<_> = hosts.chain(another_s_process(policy, facts)).collect();
-    if policy.allow_unenforced {
+    // Root instead of somebody else would be more than the policy gives.
+    let root = |one: &Said<Unenforced>| one.value.code == IDENTITY && facts.caller.ids.uid == 0;
+    if policy.allow_unenforced && !found.iter().any(root) {
         return policy.unenforced.iter().cloned().chain(found).collect();
     }
-    told.errors.extend(found.into_iter().map(|Said { value: Unenforced { code, what }, by }| PlanError::Unenforced {
+    let refused = found.into_iter().filter(|one| !policy.allow_unenforced || root(one));
+    told.errors.extend(refused.map(|Said { value: Unenforced { code, what }, by }| PlanError::Unenforced {
         code,
         what,
         by,
@@ -40,7 +46,7 @@ fn another_s_process(policy: &Policy, facts: &Facts) -> Vec<Said<Unenforced>> {
     };
     let told = |(what, said, id, _): (&str, &Said<String>, u32, &Option<String>)| {
         let what = format!("the command runs as the caller's {what} {id}, not as {}", said.value);
-        Said::new(Unenforced { code: "process.identity_unavailable", what }, said.by.clone())
+        Said::new(Unenforced { code: IDENTITY, what }, said.by.clone())
     };
     user.chain(group).filter(differs).map(told).collect()
 }

@@ -10,7 +10,7 @@ use ringfence::request::Source::{self, Admin, BuiltIn, Image, User};
 use ringfence::request::baseline::Conflict;
 
 use crate::defaults::table;
-use crate::machine::{Case, Machine, PROJECT, level, line};
+use crate::machine::{Case, Machine, PROJECT, Who, level, line};
 use crate::policies::*;
 use crate::settings::gpu_train;
 
@@ -248,4 +248,16 @@ fn what_is_printed_for_openshell_and_as_a_difference() {
         writeln!(text, "== {title}\n{yaml}--- diff\n{diff}").unwrap();
     }
     expect_file!["snapshots/printed.txt"].assert_eq(&text);
+}
+
+#[test]
+fn root_never_takes_the_place_of_another_user() {
+    let yaml = "version: 1\nfilesystem_policy: {read_only: [/usr]}\nprocess: {run_as_user: '1500'}\n";
+    let machine = Machine::new("no-gpu");
+    let by = |uid| Case { who: Who { uid, name: None, ..Case::built_in().who }, ..Case::user(yaml) };
+    let error = by(0).plan(&machine).unwrap_err();
+    assert!(error.contains("as the caller's user 0, not as 1500"), "{error}");
+    // The control: what the caller may do anyway.
+    let (_, plan) = by(1000).plan(&machine).unwrap();
+    assert_eq!(plan.unenforced.len(), 1);
 }
