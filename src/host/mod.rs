@@ -144,13 +144,14 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let private = if policy.tmp.value == Tmp::Rules { &private[..1] } else { &private };
     let mut sockets = if confines { sockets::bound(root, private) } else { Vec::new() };
     sockets.extend(protecting.sockets);
+    let globbed = walk::expand(root, &policy.globs);
     let mut facts = Facts {
         kept: kept::Kept::default(),
         listings: siblings::Listings::default(),
         scratch: None,
         secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
-        aliases: aliases(root, &rules),
-        globbed: walk::expand(root, &policy.globs),
+        aliases: aliases(root, denied(policy, &rules, &globbed)),
+        globbed,
         protected: protecting.protected,
         own_files: if confines && !policy.restricts_no_files() { own_files(root, policy) } else { Vec::new() },
         repos: protecting.repos,
@@ -255,15 +256,22 @@ fn own_files(root: &Root, policy: &Policy) -> Vec<PathFact> {
     policy.files.iter().chain(&program).map(|path| root.look(path)).collect()
 }
 
+/// Paths that exist and are denied, and what denies them.
+fn denied<'a>(policy: &Policy, rules: &'a [(Rule, PathFact)], globbed: &'a [walk::Match]) -> Vec<(Rule, &'a Present)> {
+    let named = rules.iter().filter_map(|(rule, fact)| match fact {
+        PathFact::Present(present) if rule.access == Access::None => Some((rule.clone(), present)),
+        _ => None,
+    });
+    let matched = globbed.iter().filter_map(|found| {
+        let glob = policy.globs.get(found.glob)?;
+        let because = Origin::Glob(glob.written.clone(), Box::new(glob.because.clone()));
+        Some((Rule { path: found.present.path.clone(), access: Access::None, because }, &found.present))
+    });
+    named.chain(matched).collect()
+}
+
 /// Denied paths by their other names.
-fn aliases(root: &Root, rules: &[(Rule, PathFact)]) -> Vec<(Rule, Present)> {
-    let denied: Vec<_> = rules
-        .iter()
-        .filter_map(|(rule, fact)| match fact {
-            PathFact::Present(present) if rule.access == Access::None => Some((rule, present)),
-            _ => None,
-        })
-        .collect();
+fn aliases(root: &Root, denied: Vec<(Rule, &Present)>) -> Vec<(Rule, Present)> {
     if denied.is_empty() {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
 //! Rules for paths: carve-outs to any depth and both ways, deny lists, `modify`.
 
-use crate::lab::{Lab, Need, Ran};
+use crate::lab::{Lab, Need, Ran, in_private_mounts};
 
 const NONE: [&str; 0] = [];
 
@@ -112,6 +112,26 @@ fn a_denied_path_stays_hidden_under_every_other_name() {
         }
         lab.sandbox(NONE).sh("mkdir -p up; mv dir up/ && cat up/dir/secret").assert_prints("42");
     }
+}
+
+#[test]
+fn what_a_deny_matches_is_hidden_in_other_bind_mounts_too() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            let file = lab.file("vault/secret", "42");
+            let [vault, other] = ["vault", "other"].map(|name| lab.dir(name));
+            let mounted = std::process::Command::new("mount").args(["--bind", &vault, &other]).status().unwrap();
+            assert!(mounted.success());
+            let seen = format!("{other}/secret");
+            for deny in [file, vault.clone(), format!("{vault}/*"), format!("{vault}/**/sec?et")] {
+                let inside = lab.sandbox(["--deny", &deny]).run(["cat", &seen]);
+                let plain = lab.sandbox(NONE).run(["cat", &seen]);
+                inside.assert_refused();
+                plain.assert_prints("42");
+            }
+            std::process::Command::new("umount").arg(&other).status().unwrap();
+        }
+    });
 }
 
 #[test]
