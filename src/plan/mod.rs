@@ -10,6 +10,7 @@ pub mod env;
 pub mod error;
 pub mod gpu;
 pub mod landlock;
+mod links;
 pub mod mounts;
 mod protect;
 pub mod show;

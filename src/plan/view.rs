@@ -446,7 +446,7 @@ impl Builder<'_> {
         self.anchor();
         let mut ops = Vec::new();
         if self.tree.root() == RootView::Empty {
-            ops.extend(root_links(self.facts, &self.tree));
+            ops.extend(super::links::of_narrow_root(self.facts, &self.tree));
         }
         let in_proc = |op: &MountOp| op.target.starts_with("/proc");
         let dev = self.tree.operations_in_new(Path::new("/dev"));
@@ -481,20 +481,4 @@ fn describe(fact: &PathFact) -> &'static str {
         PathFact::Dangling { .. } => "a link that leads nowhere",
         PathFact::Unreachable { .. } => "not reachable",
     }
-}
-
-/// On a narrowed root: the links in `/` whose targets can be seen.
-fn root_links(facts: &Facts, tree: &Tree) -> Vec<MountOp> {
-    let because = Origin::Baseline("programs and the dynamic loader are named through it");
-    facts
-        .baseline
-        .iter()
-        .filter(|present| tree.is_visible(&present.path))
-        .filter_map(|present| present.link.as_ref().map(|(link, _)| (link, present)))
-        .map(|(link, present)| MountOp {
-            target: link.clone(),
-            what: Mount::Link { to: present.path.clone().into() },
-            because: because.clone(),
-        })
-        .collect()
 }
