@@ -163,7 +163,8 @@ pub fn diff(plan: &Plan) -> String {
 pub fn openshell(plan: &Plan, policy: &Policy) -> String {
     let entries = listed(plan);
     let list = |wanted: &dyn Fn(Access) -> bool| {
-        let lines = entries.iter().filter(|entry| wanted(entry.rule.access)).map(|entry| {
+        let said = |entry: &&&Entry| wanted(entry.rule.access) && entry.path.to_str().is_some();
+        let lines = entries.iter().filter(said).map(|entry| {
             let narrow = entry.rule.access == Access::Modify;
             let comment = if narrow {
                 format!("  # {}: {}", level(entry), rights_in(plan, entry).join(", "))
@@ -175,12 +176,15 @@ pub fn openshell(plan: &Plan, policy: &Policy) -> String {
         let lines: String = lines.collect();
         if lines.is_empty() { " []\n".to_owned() } else { format!("\n{lines}") }
     };
+    let unsaid = entries.iter().filter(|entry| entry.rule.access > Access::None && entry.path.to_str().is_none());
+    let unsaid: String =
+        unsaid.map(|entry| format!("# not UTF-8, which this format must be: {}\n", show(&entry.path))).collect();
     let hidden = entries.iter().filter(|entry| entry.rule.access == Access::None && entry.path != Path::new("/"));
     let hidden: String =
         hidden.map(|entry| format!("# hidden, which this format cannot say: {}\n", show(&entry.path))).collect();
     let required = policy.landlock.as_ref().is_none_or(|said| said.value == Landlock::Required);
     format!(
-        "version: 1\nfilesystem_policy:\n  include_workdir: false\n  read_only:{}  read_write:{}landlock:\n  compatibility: {}\n{}{}{hidden}",
+        "version: 1\nfilesystem_policy:\n  include_workdir: false\n  read_only:{}  read_write:{}landlock:\n  compatibility: {}\n{}{}{hidden}{unsaid}",
         list(&|access| access == Access::Read),
         list(&Access::writes),
         if required { "hard_requirement" } else { "best_effort" },
