@@ -132,6 +132,10 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
                 .to_owned(),
         );
     }
+    if draft.proc.0 == Access::Write {
+        let what = "Landlock alone: of /proc, which is the host's, the names of the command's threads can be written";
+        notes.push(what.to_owned());
+    }
     if draft.shm.is_some() {
         notes.push("Landlock alone: /dev/shm is the host's own".to_owned());
     }

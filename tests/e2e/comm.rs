@@ -117,6 +117,19 @@ fn without_the_baseline_no_thread_is_named() {
 }
 
 #[test]
+fn a_writable_proc_is_no_right_in_the_hosts() {
+    for lab in Lab::as_ordinary_user(&[Need::Landlock(3)]).into_iter().filter(Lab::is_native) {
+        let neighbour = lab.sandbox(NONE).without().waiting().start(["cat"]);
+        let files = format!("/proc/{}/oom_score_adj", neighbour.pid());
+        let write = format!("(echo 500 > {files}) && echo adjusted; (echo x > /proc/self/comm) && echo named");
+        let inside = lab.sandbox(["--write", "/proc"]).backend("landlock").sh(&write).stdout();
+        let plain = lab.sandbox(NONE).without().sh(&write).stdout();
+        drop(neighbour.finish());
+        assert_eq!((inside.as_str(), plain.as_str()), ("named", "adjusted\nnamed"), "as {}", lab.user);
+    }
+}
+
+#[test]
 fn root_never_writes_in_all_of_the_host_s_proc() {
     for lab in Lab::as_root(&[Need::Landlock(3)]).into_iter().filter(Lab::is_native) {
         let marker = lab.path("work/ran");

@@ -279,7 +279,7 @@ impl<'a> Carver<'a> {
             self.all_below(Path::new("/dev/shm"), *access);
         }
         let (access, because) = self.view.proc;
-        let allow = Beneath::of(if self.names_threads() { Access::Read } else { *access });
+        let allow = Beneath::of((*access).min(Access::Read));
         self.rules.extend(allow.map(|allow| LandlockRule::new("/proc", allow, because.clone())));
     }
 
@@ -301,7 +301,7 @@ impl<'a> Carver<'a> {
     /// The host's `/proc` has files of all the user's processes (`oom_score_adj`), and for uid 0 those of the kernel,
     /// which ask for no capability. A rule for `/proc/self` would hold for one process and not for those that it starts.
     fn names_threads(&self) -> bool {
-        self.view.proc.0 == Access::Modify
+        self.view.proc.0.writes()
     }
 
     /// What the tree does not hold: links, and what lies in `/proc`.
@@ -314,16 +314,13 @@ impl<'a> Carver<'a> {
         }
         for op in self.view.ops {
             let hides_in_proc = in_proc(&op.target) && matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
-            let kept = op.what == Mount::ReadOnly && in_proc(&op.target) && op.because.is_explicit();
             let what = match op.what {
-                // The rule for it would be void under the one for all of it.
-                Mount::ReadOnly if kept && self.view.proc.0 == Access::Write => "write-protect",
                 Mount::Pin { .. } | Mount::Plug { .. } => "keep the link",
                 _ if hides_in_proc && op.because.is_explicit() => "hide",
                 _ => continue,
             };
             let denied = hides_in_proc;
-            let as_it_is = if denied || kept { "" } else { " as it is" };
+            let as_it_is = if denied { "" } else { " as it is" };
             let what = format!("{what} {}{as_it_is}", op.target.display());
             self.unsaid.push(Unsaid { path: op.target.clone(), what, because: op.because.clone(), denied });
         }
