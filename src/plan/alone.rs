@@ -11,8 +11,9 @@ use super::mounts::{Mount, MountOp, MountPlan, Tree, View};
 use super::syscalls::{self, Modes};
 use crate::host::Facts;
 use crate::host::kept::Kept;
+use crate::host::paths::PathFact;
 use crate::policy::Policy;
-use crate::policy::paths::Access;
+use crate::policy::paths::{Access, Rule};
 use crate::request::{Dialect, Net, Origin};
 
 const TMP: &str = "/tmp";
@@ -31,12 +32,21 @@ pub(super) fn carved(policy: &Policy, facts: &Facts, draft: &Draft) -> Carved {
         proc: &proc,
         shm: draft.shm.as_ref(),
         scratch: scratch(policy, facts, &draft.tree).as_deref(),
-        shares_tmp: policy.dialect == Dialect::OpenShell,
+        tmp: (policy.dialect == Dialect::OpenShell).then(|| level_of_tmp(facts)),
         uid: facts.caller.ids.uid,
         abi: facts.landlock_abi,
         net: policy.net.value,
         audit: policy.audit.is_some(),
     })
+}
+
+/// What a complete policy says of `/tmp`, which its baseline lets be written where it says nothing.
+fn level_of_tmp(facts: &Facts) -> Access {
+    let leads_there = |(rule, fact): &&(Rule, PathFact)| match fact {
+        PathFact::Present(present) => present.path == Path::new(TMP),
+        _ => rule.path == Path::new(TMP),
+    };
+    facts.rules.iter().filter(leads_there).map(|(rule, _)| rule.access).min().unwrap_or(Access::Write)
 }
 
 /// Where a private `/tmp` is wished for and there is none: a directory of the command's own.

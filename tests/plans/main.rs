@@ -216,3 +216,13 @@ fn why_asks_the_rules_where_landlock_is_all_there_is() {
         assert_eq!(answer.access.to_string(), access, "{path}: {answer:?}");
     }
 }
+
+#[test]
+fn landlock_alone_gives_no_more_in_the_hosts_tmp_than_a_rule_says() {
+    for (access, more) in [("modify", "write = [\"/tmp\"]\n"), ("modify", ""), ("write", ""), ("read", "")] {
+        let rules = format!("{more}[paths]\n\"/tmp\" = \"{access}\"\n");
+        let toml = format!("backend = \"landlock\"\ncomplete = true\nread = [\"/usr\"]\n{rules}");
+        let plan = planned(&toml, &DESK).unwrap();
+        assert_eq!(why::why(&plan, Path::new("/tmp/x")).access.to_string(), access, "{toml}");
+    }
+}

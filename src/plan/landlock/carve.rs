@@ -34,8 +34,8 @@ pub struct Seen<'a> {
     pub shm: Option<&'a (Access, Origin)>,
     /// A directory that is private because nobody else knows of it, in the place of `/tmp`.
     pub scratch: Option<&'a Path>,
-    /// Whether `/tmp` is the host's own where it is to be written.
-    pub shares_tmp: bool,
+    /// What may be done in `/tmp` where it is the host's own although the view has a private one.
+    pub tmp: Option<Access>,
     /// The caller.
     pub uid: u32,
     /// The kernel's ABI.
@@ -141,7 +141,7 @@ impl<'a> Carver<'a> {
             View::Host(access) => access,
             // A sandbox around this one has made it private already.
             View::Private(_) if path == Path::new("/tmp") && self.view.kept.nested => Access::Write,
-            View::Private(_) if path == Path::new("/tmp") && self.view.shares_tmp => Access::Write,
+            View::Private(_) if path == Path::new("/tmp") => self.view.tmp.unwrap_or(Access::None),
             View::Private(_) => Access::None,
         }
     }
