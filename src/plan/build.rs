@@ -9,11 +9,12 @@ use crate::policy::paths::Access;
 use crate::policy::{Policy, tables};
 use crate::request::{Allow, Dialect, Landlock, Net, Origin, Said, Tmp};
 
-use super::baseline::{self, Enriched};
+use super::baseline::{self, Enriched, Entry};
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::error::PlanError;
 use super::gpu::{self, GpuPlan};
+use super::landlock::carve::Carved;
 use super::mounts::{MountPlan, Tree};
 use super::syscalls::Modes;
 use super::view::Built;
@@ -72,7 +73,10 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         let (chosen, carved) = choose(policy, facts, &draft).map_err(|error| vec![error])?;
         choice = chosen;
         confinement = Some(match carved {
-            Some(carved) => alone::confine(policy, facts, draft, carved, &mut told, &mut env),
+            Some(carved) => {
+                give_up(&mut effective, &carved);
+                alone::confine(policy, facts, draft, carved, &mut told, &mut env)
+            }
             None => draft.confinement,
         });
     }
@@ -97,6 +101,15 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         pass_fd: policy.pass_fd.clone(),
     };
     Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
+}
+
+/// What best effort gives up is as writable as what it lies in, and the effective policy says so.
+fn give_up(effective: &mut [Entry], carved: &Carved) {
+    let lost = |entry: &&mut Entry| carved.unsaid.iter().any(|unsaid| unsaid.path == entry.path);
+    for entry in effective.iter_mut().filter(lost) {
+        entry.authored.get_or_insert(entry.rule.access);
+        entry.rule.access = Access::Write;
+    }
 }
 
 /// What bubblewrap cannot do for uid 0, to whom device nodes and init's own files belong.

@@ -226,3 +226,24 @@ fn landlock_is_asked_for_and_says_what_it_cannot() {
         "#]],
     );
 }
+
+#[test]
+fn what_best_effort_gives_up_is_told_by_the_effective_policy() {
+    let level = |landlock: &str, backend| {
+        let root = machine();
+        let data = "write = [\"/home/you/data\"]\nread = [\"/home/you/data/sets\"]\nsandbox = \"read-only\"\n";
+        let policy = policy(&format!("{data}landlock = \"{landlock}\"\n"), backend);
+        let mut facts = host::probe(root.path(), &policy, Vec::new()).unwrap();
+        facts.engines = machine_with(Some(Ok(())), None);
+        facts.landlock_abi = 7;
+        facts.look_around(&Root::open(root.path()).unwrap(), &policy);
+        let plan = plan::build(&policy, &facts).ok()?;
+        let told = plan::show::json(&plan)["effective"].clone();
+        let sets = told.as_array()?.iter().find(|entry| entry["path"] == "/home/you/data/sets")?;
+        Some((sets["level"].as_str()?.to_owned(), sets["authored_level"].as_str().map(str::to_owned)))
+    };
+    assert_eq!(level("required", Backend::Landlock), None, "it is refused");
+    let given_up = Some(("write".to_owned(), Some("read".to_owned())));
+    assert_eq!(level("best-effort", Backend::Landlock), given_up);
+    assert_eq!(level("best-effort", Backend::Native), Some(("read".to_owned(), None)), "mounts keep it");
+}
