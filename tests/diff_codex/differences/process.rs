@@ -360,13 +360,6 @@ pub const ROWS: &[Difference] = &[
         why: "Denied either way: in ours the nodes are not there at all, and the directory is read-only.",
     },
     Difference {
-        policies: "minimal|minimal as a user|minimal written*|minimal, /etc denied*",
-        probes: "/var:list",
-        reference: "ok",
-        ours: "ENOENT",
-        why: "No entry names anything below it. The reference shows the directories above its own program.",
-    },
-    Difference {
         policies: "landlock, root write*",
         probes: "kill:host|host sees that process was killed|host:datagram|status:Cap*|/dev/kmsg:r",
         reference: "ok|true|000001fffeffffff",
