@@ -48,10 +48,11 @@ pub fn load_filter_with_listener(program: &[libc::sock_filter]) -> io::Result<Ow
 fn load(program: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let len = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // The worst that the instructions can do is to make later system calls fail, end the process, or wait for an answer
+    // that does not come. What the flags of this file add is a new descriptor as the result.
     // SAFETY: `filter` lives on this stack during the call; its pointer and length are of one slice, borrowed as long.
     // The kernel copies `filter` and then `len` instructions, keeps no pointer and writes nothing, so `cast_mut` makes
-    // nothing mutable. The worst that the instructions can do is to make later system calls fail, end the process, or
-    // wait for an answer that does not come. What the flags of this file add is a new descriptor as the result.
+    // nothing mutable.
     Ok(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) })
 }
 
