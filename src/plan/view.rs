@@ -202,11 +202,13 @@ impl Builder<'_> {
             PathFact::Missing { .. } | PathFact::Dangling { .. } if rule.access.writes() => {
                 self.errors.push(PlanError::MissingWritable { path: rule.path.clone(), by: rule.because.clone() })
             }
-            PathFact::Missing { .. } | PathFact::Dangling { .. } if grants && self.policy.names_all() && !skips => {
+            PathFact::Missing { .. } | PathFact::Dangling { .. }
+                if grants && self.policy.dialect.expects_all() && !skips =>
+            {
                 self.errors.push(PlanError::MissingRequired { path: rule.path.clone(), by: rule.because.clone() });
             }
             PathFact::Missing { parent, name } => {
-                let told = grants && self.policy.names_all() && !matches!(rule.because, Origin::BuiltIn(_));
+                let told = grants && self.policy.dialect.expects_all() && !matches!(rule.because, Origin::BuiltIn(_));
                 self.notes.extend(
                     told.then(|| format!("{} ({}) does not exist: skipped", rule.path.display(), rule.because)),
                 );

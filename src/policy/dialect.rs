@@ -40,6 +40,12 @@ impl Dialect {
         self == Self::OpenShell
     }
 
+    /// Whether the paths that the policy grants are expected to be there, and a missing one is told.
+    #[must_use]
+    pub fn expects_all(self) -> bool {
+        self == Self::OpenShell
+    }
+
     /// Whether the rules are all there is, and the mode adds none.
     #[must_use]
     pub fn is_complete(self) -> bool {

@@ -113,12 +113,6 @@ impl Policy {
         self.dialect.skips_missing() || self.dialect == Dialect::OpenShell && (system || !required)
     }
 
-    /// Whether the paths that the policy grants are expected to be there.
-    #[must_use]
-    pub fn names_all(&self) -> bool {
-        self.dialect == Dialect::OpenShell
-    }
-
     /// Whether nothing is shown that no rule names.
     #[must_use]
     pub fn is_narrowed(&self) -> bool {
