@@ -178,6 +178,13 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
 }
 
 impl Facts {
+    /// What is at a path of the baseline, as it is written or where it leads.
+    #[must_use]
+    pub fn of_baseline(&self, path: &Path) -> Option<&Present> {
+        let is_link = |present: &Present| present.link.as_ref().is_some_and(|(link, _)| link == path);
+        self.baseline.iter().find(|present| present.path == path || is_link(present))
+    }
+
     /// Looks at what only Landlock alone needs to know, where that could be what enforces.
     pub fn look_around(&mut self, root: &Root, policy: &Policy) {
         if self.engines.leave_landlock_alone(policy) {

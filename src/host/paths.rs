@@ -73,6 +73,17 @@ pub enum PathFact {
     },
 }
 
+impl PathFact {
+    /// Where a path leads: itself, where nothing is there.
+    #[must_use]
+    pub fn leads_to<'a>(&'a self, written: &'a Path) -> &'a Path {
+        match self {
+            Self::Present(present) => &present.path,
+            Self::Missing { .. } | Self::Dangling { .. } | Self::Unreachable { .. } => written,
+        }
+    }
+}
+
 /// An existing path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {

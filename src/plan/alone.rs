@@ -42,10 +42,7 @@ pub(super) fn carved(policy: &Policy, facts: &Facts, draft: &Draft) -> Carved {
 
 /// What a complete policy says of `/tmp`, which its baseline lets be written where it says nothing.
 fn level_of_tmp(facts: &Facts) -> Access {
-    let leads_there = |(rule, fact): &&(Rule, PathFact)| match fact {
-        PathFact::Present(present) => present.path == Path::new(TMP),
-        _ => rule.path == Path::new(TMP),
-    };
+    let leads_there = |(rule, fact): &&(Rule, PathFact)| fact.leads_to(&rule.path) == Path::new(TMP);
     facts.rules.iter().filter(leads_there).map(|(rule, _)| rule.access).min().unwrap_or(Access::Write)
 }
 

@@ -198,10 +198,7 @@ fn presence(path: &str, facts: &Facts) -> Option<(PathBuf, PathFact)> {
     if path == Path::new("/proc") || path == Path::new("/dev/shm") {
         return Some((path.to_owned(), PathFact::Unreachable { errno: 0 }));
     }
-    let named = |present: &&crate::host::paths::Present| {
-        present.path == path || present.link.as_ref().is_some_and(|(link, _)| link == path)
-    };
-    let present = facts.baseline.iter().find(named)?;
+    let present = facts.of_baseline(path)?;
     Some((present.path.clone(), PathFact::Present(present.clone())))
 }
 

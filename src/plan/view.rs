@@ -89,11 +89,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
 fn named(facts: &Facts) -> HashMap<&Path, Access> {
     let mut named = HashMap::new();
     for (rule, fact) in facts.rules.iter().filter(|(rule, _)| rule.because.is_explicit()) {
-        let canonical = match fact {
-            PathFact::Present(present) => present.path.as_path(),
-            _ => &rule.path,
-        };
-        for path in [rule.path.as_path(), canonical] {
+        for path in [rule.path.as_path(), fact.leads_to(&rule.path)] {
             let known = named.entry(path).or_insert(rule.access);
             *known = rule.access.max(*known);
         }

@@ -2,13 +2,13 @@
 //!
 //! Source: NVIDIA/OpenShell at 2f7fb6559, `enrich_proto_baseline_paths` and its lists.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::levels::Levels;
 use super::{By, Enriched, Entry};
 use crate::host::Facts;
 use crate::host::gpu::{Gpus, Node, NodeState};
-use crate::host::paths::{PathFact, Present};
+use crate::host::paths::PathFact;
 use crate::plan::DeviceGrant;
 use crate::plan::build::Told;
 use crate::policy::Policy;
@@ -106,7 +106,7 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, levels: &Levels, told: &mut
     };
     let exists = |path: &str| {
         let node = nodes.iter().any(|node| node.path.as_os_str() == path && node.state != NodeState::Absent);
-        node || path == "/proc" || present(facts, path).is_some()
+        node || path == "/proc" || facts.of_baseline(Path::new(path)).is_some()
     };
     let after = enriched(lists.clone(), &machine, &exists);
     let mut found = Enriched { entries: levels.entries().to_vec(), ..Enriched::default() };
@@ -125,14 +125,18 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, levels: &Levels, told: &mut
             found.devices.extend(device(node, because));
             continue;
         }
-        let fact = present(facts, &path).map_or(PathFact::Unreachable { errno: 0 }, PathFact::Present);
+        let present = facts.of_baseline(Path::new(&path)).cloned();
+        let fact = present.map_or(PathFact::Unreachable { errno: 0 }, PathFact::Present);
         let rule = Rule { path: PathBuf::from(&path), access, because };
         let by = By::Baseline(Group::Core);
-        let at = match &fact {
-            PathFact::Present(present) => present.path.clone(),
-            _ => rule.path.clone(),
-        };
-        found.entries.push(Entry { path: at, rule, fact, by, authored: None, device: false });
+        found.entries.push(Entry {
+            path: fact.leads_to(&rule.path).to_owned(),
+            rule,
+            fact,
+            by,
+            authored: None,
+            device: false,
+        });
     }
     found
 }
@@ -140,14 +144,6 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, levels: &Levels, told: &mut
 fn nodes(gpus: &Gpus) -> Vec<&Node> {
     let own = gpus.gpus.iter().flat_map(|gpu| &gpu.nodes);
     gpus.shared.iter().chain(own).chain(gpus.wsl.iter().map(|wsl| &wsl.node)).collect()
-}
-
-fn present(facts: &Facts, path: &str) -> Option<Present> {
-    let named = |present: &&Present| {
-        let link = present.link.as_ref().is_some_and(|(link, _)| link.as_os_str() == path);
-        link || present.path.as_os_str() == path
-    };
-    facts.baseline.iter().find(named).cloned()
 }
 
 fn device(node: &Node, because: Origin) -> Option<DeviceGrant> {

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::{By, Entry, Item, Relation};
 use crate::host::Facts;
-use crate::host::paths::{Kind, PathFact};
+use crate::host::paths::{Kind, PathFact, Present};
 use crate::policy::Policy;
-use crate::policy::baseline::rows::Group;
 use crate::policy::paths::{Access, Rule};
 use crate::request::Said;
 
@@ -24,10 +23,8 @@ impl Levels {
         let mut levels = Self { entries: Vec::new(), at: BTreeMap::new() };
         for (rule, fact) in &facts.rules {
             let by = By::Policy(policy.source_of(&rule.because));
-            let (path, device) = match fact {
-                PathFact::Present(present) => (present.path.clone(), matches!(present.kind, Kind::Char { .. })),
-                _ => (rule.path.clone(), false),
-            };
+            let device = matches!(fact, PathFact::Present(Present { kind: Kind::Char { .. }, .. }));
+            let path = fact.leads_to(&rule.path).to_owned();
             levels.push(Entry { path, rule: rule.clone(), fact: fact.clone(), by, authored: None, device });
         }
         if !policy.proc.value {
@@ -110,6 +107,6 @@ impl Entry {
     /// Whether it is a rule for the baseline's own needs.
     #[must_use]
     pub fn is_added(&self) -> bool {
-        matches!(self.by, By::Baseline(Group::Core | Group::Gpu))
+        matches!(self.by, By::Baseline(_))
     }
 }
