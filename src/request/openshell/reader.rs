@@ -321,34 +321,18 @@ pub(super) fn shown(text: &str) -> String {
     format!("{}…", line.get(..end).unwrap_or_default())
 }
 
+/// How many letters may be changed, added or removed in a word that was meant to be another.
+const FAR: usize = 2;
+
 /// The word that was probably meant.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_lowercase().replace('-', "_");
-    let distances = known.iter().map(|known| (distance(&word, &known.replace('-', "_")), *known));
-    let near = distances.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| known);
+    // Long words are far from everything, and slow to measure.
+    let alike = known.iter().filter(|known| known.len().abs_diff(word.len()) <= FAR);
+    let distances = alike.map(|known| (strsim::levenshtein(&word, &known.replace('-', "_")), *known));
+    let near = distances.filter(|(distance, _)| *distance <= FAR).min().map(|(_, known)| known);
     // `filesystem` is the name of the same thing elsewhere.
     near.or_else(|| known.iter().find(|known| word.len() > 3 && known.starts_with(&word)).copied())
-}
-
-/// How many letters must be changed, added or removed; long words are far from everything.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 8 {
-        return usize::MAX;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (y, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(x != *y)).min(above + 1).min(left + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
