@@ -37,9 +37,7 @@ impl Problem {
             }
         }
     }
-}
 
-impl Problem {
     /// Every part of a policy that nothing here enforces.
     pub fn of_unenforced(request: &Request) -> Vec<Self> {
         crate::policy::check::unenforced(request).map(Self::from).collect()

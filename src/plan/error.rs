@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::baseline::Event;
 use super::gpu::GpuError;
 use crate::request::Origin;
+use crate::request::network::LEAVE_OUT;
 
 /// Where nobody makes files by hand.
 const MADE_BY_THE_SYSTEM: &[&str] = &["/dev", "/proc", "/sys", "/run"];
@@ -205,9 +206,7 @@ impl PlanError {
                  --allow-unenforced runs it as you"
                     .to_owned()
             }
-            Self::Unenforced { .. } => {
-                "--allow-unenforced leaves it out, which only takes access away, and plan lists it".to_owned()
-            }
+            Self::Unenforced { .. } => LEAVE_OUT.to_owned(),
             Self::Baseline { decision, .. } if decision.event == Event::OptOut => {
                 format!("say --gpu off, or take the path out of [baseline] keep ({})", decision.decided_by)
             }

@@ -9,7 +9,7 @@ use super::baseline::{SettingError, Settings};
 use super::env::EnvPolicy;
 use super::gpu::{GpuSyntax, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
-use crate::request::network::Unenforced;
+use crate::request::network::{LEAVE_OUT, Unenforced};
 use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
 
 /// Why a request cannot become a policy.
@@ -116,9 +116,7 @@ impl PolicyError {
                 "patterns are whole paths, with *, ?, [set] and **: keep = [\"/proc\", \"/sys/**\"]".to_owned()
             }
             Self::NoGrants => "name what the command needs under read_only, or add --baseline core".to_owned(),
-            Self::Unenforced { .. } => {
-                "--allow-unenforced leaves it out, which only takes access away, and plan lists it".to_owned()
-            }
+            Self::Unenforced { .. } => LEAVE_OUT.to_owned(),
             Self::Baseline(SettingError::Compat { .. })
             | Self::NulInCommand(_)
             | Self::NulInPath { .. }

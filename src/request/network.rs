@@ -42,6 +42,9 @@ impl Reach {
     }
 }
 
+/// One thing to do about what cannot be enforced.
+pub const LEAVE_OUT: &str = "--allow-unenforced leaves it out, which only takes access away, and plan lists it";
+
 /// A part of a policy that this program cannot enforce.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unenforced {
