@@ -10,7 +10,7 @@ use super::report::Problem;
 use crate::policy::Policy;
 use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
-use crate::request::file as policy;
+use crate::request::file as policy_file;
 use crate::request::load::{self, LoadError, absolute, duration, variable};
 use crate::request::network::Reach;
 use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall};
@@ -195,8 +195,9 @@ impl Flags {
     pub fn policy(self) -> Result<Policy, Vec<Problem>> {
         let caller = Caller::new(self.cd.as_deref())?;
         let mut request = Request::default();
-        let system = Path::new(policy::SYSTEM_DIRECTORY).join("config.toml");
-        for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| policy::is_there(file)) {
+        let system = Path::new(policy_file::SYSTEM_DIRECTORY).join("config.toml");
+        for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| policy_file::is_there(file))
+        {
             request = request.overlaid_by(caller.load(&file, Some(Format::Toml), self.cd.as_deref())?);
         }
         if let Some(named) = caller.named(self.config.as_deref(), self.format, self.cd.as_deref())? {
@@ -292,7 +293,7 @@ impl Caller {
 
     /// Reads a configuration or a JSON policy, which is about the directory that the command is started in.
     fn load(&self, file: &Path, format: Option<Format>, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
-        let read = |around: Surroundings<'_>| policy::read(file, format, self.home.as_deref(), around);
+        let read = |around: Surroundings<'_>| policy_file::read(file, format, self.home.as_deref(), around);
         self.around(cd, &read)
     }
 
@@ -318,7 +319,7 @@ impl Caller {
     fn openshell(&self, cd: Option<&Path>) -> Result<Request, Vec<Problem>> {
         let variable = std::env::var_os("OPENSHELL_SANDBOX_POLICY").filter(|path| !path.is_empty());
         let variable = variable.as_deref().map(Path::new);
-        self.around(cd, &|around| policy::openshell_policy(variable, policy::OF_IMAGES, around))
+        self.around(cd, &|around| policy_file::openshell_policy(variable, policy_file::OF_IMAGES, around))
     }
 
     fn around(

@@ -34,14 +34,12 @@ pub struct Listings {
     pub identities: BTreeMap<PathBuf, FileId>,
 }
 
-/// What every view makes anew, in a directory that is taken apart for it.
-const MADE_ANEW: &str = "/";
-
 /// Lists every directory above the paths, which are canonical, and `/`.
 #[must_use]
 pub fn above<'a>(root: &Root, paths: impl Iterator<Item = &'a Path>) -> Listings {
     let mut found = Listings::default();
-    let mut wanted = BTreeSet::from([Path::new(MADE_ANEW)]);
+    // `/` always: its `/dev` and `/proc` never come with the rest of it.
+    let mut wanted = BTreeSet::from([Path::new("/")]);
     for path in paths {
         found.identities.extend(root.look_at_entry(path).map(|(id, _)| (path.to_owned(), id)));
         for directory in path.ancestors().skip(1) {
