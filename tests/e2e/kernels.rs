@@ -1,32 +1,34 @@
-//! Kernels that lack something: a filter makes the calls answer ENOSYS, as they do where they are not known.
+//! Kernels that lack something: a filter makes the calls fail, as they do where they are not known.
 
 use crate::lab::{Lab, Need};
 
 const NONE: [&str; 0] = [];
 
 const MOUNT_SETATTR: u32 = 442;
-const LANDLOCK_CREATE_RULESET: u32 = 444;
+pub const LANDLOCK_CREATE_RULESET: u32 = 444;
 
-/// A prefix that runs a command where a system call (its number is the same on all architectures) does not exist.
-fn without_call(lab: &Lab, call: u32) -> String {
+pub const ENOSYS: u32 = 38;
+
+/// A prefix that runs a command where a system call, whose number is the same on all architectures, fails.
+pub fn failing(lab: &Lab, call: u32, errno: u32) -> String {
     let script = format!(
         "import ctypes, os, struct, sys\n\
          libc = ctypes.CDLL(None, use_errno=True)\n\
-         ops = [(0x20, 0, 0, 0), (0x15, 0, 1, {call}), (6, 0, 0, 0x50026), (6, 0, 0, 0x7fff0000)]\n\
+         ops = [(0x20, 0, 0, 0), (0x15, 0, 1, {call}), (6, 0, 0, 0x50000 | {errno}), (6, 0, 0, 0x7fff0000)]\n\
          code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *op) for op in ops))\n\
          class Program(ctypes.Structure): _fields_ = [('n', ctypes.c_ushort), ('p', ctypes.c_void_p)]\n\
          program = Program(len(ops), ctypes.addressof(code))\n\
          assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program)) == 0\n\
          os.execvp(sys.argv[1], sys.argv[1:])\n"
     );
-    let path = lab.file(format!("without-{call}.py").as_str(), &script);
+    let path = lab.file(format!("failing-{call}-{errno}.py").as_str(), &script);
     format!("python3 {path} \"$@\"")
 }
 
 #[test]
 fn without_mount_setattr_the_same_is_made_by_mount() {
     for lab in Lab::every_user(&[Need::Tool("python3")]) {
-        let by = without_call(&lab, MOUNT_SETATTR);
+        let by = failing(&lab, MOUNT_SETATTR, ENOSYS);
         let secret = lab.file("other/secret", "42");
         let look = |path: &str| lab.sandbox(["--deny", &secret]).by(&by).sh(path);
         look("echo in > made; cat made").assert_prints("in");
@@ -48,7 +50,7 @@ fn without_mount_setattr_the_same_is_made_by_mount() {
 #[test]
 fn without_landlock_a_file_as_standard_output_is_refused_and_the_rest_holds() {
     for lab in Lab::every_user(&[Need::Tool("python3"), Need::Tool("bash")]) {
-        let by = without_call(&lab, LANDLOCK_CREATE_RULESET);
+        let by = failing(&lab, LANDLOCK_CREATE_RULESET, ENOSYS);
         lab.sandbox(NONE).by(&by).sh("echo in > made; cat made").assert_prints("in");
         let ran = lab.sandbox(NONE).by(&by).sh("echo x > ../other-file");
         assert_ne!(ran.code(), 0, "{ran}");
