@@ -137,7 +137,8 @@ fn what_a_deny_matches_is_hidden_in_other_bind_mounts_too() {
 #[test]
 fn rules_below_dev_hold_where_the_hosts_shared_memory_is_granted() {
     for lab in Lab::every_user(&[]) {
-        let make = "d=$(mktemp -d /dev/shm/ringfence-test.XXXXXX); mkdir $d/h; echo text | tee $d/h/f > $d/f; echo $d";
+        let make =
+            "d=/dev/shm/ringfence-test.$$; mkdir -m 700 $d && mkdir $d/h; echo text | tee $d/h/f > $d/f; echo $d";
         let dir = lab.outside(make).stdout();
         let hidden = format!("{dir}/h");
         let glob = format!("{dir}/**/f");
