@@ -1,7 +1,7 @@
 //! A directory for temporary files that nobody else may enter, where `/tmp` cannot be made private.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ fn abandoned(path: &Path) -> Option<OwnedFd> {
     rustix::fs::lstat(path).ok().filter(|stat| named && ours(stat))?;
     let opened = match open(CWD, path) {
         // The command may have taken the permissions away.
-        Err(Errno::ACCESS) => rustix::fs::chmod(path, Mode::RWXU).and_then(|()| open(CWD, path)),
+        Err(Errno::ACCESS) => let_in(CWD, path).and_then(|()| open(CWD, path)),
         other => other,
     };
     let opened = opened.ok()?;
@@ -82,6 +82,13 @@ fn open(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, E
     rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
+/// Gives a directory of ours its permissions back: the directory itself, and not what a link in its place leads to.
+fn let_in(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    rustix::fs::chmod(format!("/proc/self/fd/{}", held.as_raw_fd()), Mode::RWXU)
+}
+
 /// Empties a directory without following a link and without going deeper than one level: a command can nest directories
 /// deeper than any stack, so what lies in a directory is moved up before the directory goes.
 fn empty(top: &OwnedFd) -> Result<(), Errno> {
@@ -90,7 +97,7 @@ fn empty(top: &OwnedFd) -> Result<(), Errno> {
     let mut next: u64 = 0;
     let mut directories = take_out(top, top, &mut next)?;
     while let Some(name) = directories.pop() {
-        sys::ignore(rustix::fs::chmodat(top, &name, Mode::RWXU, AtFlags::empty()));
+        sys::ignore(let_in(top, &name));
         let directory = open(top, &name)?;
         directories.extend(take_out(top, &directory, &mut next)?);
         rustix::fs::unlinkat(top, &name, AtFlags::REMOVEDIR)?;
@@ -122,7 +129,7 @@ fn take_out(top: &OwnedFd, directory: &OwnedFd, next: &mut u64) -> Result<Vec<Os
             free = OsString::from_vec(format!(".{next}").into_bytes());
             *next += 1;
             // A directory that is moved must be writable itself: its `..` changes.
-            sys::ignore(rustix::fs::chmodat(directory, name, Mode::RWXU, AtFlags::empty()));
+            sys::ignore(let_in(directory, name));
             match rustix::fs::renameat_with(directory, name, top, &free, rustix::fs::RenameFlags::NOREPLACE) {
                 Err(Errno::EXIST) => {}
                 other => break other?,
@@ -138,6 +145,19 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_link_in_its_place_gives_nothing_else_permissions() {
+        let around = tempfile::tempdir().expect("a directory");
+        let precious = around.path().join("precious");
+        fs::create_dir(&precious).expect("mkdir");
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o500)).expect("chmod");
+        let link = around.path().join("link");
+        symlink(&precious, &link).expect("link");
+        let mode = || fs::metadata(&precious).expect("stat").permissions().mode() & 0o777;
+        assert_eq!((let_in(CWD, &link), mode()), (Err(Errno::NOTDIR), 0o500));
+        assert_eq!((let_in(CWD, &precious), mode()), (Ok(()), 0o700), "the control");
+    }
 
     #[test]
     fn everything_in_it_goes_and_nothing_else() {
