@@ -97,13 +97,13 @@ pub struct Flags {
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
     #[arg(long, help_heading = "Baseline")]
     allow_unenforced: bool,
-    /// Add the paths that every process needs to a policy that names none of them.
+    /// Add the paths that every process needs, where the policy says nothing of them.
     #[arg(long, value_name = "WHAT", value_parser = ["core"], help_heading = "Baseline")]
     baseline: Option<String>,
     /// Where GPUs need more than a rule says: promote, promote-narrow, keep or refuse, at all paths or at a glob.
     #[arg(long, value_name = "MODE[:GLOB]", value_parser = conflict, help_heading = "Baseline")]
     baseline_conflict: Vec<ConflictRule>,
-    /// Enrich an OpenShell policy exactly as OpenShell does, for comparisons: /proc becomes writable with a GPU.
+    /// Enrich an OpenShell policy by OpenShell's own steps, for comparisons: /proc becomes writable with a GPU.
     #[arg(long, help_heading = "Baseline")]
     openshell_compat: bool,
     /// Set a feature, as Codex does: use_legacy_landlock=true is --backend landlock.
@@ -188,7 +188,7 @@ impl Flags {
         wanted
     }
 
-    /// User file, then `--config`, then flags, checked.
+    /// The administrator's file, the user's, `--config`, then flags, checked.
     ///
     /// # Errors
     /// Every problem with them, worded for people.

@@ -12,6 +12,10 @@ pub(super) const LARGEST: u64 = 16 << 20;
 /// Where an administrator's files lie.
 pub const SYSTEM_DIRECTORY: &str = "/etc/ringfence";
 
+/// Whose word a file of root's is, by its directory.
+const SOURCES: &[(&str, Source)] =
+    &[(SYSTEM_DIRECTORY, Source::Admin), ("/etc/openshell", Source::Image), ("/etc/navigator", Source::Image)];
+
 /// Reads a policy: TOML, one of OpenShell's in YAML, or one of Codex's in JSON; `format` where the content is not to
 /// tell. Relative paths in TOML are relative to the file's directory, `~/` is `home`; the others are resolved in their
 /// surroundings.
@@ -85,10 +89,7 @@ pub fn openshell_policy(
     let Some(path) = images.iter().map(AsRef::as_ref).find(|path| is_there(path)) else {
         return Ok(openshell::built_in(around.workspace));
     };
-    let (text, source) = text(path)?;
-    // One that others than root can write is nobody's word but the user's.
-    let source = if source == Source::Admin { Source::Image } else { source };
-    Text { path, text: &text, source }.request(format, None, around)
+    read(path, format, None, around)
 }
 
 /// Whether there is a file to read. An unreadable one is told when it is read: a policy must not vanish silently.
@@ -109,12 +110,13 @@ fn text(path: &Path) -> Result<(String, Source), LoadError> {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
     let place = std::fs::canonicalize(path).unwrap_or_default();
-    let of_system = [SYSTEM_DIRECTORY, "/etc/openshell", "/etc/navigator"].iter().any(|known| place.starts_with(known));
+    let known = SOURCES.iter().find(|(directory, _)| place.starts_with(directory)).map(|(_, source)| *source);
     let above = |directory: &Path| directory.metadata().is_ok_and(|metadata| is_root_s(&metadata));
     // What lies there now must be what was read: a link on the way may have led elsewhere before.
     let same = place.symlink_metadata().is_ok_and(|there| id_of(&there) == id_of(&metadata));
     let trusted = same && is_root_s(&metadata) && place.ancestors().skip(1).all(above);
-    Ok((text, if of_system && trusted { Source::Admin } else { Source::User }))
+    // What others than root can write is nobody's word but the user's.
+    Ok((text, known.filter(|_| trusted).unwrap_or(Source::User)))
 }
 
 fn id_of(metadata: &std::fs::Metadata) -> (u64, u64) {
