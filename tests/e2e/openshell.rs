@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::lab::{Lab, Need, Ran};
+use crate::lab::{Lab, Need, Ran, in_private_mounts};
 
 const NONE: [&str; 0] = [];
 const BACKENDS: [&str; 3] = ["native", "bwrap", "landlock"];
@@ -329,4 +329,59 @@ fn long_lists_load_and_the_limit_of_the_format_holds() {
                 .assert_refused();
         }
     }
+}
+
+/// As whose word the plan takes the rule for `/usr` in a policy.
+fn source(lab: &Lab, file: &str) -> String {
+    let binary = lab.sandbox(NONE).binary().display().to_string();
+    let plan = lab.outside(&format!("{binary} plan --json --config {file} -- true")).stdout();
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let rules = plan["effective"].as_array().unwrap();
+    rules.iter().find(|rule| rule["path"] == "/usr").unwrap()["source"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn whose_word_a_policy_is_says_its_place_and_who_can_write_it() {
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    in_private_mounts(|| {
+        for lab in labs() {
+            let text = policy("", "", "");
+            let etc = lab.path("etc");
+            let made = format!("cp -a /etc {etc} && mount --bind {etc} /etc");
+            assert!(std::process::Command::new("sh").args(["-c", &made]).status().unwrap().success());
+            for name in ["ringfence", "openshell", "navigator", "other"] {
+                let directory = Path::new("/etc").join(name);
+                create_dir(&directory).unwrap();
+                write(directory.join("policy.yaml"), &text).unwrap();
+            }
+            let users = lab.file("work/policy.yaml", &text);
+            symlink(&users, "/etc/ringfence/link.yaml").unwrap();
+            let link = lab.link("work/link.yaml", "/etc/ringfence/policy.yaml");
+            let ours = "/etc/ringfence/policy.yaml";
+            let table = [
+                (ours, "admin"),
+                (&link, "admin"),
+                ("/etc/openshell/policy.yaml", "image"),
+                ("/etc/navigator/policy.yaml", "image"),
+                ("/etc/other/policy.yaml", "user"),
+                ("/etc/ringfence/link.yaml", "user"),
+                (&users, "user"),
+            ];
+            let found = table.map(|(file, _)| source(&lab, file));
+            set_permissions(ours, Permissions::from_mode(0o666)).unwrap();
+            let open = source(&lab, ours);
+            set_permissions(ours, Permissions::from_mode(0o644)).unwrap();
+            set_permissions("/etc/ringfence", Permissions::from_mode(0o777)).unwrap();
+            let in_open = source(&lab, ours);
+            set_permissions("/etc/ringfence", Permissions::from_mode(0o755)).unwrap();
+            chown(ours, Some(12_345), None).unwrap();
+            let another_s = source(&lab, ours);
+            chown(ours, Some(0), None).unwrap();
+            let again = source(&lab, ours);
+            assert!(std::process::Command::new("umount").arg("/etc").status().unwrap().success());
+            assert_eq!(found, table.map(|(_, want)| want.to_owned()));
+            assert_eq!([open, in_open, another_s, again], ["user", "user", "user", "admin"]);
+        }
+    });
 }
