@@ -226,3 +226,14 @@ fn landlock_alone_gives_no_more_in_the_hosts_tmp_than_a_rule_says() {
         assert_eq!(why::why(&plan, Path::new("/tmp/x")).access.to_string(), access, "{toml}");
     }
 }
+
+#[test]
+fn landlock_alone_refuses_tcp_where_there_is_no_network_and_the_kernel_can() {
+    for (net, abi, want) in [("none", 7, true), ("none", 4, true), ("none", 3, false), ("host", 7, false)] {
+        let toml = format!("backend = \"landlock\"\nlandlock = \"best-effort\"\nnet = \"{net}\"\n");
+        let plan = planned(&toml, &Host { landlock_abi: abi, ..DESK }).unwrap();
+        let text = show::text(&plan);
+        assert_eq!(text.contains("no TCP port"), want, "{net} {abi}\n{text}");
+        assert_eq!(plan.confinement.unwrap().landlock.no_tcp, want, "{net} {abi}");
+    }
+}

@@ -133,4 +133,26 @@ mod tests {
             assert_eq!(rights(Beneath::Read, version, true), AccessFs::from_read(abi(version)), "ABI {version}, read");
         }
     }
+    #[test]
+    fn what_is_not_what_was_planned_gets_no_rule() {
+        let around = tempfile::tempdir().unwrap();
+        let top = around.path().canonicalize().unwrap();
+        for name in ["planned", "other"] {
+            std::fs::write(top.join(name), "").unwrap();
+        }
+        let id = |name: &str| id_of(&rustix::fs::stat(top.join(name)).unwrap());
+        let open = |path: &std::path::Path, expect, apart: &[FileId]| {
+            let because = crate::request::Origin::Baseline("test");
+            let rule = LandlockRule { path: path.to_owned(), allow: Beneath::Read, expect, because };
+            super::open(&rule, apart, &mut Last::default()).map(|found| found.is_some())
+        };
+        let planned = top.join("planned");
+        assert!(matches!(open(&planned, Expect::File(id("planned")), &[]), Ok(true)), "the control");
+        assert!(open(&planned, Expect::File(id("other")), &[]).is_err_and(|error| error.is_stale()));
+        assert!(matches!(open(&planned, Expect::Apart, &[id("other")]), Ok(true)), "the control");
+        assert!(open(&planned, Expect::Apart, &[id("planned")]).is_err());
+        let null = std::path::Path::new("/dev/null");
+        assert!(matches!(open(null, Expect::Device { major: 1, minor: 3 }, &[]), Ok(true)), "the control");
+        assert!(open(null, Expect::Device { major: 1, minor: 5 }, &[]).is_err_and(|error| error.is_stale()));
+    }
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use rustix::process::Signal;
 
 use super::{NONE, alone, labs};
-use crate::lab::{Lab, Running, eventually};
+use crate::lab::{Lab, Need, Running, eventually};
 
 /// `tried` prints what an act came to.
 const PRELUDE: &str = r"
@@ -164,5 +164,26 @@ libc.shmctl(int(sys.argv[1]), 0, None)",
             &[&segment],
         );
         assert_eq!((inside, control), (Vec::new(), vec!["attach".to_owned()]), "{}", lab.user);
+    }
+}
+
+/// None can be made inside; one that comes in from outside is of no use there either.
+#[test]
+fn a_tcp_socket_from_outside_connects_to_nothing_without_the_network() {
+    for lab in labs(&[Need::Tool("python3"), Need::Landlock(4)]) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let make = "import fcntl, os, socket, sys\nmade = socket.socket()\n\
+                    os.dup2(fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 10), 3)\n\
+                    os.execvp(sys.argv[1], sys.argv[1:])\n";
+        let make = format!("python3 {} \"$@\"", lab.file("make.py", make));
+        let script = format!(
+            "import socket\nmine = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=3)\n\
+             mine.connect(('127.0.0.1', {port}))\nprint('connected')\n"
+        );
+        let run = |net: &str| alone(&lab, ["--net", net, "--pass-fd", "3"]).by(&make).python(&script);
+        run("host").assert_prints("connected");
+        let ran = run("none");
+        assert!(ran.code() != 0 && ran.stderr().contains("PermissionError"), "{ran}");
     }
 }
