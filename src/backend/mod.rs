@@ -73,6 +73,19 @@ impl StepError {
         self.errno == 0
     }
 
+    /// As it is told when no new plan may be tried any more: what the caller gave is in the command's hands.
+    #[must_use]
+    pub fn too_late(self) -> Self {
+        if !self.is_stale() {
+            return self;
+        }
+        Self {
+            step: format!("{}: it is not what it was, start the command again:", self.step).into(),
+            errno: Self::TOLD,
+            ..self
+        }
+    }
+
     /// One thing to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

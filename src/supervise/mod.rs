@@ -75,6 +75,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
         kill_at: None,
         timed_out: false,
         suspended: false,
+        released: false,
         namespace: None,
         unwatched: None,
         watch: None,
@@ -123,6 +124,8 @@ struct Running {
     timed_out: bool,
     /// Whether TSTP was passed on.
     suspended: bool,
+    /// Whether the command's streams are the command's alone.
+    released: bool,
     /// The mount namespace, until the root comes.
     namespace: Option<OwnedFd>,
     /// When the watch begins, and by what it gets inside.
@@ -231,6 +234,7 @@ impl Running {
     /// The view stands: soon what it rests on is watched.
     fn stands(&mut self, plan: &Plan, root: OwnedFd) {
         release_streams(&self.terminal);
+        self.released = true;
         let inside = self.namespace.take().map(|mount| Inside { mount, root });
         if Watch::is_urgent(plan) {
             self.watch(plan, inside);
@@ -293,7 +297,8 @@ impl Running {
         self.terminal.restore();
         let silent = || failure.map_or(Ending::Signal(libc::SIGKILL), Ending::Failed);
         match self.ending.unwrap_or_else(silent) {
-            Ending::Failed(error) => Err(error),
+            // With our streams gone, another try would read and write nothing.
+            Ending::Failed(error) => Err(if self.released { error.too_late() } else { error }),
             ending => Ok(Outcome { ending, timed_out: self.timed_out }),
         }
     }

@@ -297,6 +297,30 @@ fn what_appears_later_beside_something_hidden_cannot_be_read() {
     }
 }
 
+/// What is found out when the command's streams are the command's already is told: nothing runs without them.
+#[test]
+fn whoever_runs_has_the_callers_streams_although_the_plan_grew_stale() {
+    for lab in labs(&[Need::Tool("python3")]) {
+        let file = lab.file("t/dir/id", "plain");
+        lab.file("other/id", "another");
+        lab.link("t/link", lab.path("other"));
+        let swap = lab.file(
+            "swap.py",
+            "import ctypes, os\nos.chdir('t')\nlibc = ctypes.CDLL(None)\n\
+             while os.getppid() != 1: libc.renameat2(-100, b'dir', -100, b'link', 2)\n",
+        );
+        let race = format!(
+            "cd {}; python3 {swap} & for n in $(seq 40); do out=$(\"$@\" 2> err); \
+             [ \"$out\" = said ] && echo ran && continue; grep -q ^error: err && echo told || {{ echo lost; cat err; }}; \
+             done; kill $!; wait",
+            lab.path("")
+        );
+        let options = ["-s", "read-only", "--cd", &lab.path("work"), "--write", &file];
+        let ran = alone(&lab, options).by(&race).start(["echo", "said"]).finish();
+        assert!(!ran.stdout().contains("lost") && ran.stdout().contains("ran"), "{ran}");
+    }
+}
+
 #[test]
 fn a_sibling_that_becomes_a_link_is_never_followed() {
     for lab in labs(&[]) {
