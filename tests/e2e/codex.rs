@@ -304,7 +304,7 @@ fn in_the_callers_pid_namespace_nothing_survives_and_nobody_else_is_touched() {
 }
 
 #[test]
-fn landlock_alone_takes_the_policies_that_it_can_say() {
+fn landlock_alone_confines_as_the_helper_does() {
     for lab in Lab::every_user(&[Need::Landlock(6), Need::Tool("python3")]) {
         let other = lab.dir("other");
         let script = format!("echo x > here; echo x > {other}/there; echo x > /dev/null && echo null");
@@ -337,6 +337,13 @@ fn landlock_alone_takes_the_policies_that_it_can_say() {
             drop(running.finish());
             assert!(eventually(|| lab.processes().is_empty()), "orphans end with the sandbox");
         }
+    }
+}
+
+#[test]
+fn landlock_alone_refuses_what_it_cannot_say() {
+    for lab in Lab::every_user(&[Need::Landlock(6)]) {
+        let other = lab.dir("other");
         lab.dir("work/.git");
         let landlock =
             |profile: &str| lab.codex(["--permission-profile", profile, "--use-legacy-landlock"]).run(["true"]);
