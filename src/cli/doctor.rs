@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::report::{Problem, print, problems};
+use crate::host::gpu::Look;
 use crate::host::paths::Root;
 use crate::host::{bwrap, kernel, users};
+use crate::policy::gpu::{Classes, GpuWish};
 use checks::{Check, Facts};
 
 /// Options of `doctor`.
@@ -41,7 +43,8 @@ pub fn doctor(args: &DoctorArgs) -> i32 {
     };
     let facts = facts(&root, &workspace);
     let mut checks = checks::checks(&facts);
-    checks.extend(gpu::checks(&crate::host::gpu::probe_live(Path::new("/"), &users::ids())));
+    let look = Look { wish: &GpuWish::All, classes: &Classes::default(), all: false };
+    checks.extend(gpu::checks(&crate::host::gpu::probe_live(Path::new("/"), &users::ids(), &look)));
     let works = checks::run_works(&checks);
     let mut left = leftovers::in_workspace(&root, &workspace);
     left.extend(leftovers::temporary(&root));

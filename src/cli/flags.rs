@@ -51,9 +51,12 @@ pub struct Flags {
     /// Give no /proc.
     #[arg(long, help_heading = "Files")]
     no_proc: bool,
-    /// GPUs: auto (what works), off, all, or indices as nvidia-smi shows them, such as 0,2.
+    /// GPUs: auto (what works), off, all, visible (what a scheduler allotted), or a list such as 0,2 or mig:0/1/0.
     #[arg(long, value_name = "WHICH", help_heading = "Devices and network")]
     gpu: Option<String>,
+    /// What GPUs are for: compute (default), utility, graphics, video, display, and extras such as rdma.
+    #[arg(long, value_name = "CLASS,...", help_heading = "Devices and network")]
+    gpu_class: Option<String>,
     /// Grant a device node.
     #[arg(long, value_name = "PATH", help_heading = "Devices and network")]
     device: Vec<PathBuf>,
@@ -223,6 +226,7 @@ impl Flags {
             tmp,
             no_proc,
             gpu,
+            gpu_class,
             device,
             net,
             unix,
@@ -253,6 +257,7 @@ impl Flags {
             device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
             unix: caller.paths(unix, "--unix"),
             gpu: said(gpu, "--gpu"),
+            gpu_class: said(gpu_class, "--gpu-class"),
             net: said(net, "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),

@@ -26,6 +26,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::policy::baseline::rows::ROWS;
+use crate::policy::gpu::GpuWish;
 use crate::policy::paths::{Access, Rule};
 use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Git, Origin, Said, Tmp};
@@ -136,8 +137,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         None => root.look(&policy.workspace),
     };
     let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
-    let gpu_wished = policy.gpu.value != crate::policy::gpu::GpuWish::Off;
-    let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
+    let gpus = gpus(path, policy, &caller.ids);
     let narrowed = policy.is_narrowed();
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
     let private = [Path::new("/run"), Path::new("/tmp")];
@@ -212,6 +212,14 @@ fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
 
 fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {
     paths.filter_map(|path| root.look_if_present(Path::new(path))).collect()
+}
+
+/// The GPUs that may be meant; where none is wished for, nothing is read.
+fn gpus(root: &Path, policy: &Policy, caller: &gpu::CallerIds) -> gpu::Gpus {
+    if policy.gpu.value == GpuWish::Off {
+        return gpu::Gpus::default();
+    }
+    gpu::probe_live(root, caller, &gpu::Look { wish: &policy.gpu.value, classes: &policy.gpu_class.value, all: false })
 }
 
 /// What stays visible of `/run`, where GPU libraries lie elsewhere, and what a narrowed root needs to be usable.

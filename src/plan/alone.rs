@@ -69,7 +69,7 @@ pub(super) fn confine(
     told.notes.extend(closed.iter().map(|path| {
         format!("Landlock alone: nothing in {} but what a rule names: it cannot be listed", path.display())
     }));
-    let Draft { confinement, .. } = draft;
+    let Draft { confinement, rights, .. } = draft;
     let ops = confinement.mounts.ops.iter().filter(|op| !unsaid.iter().any(|one| one.path == op.target));
     let ops = ops.filter_map(|op| without_mounting(op, scratch.as_deref(), &facts.kept)).collect();
     match &scratch {
@@ -83,7 +83,10 @@ pub(super) fn confine(
     Confinement {
         landlock: wall,
         syscalls: syscalls::plan(Modes {
-            ptrace: lifts_ptrace(policy),
+            ptrace: lifts_ptrace(policy) || rights.ptrace,
+            memory: rights.memory,
+            perf: rights.perf,
+            io_uring: rights.io_uring,
             own_network: network,
             own_processes: false,
             own_ipc: false,

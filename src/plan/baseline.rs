@@ -22,7 +22,6 @@ use crate::host::Facts;
 use crate::host::paths::PathFact;
 use crate::policy::Policy;
 use crate::policy::baseline::rows::{ERROR_NO_DEVICE, Group, ROWS, Row, When};
-use crate::policy::gpu::GpuWish;
 use crate::policy::paths::{Access, Rule};
 use crate::request::{Origin, Source};
 
@@ -204,7 +203,7 @@ fn presence(path: &str, facts: &Facts) -> Option<(PathBuf, PathFact)> {
 
 /// Whether a GPU was asked for by name, so that it has to work.
 fn names_gpu(policy: &Policy) -> bool {
-    policy.gpu.by.is_explicit() && !matches!(policy.gpu.value, GpuWish::Auto | GpuWish::Off)
+    policy.gpu.by.is_explicit() && policy.gpu.value.is_demand()
 }
 
 /// What the user hears: a word that somebody wrote and that was changed, and what stays out of reach. What this program

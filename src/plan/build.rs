@@ -13,7 +13,7 @@ use super::baseline::{self, Enriched, Entry};
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::error::PlanError;
-use super::gpu::{self, GpuPlan};
+use super::gpu::{self, EnvChange, GpuPlan};
 use super::landlock::carve::Carved;
 use super::mounts::{MountPlan, Tree};
 use super::syscalls::Modes;
@@ -42,6 +42,8 @@ pub(super) struct Draft {
     pub shm: Option<(Access, Origin)>,
     /// Whether a GPU is granted.
     pub gpu: bool,
+    /// What its classes need of the system calls.
+    pub rights: gpu::Rights,
 }
 
 /// Makes the plan for a policy on a machine.
@@ -62,7 +64,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     if policy.confines() {
         let gpu = grant_gpus(policy, facts, &mut told);
         let mut enriched = baseline::enrich(policy, facts, &gpu, &mut told);
-        let draft = confine(policy, facts, &enriched, &mut told);
+        let draft = confine(policy, facts, &enriched, &gpu, &mut told);
         effective = std::mem::take(&mut enriched.entries);
         decisions = std::mem::take(&mut enriched.decisions);
         start_where_it_shows(policy, &draft.tree, &mut cwd, &mut told);
@@ -157,7 +159,8 @@ fn why_unusable(fact: &PathFact) -> &'static str {
 }
 
 fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
-    match gpu::grants(&policy.gpu, false, &facts.gpus) {
+    let asked = gpu::Asked { wish: &policy.gpu, classes: &policy.gpu_class, gpus: &facts.gpus, env: &facts.env };
+    match gpu::grants(asked) {
         Ok(plan) => {
             told.notes.extend(plan.notes.iter().cloned());
             plan
@@ -169,8 +172,9 @@ fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
     }
 }
 
-fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told) -> Draft {
-    let Built { tree, ops, proc, shm } = view::build(policy, facts, enriched, told);
+fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, told: &mut Told) -> Draft {
+    let Built { tree, ops, proc, shm } = view::build(policy, facts, enriched, &gpu.links, told);
+    let rights = gpu.rights;
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
         told.errors.push(PlanError::PidNamespace { by: policy.pid_namespace.by.clone() });
@@ -189,7 +193,10 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told)
         mounts: MountPlan { root: tree.root(), ops },
         landlock: wall,
         syscalls: syscalls::plan(Modes {
-            ptrace: lifts_ptrace(policy),
+            ptrace: lifts_ptrace(policy) || rights.ptrace,
+            memory: rights.memory,
+            perf: rights.perf,
+            io_uring: rights.io_uring,
             own_network: true,
             own_processes: policy.pid_namespace.value,
             own_ipc: true,
@@ -197,7 +204,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told)
         }),
         scratch: None,
     };
-    Draft { confinement, tree, proc, shm, gpu: !enriched.devices.is_empty() }
+    Draft { confinement, tree, proc, shm, gpu: !enriched.devices.is_empty(), rights }
 }
 
 /// Policies that are complete need not name the working directory. One that they deny is an error.
@@ -239,8 +246,15 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
     if gpu.devices.is_empty() {
         return;
     }
-    for change in gpu::env_changes(&facts.env, gpu.subset) {
-        env.drop(&change.name, Origin::Gpu(change.note));
+    let by_subset = gpu::env_changes(&facts.env, &gpu.subset);
+    for EnvChange { name, value, note } in by_subset.into_iter().chain(gpu.env.iter().cloned()) {
+        if policy.env.says(&name) {
+            continue;
+        }
+        match value {
+            Some(value) => env.set(name, value, Origin::Gpu(note)),
+            None => env.drop(&name, Origin::Gpu(note)),
+        }
     }
     let home_writable = facts.caller.homes.iter().any(|home| writable(home));
     if !home_writable {

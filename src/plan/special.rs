@@ -8,11 +8,17 @@ use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Origin};
 
 use super::DeviceGrant;
+use super::gpu::NodeLink;
 use super::mounts::{Mount, MountOp, RootView, Tree, View};
 
-/// A private `/dev`: base nodes, granted nodes, a terminal file system, shared memory. `asked` are operations that rules
-/// asked for below it.
-pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], asked: Vec<MountOp>) -> Vec<MountOp> {
+/// A private `/dev`: base nodes, granted nodes with their other names, a terminal file system, shared memory. `asked` are
+/// operations that rules asked for below it.
+pub(super) fn dev(
+    policy: &Policy,
+    root: RootView,
+    (devices, links): (&[DeviceGrant], &[NodeLink]),
+    asked: Vec<MountOp>,
+) -> Vec<MountOp> {
     let base = || Origin::Baseline("every program expects it");
     let op = |target: &str, what| MountOp { target: target.into(), what, because: base() };
     if policy.restricts_no_files() {
@@ -43,6 +49,12 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
     for device in devices {
         let what = Mount::Device { major: device.major, minor: device.minor };
         ops.push(MountOp { target: device.path.clone(), what, because: device.because.clone() });
+    }
+    for NodeLink { path, node, to, because } in links {
+        if devices.iter().any(|device| device.path == *node) {
+            let what = Mount::Link { to: to.clone().into() };
+            ops.push(MountOp { target: path.clone(), what, because: because.clone() });
+        }
     }
     ops.extend(asked.into_iter().map(made));
     ops.push(op("/dev", Mount::Seal));

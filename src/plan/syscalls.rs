@@ -64,8 +64,14 @@ impl fmt::Display for Action {
 pub enum Lift {
     /// None: the row always stands.
     Never,
-    /// `--allow ptrace`.
+    /// `--allow ptrace`, or debuggers of GPU programs.
     Ptrace,
+    /// As [`Lift::Ptrace`], and programs that read each other's memory, as MPI does.
+    Memory,
+    /// Performance counters.
+    Perf,
+    /// Asynchronous input and output.
+    IoUring,
     /// A network namespace, or the host's network on purpose: the row stands only where nothing else keeps the network
     /// away.
     OwnNetwork,
@@ -77,11 +83,30 @@ pub enum Lift {
     OwnNames,
 }
 
+impl Lift {
+    /// Who can ask for it, where somebody can.
+    fn by_whom(self) -> Option<&'static str> {
+        match self {
+            Self::Ptrace => Some("--allow ptrace or gpu class debug"),
+            Self::Memory => Some("--allow ptrace or gpu class debug or ipc"),
+            Self::Perf => Some("gpu class profiling"),
+            Self::IoUring => Some("gpu class gds"),
+            Self::Never | Self::OwnNetwork | Self::OwnProcesses | Self::OwnIpc | Self::OwnNames => None,
+        }
+    }
+}
+
 /// What decides which rows stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Modes {
-    /// The sandbox's processes may look into each other.
+    /// The sandbox's processes may stop and steer each other, and see each other's memory.
     pub ptrace: bool,
+    /// The sandbox's processes may see each other's memory and descriptors.
+    pub memory: bool,
+    /// Performance counters can be opened.
+    pub perf: bool,
+    /// `io_uring` can be used.
+    pub io_uring: bool,
     /// What the command can reach of the network is decided by its namespace, not by system calls.
     pub own_network: bool,
     /// What the command can name of processes is decided by its namespace.
@@ -94,8 +119,16 @@ pub struct Modes {
 
 impl Modes {
     /// Nothing is lifted but what namespaces make needless.
-    pub const STRICT: Self =
-        Self { ptrace: false, own_network: true, own_processes: true, own_ipc: true, names_threads: false };
+    pub const STRICT: Self = Self {
+        ptrace: false,
+        memory: false,
+        perf: false,
+        io_uring: false,
+        own_network: true,
+        own_processes: true,
+        own_ipc: true,
+        names_threads: false,
+    };
     /// As [`Modes::STRICT`], with debuggers.
     pub const DEBUGGING: Self = Self { ptrace: true, ..Self::STRICT };
 
@@ -103,6 +136,9 @@ impl Modes {
         match row.lift {
             Lift::Never => false,
             Lift::Ptrace => self.ptrace,
+            Lift::Memory => self.ptrace || self.memory,
+            Lift::Perf => self.perf,
+            Lift::IoUring => self.io_uring,
             Lift::OwnNetwork => self.own_network,
             Lift::OwnProcesses => self.own_processes,
             Lift::OwnIpc => self.own_ipc,
@@ -212,7 +248,7 @@ pub struct SyscallPlan {
 #[must_use]
 pub fn plan(modes: Modes) -> SyscallPlan {
     let rows = table::ROWS.iter().filter(|row| !modes.lifts(row)).collect();
-    let lifted = table::ROWS.iter().filter(|row| modes.lifts(row) && row.lift == Lift::Ptrace).collect();
+    let lifted = table::ROWS.iter().filter(|row| modes.lifts(row) && row.lift.by_whom().is_some()).collect();
     SyscallPlan { rows, lifted, modes }
 }
 
@@ -232,10 +268,11 @@ impl fmt::Display for SyscallPlan {
             f.write_str("\n")?;
             write_group(f, group)?;
         }
-        for group in self.lifted.chunk_by(|a, b| a.tells_the_same(b)) {
+        for group in self.lifted.chunk_by(|a, b| a.lift == b.lift) {
             f.write_str("\nallow ")?;
             write_names(f, group)?;
-            f.write_str(" because --allow ptrace")?;
+            let by_whom = group.first().and_then(|row| row.lift.by_whom()).unwrap_or_default();
+            write!(f, " because {by_whom}")?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::request::{Dialect, Mode, Origin, Tmp};
 use super::baseline::{Enriched, Entry};
 use super::build::Told;
 use super::error::PlanError;
+use super::gpu::NodeLink;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 use super::{DeviceGrant, protect};
 
@@ -39,6 +40,8 @@ pub(super) struct Builder<'a> {
     /// Links to pin, as `blocks`.
     pub pins: Vec<MountOp>,
     pub devices: Vec<DeviceGrant>,
+    /// Other names of those.
+    links: &'a [NodeLink],
     /// What may be done in `/proc`.
     proc: (Access, Origin),
     /// What stays read-only in a `/proc` that can be written.
@@ -51,7 +54,7 @@ pub(super) struct Builder<'a> {
     pub notes: &'a mut Vec<String>,
 }
 
-pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told) -> Built {
+pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, links: &[NodeLink], told: &mut Told) -> Built {
     let mut builder = Builder {
         policy,
         facts,
@@ -59,6 +62,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
         blocks: Vec::new(),
         pins: Vec::new(),
         devices: enriched.devices.clone(),
+        links,
         proc: proc::level(policy, &enriched.entries),
         kept_in_proc: Vec::new(),
         shm: None,
@@ -453,7 +457,7 @@ impl Builder<'_> {
         proc.splice(0..0, self.kept_in_proc);
         ops.extend(rest);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
-        ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));
+        ops.extend(super::special::dev(self.policy, self.tree.root(), (&self.devices, self.links), dev));
         let gpu = !self.devices.is_empty();
         ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), (&self.proc, gpu), proc));
         if self.tree.root() == RootView::Empty {

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Policy;
 use super::baseline::{SettingError, Settings};
 use super::env::EnvPolicy;
-use super::gpu::{GpuSyntax, GpuWish};
+use super::gpu::{ClassSyntax, Classes, GpuSyntax, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
 use crate::request::network::{LEAVE_OUT, Unenforced};
 use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
@@ -54,6 +54,14 @@ pub enum PolicyError {
     Gpu {
         /// What is wrong.
         source: GpuSyntax,
+        /// Who said it.
+        by: Origin,
+    },
+    /// `--gpu-class` has a word that is none.
+    #[error("{source} ({by})")]
+    GpuClass {
+        /// What is wrong.
+        source: ClassSyntax,
         /// Who said it.
         by: Origin,
     },
@@ -121,6 +129,7 @@ impl PolicyError {
             | Self::NulInCommand(_)
             | Self::NulInPath { .. }
             | Self::Gpu { .. }
+            | Self::GpuClass { .. }
             | Self::PassFd(_)
             | Self::EnvName { .. } => return None,
         })
@@ -152,6 +161,17 @@ impl Policy {
             rules.push(Rule { path: "/".into(), access: Access::None, because });
         }
         let gpu = gpu_wish(&request, mode.value, &mut errors);
+        let gpu_class = gpu_class(&request, mode.value, &mut errors);
+        let mut unix = request.unix.clone();
+        if gpu.value != GpuWish::Off {
+            let pipes = gpu_class.value.mps.iter();
+            rules.extend(pipes.clone().map(|path| Rule {
+                path: path.clone(),
+                access: Access::Write,
+                because: gpu_class.by.clone(),
+            }));
+            unix.extend(pipes.map(|path| Said::new(path.join("control"), gpu_class.by.clone())));
+        }
         check_devices(&request.device, &mut errors);
         check_env(&request.env, &mut errors);
         errors.extend(request.pass_fd.iter().filter(|fd| **fd <= 2).map(|fd| PolicyError::PassFd(*fd)));
@@ -179,8 +199,9 @@ impl Policy {
             rules,
             globs,
             devices: request.device,
-            unix: request.unix,
+            unix,
             gpu,
+            gpu_class,
             net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
             git: request.git.unwrap_or(said(Git::Protect)),
             tmp: request.tmp.unwrap_or(said(if confined { Tmp::Private } else { Tmp::Host })),
@@ -361,6 +382,17 @@ fn gpu_wish(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) -> Sai
             Said::new(GpuWish::Off, text.by.clone())
         }
     }
+}
+
+fn gpu_class(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) -> Said<Classes> {
+    let Some(text) = &request.gpu_class else {
+        return Said::new(Classes::default(), Origin::Preset(mode.name()));
+    };
+    let classes = text.value.parse().unwrap_or_else(|source| {
+        errors.push(PolicyError::GpuClass { source, by: text.by.clone() });
+        Classes::default()
+    });
+    Said::new(classes, text.by.clone())
 }
 
 fn check_devices(devices: &[Said<PathBuf>], errors: &mut Vec<PolicyError>) {

@@ -16,6 +16,14 @@ pub struct EnvPolicy {
     pub filter: bool,
 }
 
+impl EnvPolicy {
+    /// Whether the user said what a variable is to be.
+    #[must_use]
+    pub fn says(&self, name: &OsStr) -> bool {
+        self.said.iter().any(|said| said.value.0 == name && said.value.1.is_some())
+    }
+}
+
 /// How a row of [`SECRET_NAMES`] is compared, always with the upper-case name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pattern {

@@ -1,51 +1,96 @@
-//! Which GPUs are wished for: the parsed form of `--gpu`.
+//! Which GPUs are wished for: the parsed form of `--gpu` and `--gpu-class`.
+
+mod class;
+mod pci;
+mod selector;
 
 use std::fmt;
 
-/// One selector of `--gpu`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GpuIndex(pub u32);
+pub use class::{CLASSES, Class, ClassSyntax, Classes};
+pub use pci::{PciAddress, PciSyntax};
+pub use selector::{Pick, Selector, SelectorSyntax, VENDORS, Vendor};
 
 /// What `--gpu` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GpuWish {
     /// No GPU node is bound.
     Off,
-    /// Bind what works; run without a word when nothing is there.
+    /// Bind what works, within what a scheduler allotted; run without a word when nothing is there.
     Auto,
     /// Every GPU, and refuse to start when one cannot be used.
     All,
-    /// These, by index in PCI order, and refuse to start when one cannot be used.
-    Indices(Vec<GpuIndex>),
+    /// What a scheduler allotted, by its variables; as [`GpuWish::All`] where it said nothing.
+    Visible,
+    /// These, and refuse to start when one cannot be used.
+    These(Vec<Selector>),
 }
 
 /// A `--gpu` value that is none of the known forms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("gpu `{0}` is not one of auto, off, all or a list of indices such as 0,2")]
-pub struct GpuSyntax(pub String);
+pub enum GpuSyntax {
+    /// One word that is none.
+    #[error("gpu `{0}` is not one of auto, off, all, visible or a list of GPUs such as 0,2")]
+    Word(String),
+    /// An item of a list.
+    #[error("gpu {0}")]
+    Item(#[from] SelectorSyntax),
+    /// One item twice.
+    #[error("gpu `{0}` stands in the list twice")]
+    Twice(String),
+}
 
 impl std::str::FromStr for GpuWish {
     type Err = GpuSyntax;
 
-    /// Accepts `auto`, `off`, `all`, the booleans of `gpu_passthrough` and comma-separated indices.
+    /// Accepts `auto`, `off`, `all`, `visible`, the booleans of `gpu_passthrough` and comma-separated selectors.
     fn from_str(text: &str) -> Result<Self, GpuSyntax> {
         match text.trim() {
             "off" | "none" | "false" => Ok(Self::Off),
             "auto" => Ok(Self::Auto),
             "all" => Ok(Self::All),
+            "visible" => Ok(Self::Visible),
             // `gpu_passthrough = true` in a policy file means: it has to work.
             "true" => Ok(Self::All),
-            list => indices(list).ok_or_else(|| GpuSyntax(text.to_owned())),
+            word if word.is_empty() || word.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+                Err(GpuSyntax::Word(word.to_owned()))
+            }
+            list => selectors(list),
         }
     }
 }
 
-fn indices(list: &str) -> Option<GpuWish> {
-    let mut found =
-        list.split(',').map(|item| item.trim().parse().map(GpuIndex)).collect::<Result<Vec<_>, _>>().ok()?;
-    found.sort_unstable();
-    found.dedup();
-    Some(GpuWish::Indices(found))
+fn selectors(list: &str) -> Result<GpuWish, GpuSyntax> {
+    let mut found: Vec<Selector> = Vec::new();
+    for item in list.split(',').map(str::trim) {
+        let selector: Selector = item.parse()?;
+        if found.iter().any(|known| (known.vendor, &known.pick) == (selector.vendor, &selector.pick)) {
+            return Err(GpuSyntax::Twice(item.to_owned()));
+        }
+        found.push(selector);
+    }
+    Ok(GpuWish::These(found))
+}
+
+impl GpuWish {
+    /// Whether devices of a vendor may be meant, so that it is worth looking for them.
+    #[must_use]
+    pub fn may_mean(&self, vendor: Vendor) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Auto | Self::All | Self::Visible => vendor.is_automatic(),
+            Self::These(list) => list.iter().any(|item| match item.vendor {
+                Some(named) => named == vendor,
+                // A bare render node may be anybody's; other bare forms mean what `all` means.
+                None => vendor.is_automatic() || matches!(item.pick, Pick::Node(_) | Pick::Pci(_)),
+            }),
+        }
+    }
+
+    /// Whether certain GPUs, or all, were asked for: then they have to work.
+    #[must_use]
+    pub fn is_demand(&self) -> bool {
+        !matches!(self, Self::Off | Self::Auto)
+    }
 }
 
 impl fmt::Display for GpuWish {
@@ -54,8 +99,9 @@ impl fmt::Display for GpuWish {
             Self::Off => f.write_str("off"),
             Self::Auto => f.write_str("auto"),
             Self::All => f.write_str("all"),
-            Self::Indices(list) => {
-                let words: Vec<_> = list.iter().map(|index| index.0.to_string()).collect();
+            Self::Visible => f.write_str("visible"),
+            Self::These(list) => {
+                let words: Vec<_> = list.iter().map(ToString::to_string).collect();
                 f.write_str(&words.join(","))
             }
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::request::network::{NetworkRule, Unenforced};
 use crate::request::{Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Said, Source, Tmp};
 use env::EnvPolicy;
-use gpu::GpuWish;
+use gpu::{Classes, GpuWish};
 use paths::{Access, Glob, Rule};
 
 /// What was asked for, checked: absolute, lexically normal paths, parsed selectors, no contradictions.
@@ -40,6 +40,8 @@ pub struct Policy {
     pub unix: Vec<Said<PathBuf>>,
     /// Which GPUs.
     pub gpu: Said<GpuWish>,
+    /// What they are for.
+    pub gpu_class: Said<Classes>,
     /// Which network.
     pub net: Said<Net>,
     /// How `.git` is protected.

@@ -67,6 +67,7 @@ struct File {
     unix: Vec<Spanned<PathBuf>>,
     gpu: Option<Spanned<GpuValue>>,
     gpu_passthrough: Option<Spanned<bool>>,
+    gpu_class: Option<Spanned<ClassValue>>,
     net: Option<Spanned<Net>>,
     git: Option<Spanned<Git>>,
     tmp: Option<Spanned<Tmp>>,
@@ -117,14 +118,30 @@ struct Features {
     use_legacy_landlock: Option<Spanned<bool>>,
 }
 
-/// `gpu = "auto"`, `gpu = true`, `gpu = [0, 1]`, `gpu = 0`.
+/// `gpu = "auto"`, `gpu = true`, `gpu = [0, "mig:1/1/0"]`, `gpu = 0`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "gpu is \"auto\", \"off\", \"all\", true, false or a list of indices")]
+#[serde(untagged, expecting = "gpu is \"auto\", \"off\", \"all\", \"visible\", true, false or a list of GPUs")]
 pub(super) enum GpuValue {
     Word(String),
     Switch(bool),
     One(u32),
-    List(Vec<u32>),
+    List(Vec<GpuItem>),
+}
+
+/// An item of a list of GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum GpuItem {
+    Index(u32),
+    Selector(String),
+}
+
+/// `gpu_class = "graphics"`, `gpu_class = ["compute", "rdma"]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "gpu_class is a word or a list of words, such as \"compute\"")]
+enum ClassValue {
+    One(String),
+    List(Vec<String>),
 }
 
 impl GpuValue {
@@ -133,7 +150,25 @@ impl GpuValue {
             Self::Word(word) => word.clone(),
             Self::Switch(on) => on.to_string(),
             Self::One(index) => index.to_string(),
-            Self::List(list) => list.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
+            Self::List(list) => list.iter().map(GpuItem::text).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
+impl GpuItem {
+    fn text(&self) -> String {
+        match self {
+            Self::Index(index) => index.to_string(),
+            Self::Selector(word) => word.clone(),
+        }
+    }
+}
+
+impl ClassValue {
+    fn text(self) -> String {
+        match self {
+            Self::One(word) => word,
+            Self::List(words) => words.join(","),
         }
     }
 }
@@ -201,6 +236,7 @@ impl Text<'_> {
             unix,
             gpu,
             gpu_passthrough,
+            gpu_class,
             net,
             git,
             tmp,
@@ -230,6 +266,7 @@ impl Text<'_> {
             device: self.all(device),
             unix: self.paths(unix),
             gpu: self.gpu(gpu, gpu_passthrough)?,
+            gpu_class: gpu_class.map(|value| self.said(value)).map(|said| Said::new(said.value.text(), said.by)),
             net: net.map(|value| self.said(value)),
             git: git.map(|value| self.said(value)),
             tmp: tmp.map(|value| self.said(value)),

@@ -15,6 +15,7 @@ impl Request {
             device,
             unix,
             gpu,
+            gpu_class,
             net,
             git,
             tmp,
@@ -52,6 +53,7 @@ impl Request {
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),
+            gpu_class: gpu_class.or(self.gpu_class),
             net: net.or(self.net),
             git: git.or(self.git),
             tmp: tmp.or(self.tmp),

@@ -310,6 +310,8 @@ pub struct Request {
     pub unix: Vec<Said<PathBuf>>,
     /// `--gpu`, unparsed.
     pub gpu: Option<Said<String>>,
+    /// `--gpu-class`, unparsed.
+    pub gpu_class: Option<Said<String>>,
     /// `--net`.
     pub net: Option<Said<Net>>,
     /// `--git`.

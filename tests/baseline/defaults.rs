@@ -90,7 +90,7 @@ fn what_nobody_names_is_added() {
         ("two gpus, off", &two, Case::user(PLAIN).gpu("off")),
         ("two gpus, auto", &two, Case::user(PLAIN)),
         ("two gpus, 1", &two, Case::user(PLAIN).gpu("1")),
-        ("mig, 0", &mig, Case::user(PLAIN).gpu("0")),
+        ("mig, its parts", &mig, Case::user(PLAIN).gpu("mig:0/1/0,mig:0/5/0,mig:0/5/1")),
         ("wsl2, all", &wsl, Case::user(PLAIN).gpu("all")),
         ("no uvm, auto", &broken, Case::user(PLAIN)),
         ("no uvm, all", &broken, Case::user(PLAIN).gpu("all")),

@@ -94,7 +94,8 @@ impl Machine {
         facts.landlock_abi = who.abi;
         facts.sockets.clear();
         facts.own_files.clear();
-        facts.gpus = if policy.gpu.value == GpuWish::Off { Gpus::default() } else { self.gpus.gpus() };
+        let gpus = || self.gpus.gpus_for(&policy.gpu.value);
+        facts.gpus = if policy.gpu.value == GpuWish::Off { Gpus::default() } else { gpus() };
         facts.baseline.extend(facts.gpus.libraries.iter().filter_map(|row| root.look_if_present(Path::new(row.path))));
         for (rule, fact) in &mut facts.rules {
             if let Some(node) = self.node(&rule.path) {

@@ -3,9 +3,8 @@
 use expect_test::expect;
 use ringfence::host::gpu::NodeFact;
 use ringfence::host::paths::Kind;
-use ringfence::plan::gpu::grants;
 
-use crate::lab::{Host, char_device, check, check_on, fact, said};
+use crate::lab::{Host, char_device, check, check_on, fact};
 
 #[test]
 fn no_uvm_asked_for() {
@@ -77,7 +76,7 @@ fn root_is_judged_by_the_mode_like_anyone() {
             hint: give the node the driver's default mode: `sudo nvidia-modprobe -c 1`
         "#]],
     );
-    assert!(grants(&said("0"), false, &host(0o660).gpus()).is_ok());
+    assert!(host(0o660).grants("0").is_ok());
 }
 
 #[test]
@@ -108,11 +107,11 @@ fn a_module_that_is_not_loaded() {
         "all",
         "module-not-loaded",
         expect![[r#"
-        error: no GPU found; 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded; 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
-          needed by: --gpu all
-          looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
-        hint: load the module on the host: `sudo nvidia-modprobe`
-    "#]],
+            error: no GPU found; 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded; 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
+              needed by: --gpu all
+              looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
+            hint: load the module on the host: `sudo nvidia-modprobe`
+        "#]],
     );
 }
 
@@ -133,26 +132,26 @@ fn a_regular_file_that_poses_as_a_node() {
         "auto",
         &host,
         expect![[r#"
-        device /dev/nvidiactl 195:255 because gpu: gpu 0 (auto), driver control
-        device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (auto), CUDA unified memory
-        device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 0 (auto), CUDA profiling events
-        device /dev/nvidia1 195:1 because gpu: gpu 0 (auto), memory and kernels of this GPU
-        subset
-        note: GPU 1 cannot be used: `/dev/nvidia0` is a regular file, not a character device; to make the node on the host: `sudo nvidia-modprobe -c 0`
-        note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
-    "#]],
+            device /dev/nvidiactl 195:255 because gpu: gpu 0 (auto), driver control
+            device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (auto), CUDA unified memory
+            device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 0 (auto), CUDA profiling events
+            device /dev/nvidia1 195:1 because gpu: gpu 0 (auto), memory and kernels of this GPU
+            subset of nvidia
+            note: GPU 1 cannot be used: `/dev/nvidia0` is a regular file, not a character device; to make the node on the host: `sudo nvidia-modprobe -c 0`
+            note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
+        "#]],
     );
     check_on(
         "0",
         &host,
         expect![[r#"
-        device /dev/nvidiactl 195:255 because gpu: gpu 0 (0 by agent.toml:7), driver control
-        device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (0 by agent.toml:7), CUDA unified memory
-        device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 0 (0 by agent.toml:7), CUDA profiling events
-        device /dev/nvidia1 195:1 because gpu: gpu 0 (0 by agent.toml:7), memory and kernels of this GPU
-        subset
-        note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
-    "#]],
+            device /dev/nvidiactl 195:255 because gpu: gpu 0 (0 by agent.toml:7), driver control
+            device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (0 by agent.toml:7), CUDA unified memory
+            device /dev/nvidia-uvm-tools 510:1 because gpu: gpu 0 (0 by agent.toml:7), CUDA profiling events
+            device /dev/nvidia1 195:1 because gpu: gpu 0 (0 by agent.toml:7), memory and kernels of this GPU
+            subset of nvidia
+            note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
+        "#]],
     );
 }
 
@@ -192,7 +191,7 @@ fn a_stale_major() {
             device /dev/nvidiactl 195:255 because gpu: gpu 0 (0 by agent.toml:7), driver control
             device /dev/nvidia-uvm 510:0 because gpu: gpu 0 (0 by agent.toml:7), CUDA unified memory
             device /dev/nvidia1 195:1 because gpu: gpu 0 (0 by agent.toml:7), memory and kernels of this GPU
-            subset
+            subset of nvidia
             note: optional node left out (CUDA profiling events): `/dev/nvidia-uvm-tools` is device 509:1, but the driver answers to 510:1
             note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
         "#]],
@@ -246,7 +245,7 @@ fn missing_nodes() {
 
 #[test]
 fn absent_uvm_tools_are_no_problem() {
-    let plan = grants(&said("0"), false, &Host::named("two-gpus").without("/dev/nvidia-uvm-tools").gpus()).unwrap();
+    let plan = Host::named("two-gpus").without("/dev/nvidia-uvm-tools").grants("0").unwrap();
     let paths: Vec<_> = plan.devices.iter().map(|grant| grant.path.to_str().unwrap()).collect();
     assert_eq!(paths, ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia1"]);
     assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);

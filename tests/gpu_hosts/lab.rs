@@ -1,14 +1,15 @@
 //! Fixture machines, and the check that turns a wish and a machine into text.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use expect_test::Expect;
-use ringfence::host::gpu::{self, CallerIds, Gpus, NodeFact, NodeLookup};
+use ringfence::host::gpu::{self, CallerIds, Gpus, Look, NodeFact, NodeLookup, Slot};
 use ringfence::host::paths::Kind;
-use ringfence::plan::gpu::{GpuPlan, grants};
-use ringfence::policy::gpu::GpuWish;
+use ringfence::plan::gpu::{Asked, GpuError, GpuPlan, grants};
+use ringfence::policy::gpu::{Classes, GpuWish};
 use ringfence::request::{Origin, Said};
 
 /// A machine: files below `root`, nodes in memory so that tests can break them.
@@ -19,6 +20,9 @@ pub struct Host {
     copy: Option<tempfile::TempDir>,
     nodes: BTreeMap<PathBuf, NodeFact>,
     caller: CallerIds,
+    classes: Said<Classes>,
+    env: Vec<(OsString, OsString)>,
+    mig_uuids: Vec<(String, Result<Slot, String>)>,
 }
 
 impl NodeLookup for Host {
@@ -49,7 +53,15 @@ impl Host {
             copy: None,
             nodes,
             caller: CallerIds { uid: 1000, gid: 1000, groups: vec![44] },
+            classes: Said::new(Classes::default(), Origin::Preset("workspace-write")),
+            env: Vec::new(),
+            mig_uuids: Vec::new(),
         }
+    }
+
+    /// A machine without nodes whose files lie elsewhere.
+    pub fn below(root: &Path) -> Self {
+        Self { root: root.to_owned(), ..Self::named("none") }
     }
 
     pub fn with(mut self, path: &str, fact: NodeFact) -> Self {
@@ -90,10 +102,50 @@ impl Host {
         self
     }
 
+    /// The same machine, asked for these classes.
+    pub fn for_classes(mut self, classes: &str) -> Self {
+        self.classes = Said::new(classes.parse().unwrap(), Origin::Flag("--gpu-class"));
+        self
+    }
+
+    /// The same machine, with a variable of the caller's.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The same machine, whose driver's library knows a MIG UUID.
+    pub fn with_mig_uuid(mut self, uuid: &str, known: Result<Slot, String>) -> Self {
+        self.mig_uuids.push((uuid.to_owned(), known));
+        self
+    }
+
+    /// The same machine, with one more node.
+    pub fn with_node(self, line: &str) -> Self {
+        let (path, fact) = node_line(line);
+        self.with(path.to_str().unwrap(), fact)
+    }
+
+    /// All that a listing shows.
     pub fn gpus(&self) -> Gpus {
+        self.probe(&Look { wish: &GpuWish::All, classes: &Classes::all(), all: true })
+    }
+
+    /// What a run looks for.
+    pub fn gpus_for(&self, wish: &GpuWish) -> Gpus {
+        self.probe(&Look { wish, classes: &self.classes.value, all: false })
+    }
+
+    fn probe(&self, look: &Look<'_>) -> Gpus {
         // A copy answers under the name of its original, so that texts can be compared.
         let root = Path::new("tests/hosts").join(&self.name);
-        Gpus { root, ..gpu::probe(&self.root, self, &self.caller) }
+        Gpus { root, mig_uuids: self.mig_uuids.clone(), ..gpu::probe(&self.root, self, &self.caller, look) }
+    }
+
+    /// What a wish comes to on this machine.
+    pub fn grants(&self, wish: &str) -> Result<GpuPlan, Vec<GpuError>> {
+        let wish = said(wish);
+        grants(Asked { wish: &wish, classes: &self.classes, gpus: &self.gpus_for(&wish.value), env: &self.env })
     }
 }
 
@@ -140,7 +192,7 @@ pub fn check(wish: &str, host: &str, expect: Expect) {
 }
 
 pub fn check_on(wish: &str, host: &Host, expect: Expect) {
-    let text = match grants(&said(wish), false, &host.gpus()) {
+    let text = match host.grants(wish) {
         Ok(plan) => plan_text(&plan),
         Err(errors) => errors.iter().fold(String::new(), |mut text, error| {
             writeln!(text, "error: {error}").unwrap();
@@ -162,8 +214,15 @@ fn plan_text(plan: &GpuPlan) -> String {
     for (path, by) in &plan.read_paths {
         writeln!(text, "read {} because {by}", path.display()).unwrap();
     }
-    if plan.subset {
-        writeln!(text, "subset").unwrap();
+    for link in &plan.links {
+        writeln!(text, "link {} to {}", link.path.display(), link.to.display()).unwrap();
+    }
+    for vendor in &plan.subset {
+        writeln!(text, "subset of {}", vendor.word()).unwrap();
+    }
+    for change in &plan.env {
+        let value = change.value.as_ref().map_or("(taken out)".into(), |value| value.to_string_lossy());
+        writeln!(text, "env {}={value}: {}", change.name.to_string_lossy(), change.note).unwrap();
     }
     for note in &plan.notes {
         writeln!(text, "note: {note}").unwrap();

@@ -2,8 +2,13 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::too_many_lines, reason = "a test")]
 
 mod broken;
+mod classes;
 mod env;
 mod lab;
+mod many;
 mod mig;
+mod selectors;
 mod show;
+mod vendors;
+mod visible;
 mod wishes;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use ringfence::host::gpu::{self, NodeLookup, show};
+use ringfence::host::gpu::{self, NodeLookup, Scope, show};
 use ringfence::host::paths::Kind;
 
 use crate::lab::Host;
@@ -55,29 +55,31 @@ fn tables() {
     check_table(
         "two-gpus",
         expect![[r#"
-        NVIDIA driver 595.45.04, open kernel module
-        GPU  bus id        minor  model        UUID                                      usable
-        0    0000:17:00.0  1      NVIDIA L40S  GPU-6f1c2d3e-4a5b-4c6d-8e7f-90a1b2c3d4e5  yes
-        1    0000:ca:00.0  0      NVIDIA L40S  GPU-0b9a8c7d-6e5f-4d3c-9b2a-1f0e9d8c7b6a  yes
+            NVIDIA driver 595.45.04, open kernel module
+            GPU  bus id        minor  model        UUID                                      usable
+            0    0000:17:00.0  1      NVIDIA L40S  GPU-6f1c2d3e-4a5b-4c6d-8e7f-90a1b2c3d4e5  yes
+            1    0000:ca:00.0  0      NVIDIA L40S  GPU-0b9a8c7d-6e5f-4d3c-9b2a-1f0e9d8c7b6a  yes
 
-        shared node            number   for                    usable
-        /dev/nvidiactl         195:255  driver control         yes
-        /dev/nvidia-uvm        510:0    CUDA unified memory    yes
-        /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
-    "#]],
+            shared node            number   for                    usable
+            /dev/nvidiactl         195:255  driver control         yes
+            /dev/nvidia-uvm        510:0    CUDA unified memory    yes
+            /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
+            /dev/nvidia-modeset    195:254  display modes          yes
+        "#]],
     );
     check_table(
         "no-uvm",
         expect![[r#"
-        NVIDIA driver 580.95.05, open kernel module
-        GPU  bus id        minor  model                    UUID                                      usable
-        0    0000:65:00.0  0      NVIDIA GeForce RTX 4090  GPU-5a5a5a5a-1234-4567-89ab-0123456789ab  no: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+            NVIDIA driver 580.95.05, open kernel module
+            GPU  bus id        minor  model                    UUID                                      usable
+            0    0000:65:00.0  0      NVIDIA GeForce RTX 4090  GPU-5a5a5a5a-1234-4567-89ab-0123456789ab  no: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
 
-        shared node            number   for                    usable
-        /dev/nvidiactl         195:255  driver control         yes
-        /dev/nvidia-uvm        -        CUDA unified memory    no: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
-        /dev/nvidia-uvm-tools  -        CUDA profiling events  no, can do without: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
-    "#]],
+            shared node            number   for                    usable
+            /dev/nvidiactl         195:255  driver control         yes
+            /dev/nvidia-uvm        -        CUDA unified memory    no: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+            /dev/nvidia-uvm-tools  -        CUDA profiling events  no, can do without: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+            /dev/nvidia-modeset    195:254  display modes          yes
+        "#]],
     );
     check_table(
         "mig",
@@ -91,6 +93,7 @@ fn tables() {
             /dev/nvidiactl         195:255  driver control         yes
             /dev/nvidia-uvm        510:0    CUDA unified memory    yes
             /dev/nvidia-uvm-tools  510:1    CUDA profiling events  yes
+            /dev/nvidia-modeset    195:254  display modes          yes
 
             MIG node                       number  for                                        usable
             /dev/nvidia-caps/nvidia-cap12  511:12  GPU 0, MIG instance 1                      yes
@@ -103,17 +106,18 @@ fn tables() {
     check_table(
         "excluded-gpu",
         expect![[r#"
-        NVIDIA driver 535.183.01, proprietary kernel module
-        GPU  bus id        minor  model       UUID                                      usable
-        0    0000:01:00.0  0      NVIDIA A40  GPU-11111111-1111-4111-8111-111111111111  yes
-        -    0000:41:00.0  1      NVIDIA A40  GPU-22222222-2222-4222-8222-222222222222  no: the driver excludes it
-        1    0000:81:00.0  2      NVIDIA A40  GPU-33333333-3333-4333-8333-333333333333  yes
+            NVIDIA driver 535.183.01, proprietary kernel module
+            GPU  bus id        minor  model       UUID                                      usable
+            0    0000:01:00.0  0      NVIDIA A40  GPU-11111111-1111-4111-8111-111111111111  yes
+            -    0000:41:00.0  1      NVIDIA A40  GPU-22222222-2222-4222-8222-222222222222  no: the driver excludes it
+            1    0000:81:00.0  2      NVIDIA A40  GPU-33333333-3333-4333-8333-333333333333  yes
 
-        shared node            number   for                    usable
-        /dev/nvidiactl         195:255  driver control         yes
-        /dev/nvidia-uvm        511:0    CUDA unified memory    yes
-        /dev/nvidia-uvm-tools  511:1    CUDA profiling events  yes
-    "#]],
+            shared node            number   for                    usable
+            /dev/nvidiactl         195:255  driver control         yes
+            /dev/nvidia-uvm        511:0    CUDA unified memory    yes
+            /dev/nvidia-uvm-tools  511:1    CUDA profiling events  yes
+            /dev/nvidia-modeset    195:254  display modes          yes
+        "#]],
     );
     check_table(
         "wsl2",
@@ -127,16 +131,16 @@ fn tables() {
     check_table(
         "no-gpu",
         expect![[r#"
-        no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/no-gpu`
-    "#]],
+            no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, `/sys/class/accel`, `/sys/class/vfio`, `/sys/class/accel`, `/sys/class/drm`, PCI display devices of vendor 10de below `tests/hosts/no-gpu`
+        "#]],
     );
     check_table(
         "module-not-loaded",
         expect![[r#"
-        no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg` and PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
-        not usable: 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded
-        not usable: 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
-    "#]],
+            no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, `/sys/class/accel`, `/sys/class/vfio`, `/sys/class/accel`, `/sys/class/drm`, PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
+            not usable: 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded
+            not usable: 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
+        "#]],
     );
 }
 
@@ -151,11 +155,14 @@ fn json() {
           },
           "gpus": [
             {
+              "name": "0",
               "index": 0,
               "vendor": "nvidia",
               "bus": "0000:65:00.0",
+              "partition": null,
               "uuid": "GPU-5a5a5a5a-1234-4567-89ab-0123456789ab",
               "minor": 0,
+              "render": 128,
               "model": "NVIDIA GeForce RTX 4090",
               "numa": null,
               "mig": [],
@@ -170,6 +177,28 @@ fn json() {
                   "class": "utility",
                   "required": true,
                   "fault": null
+                },
+                {
+                  "path": "/dev/dri/renderD128",
+                  "number": {
+                    "major": 226,
+                    "minor": 128
+                  },
+                  "needed_for": "EGL, Vulkan and VA-API",
+                  "class": "graphics",
+                  "required": true,
+                  "fault": "`/dev/dri/renderD128` may not be opened by you: owner 0, group 0, mode 0660"
+                },
+                {
+                  "path": "/dev/dri/card1",
+                  "number": {
+                    "major": 226,
+                    "minor": 1
+                  },
+                  "needed_for": "a display",
+                  "class": "display",
+                  "required": true,
+                  "fault": "`/dev/dri/card1` may not be opened by you: owner 0, group 0, mode 0660"
                 }
               ],
               "usable": false,
@@ -205,6 +234,49 @@ fn json() {
               "class": "compute",
               "required": false,
               "fault": "`nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded"
+            },
+            {
+              "path": "/dev/nvidia-modeset",
+              "number": {
+                "major": 195,
+                "minor": 254
+              },
+              "needed_for": "display modes",
+              "class": "display",
+              "required": true,
+              "fault": null
+            },
+            {
+              "path": "/dev/infiniband/uverbs#",
+              "number": null,
+              "needed_for": "RDMA verbs: NCCL over InfiniBand",
+              "class": "rdma",
+              "required": true,
+              "fault": "there is no `/dev/infiniband/uverbs#`: nothing of the kind in `/sys/class/infiniband_verbs`"
+            },
+            {
+              "path": "/dev/infiniband/rdma_cm",
+              "number": null,
+              "needed_for": "the RDMA connection manager",
+              "class": "rdma",
+              "required": true,
+              "fault": "`rdma_cm` is not listed in `/proc/misc`, so its kernel module is not loaded"
+            },
+            {
+              "path": "/dev/nvidia-fs#",
+              "number": null,
+              "needed_for": "GPUDirect Storage",
+              "class": "gds",
+              "required": true,
+              "fault": "there is no `/dev/nvidia-fs#`: nothing of the kind in `/sys/class/nvidia-fs-class`"
+            },
+            {
+              "path": "/dev/gdrdrv",
+              "number": null,
+              "needed_for": "GDRCopy",
+              "class": "gdrcopy",
+              "required": true,
+              "fault": "`gdrdrv` is not listed in `/proc/devices`, so its kernel module is not loaded"
             }
           ],
           "unheld": [],
@@ -215,9 +287,9 @@ fn json() {
 
 #[test]
 fn every_row_says_where_it_is_written_down() {
-    for row in gpu::ROWS {
+    for row in gpu::rows::all() {
         assert!(row.path.starts_with("/dev/") && !row.needed_for.is_empty() && row.source.len() > 20, "{row:?}");
-        assert_eq!(row.is_shared(), !row.path.contains('#'), "{row:?}");
+        assert_eq!(row.scope == Scope::Shared, !row.path.contains(['#', '*']), "{row:?}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::checks::{Check, Verdict, degraded, ok};
 use crate::host::gpu::{Gpus, UnheldReason};
-use crate::plan::gpu::{GpuError, grants};
-use crate::policy::gpu::GpuWish;
+use crate::plan::gpu::{Asked, GpuError, grants};
+use crate::policy::gpu::{Classes, GpuWish};
 use crate::request::{Origin, Said};
 
 /// The driver, and what stands between a command and every GPU there is.
@@ -36,7 +36,8 @@ fn nodes(gpus: &Gpus) -> Verdict {
         return ok(format!("none found{others}"));
     }
     let wish = Said::new(GpuWish::All, Origin::Flag("--gpu"));
-    match grants(&wish, false, gpus) {
+    let classes = Said::new(Classes::default(), Origin::Flag("--gpu"));
+    match grants(Asked { wish: &wish, classes: &classes, gpus, env: &[] }) {
         Ok(plan) => {
             let nodes: Vec<_> = plan.devices.iter().map(|device| device.path.display().to_string()).collect();
             ok(nodes.join(" "))
@@ -60,7 +61,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::host::gpu::{CallerIds, NodeFact, NodeLookup, probe};
+    use crate::host::gpu::{CallerIds, Look, NodeFact, NodeLookup, probe};
     use crate::host::paths::Kind;
 
     /// The `nodes` file of a fixture: `c <major> <minor> <path> <mode>`.
@@ -79,7 +80,8 @@ mod tests {
         let root = Path::new("tests/hosts").join(host);
         let nodes = Nodes(std::fs::read_to_string(root.join("nodes")).unwrap_or_default());
         let caller = CallerIds { uid: 1000, gid: 1000, groups: Vec::new() };
-        let checks = checks(&probe(&root, &nodes, &caller));
+        let look = Look { wish: &GpuWish::All, classes: &Classes::default(), all: false };
+        let checks = checks(&probe(&root, &nodes, &caller, &look));
         let lines: Vec<_> = checks
             .iter()
             .map(|check| format!("{:?}: {} | {}", check.state, check.found, check.cure.as_deref().unwrap_or("-")))

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::node::Node;
-use super::{Gpu, Gpus, MigInstance, PciAddress};
+use super::{Gpu, Gpus, MigInstance, PciAddress, Scope, Vendor};
+use crate::policy::gpu::Classes;
 
 /// One reason why a whole GPU cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,11 @@ pub enum Fault {
         /// Its minor number, by which the driver lists its instances.
         minor: u32,
     },
+    /// None of its nodes is known.
+    NoNodes {
+        /// What would list them.
+        list: &'static str,
+    },
     /// A node that it needs is missing or unfit.
     Node(Node),
 }
@@ -32,44 +38,61 @@ impl fmt::Display for Fault {
             Self::Excluded => f.write_str("the driver excludes it"),
             Self::NoMinor { .. } => f.write_str("the driver does not tell its minor number"),
             Self::NoComputeInstance { .. } => f.write_str("it is in MIG mode and has no compute instance"),
+            Self::NoNodes { list } => write!(f, "none of its nodes is known: `{list}` lists none that is here"),
             Self::Node(node) => f.write_str(&node.fault().unwrap_or_default()),
         }
     }
 }
 
 impl Gpus {
-    /// Required nodes of all GPUs that are not fit for use; each stops every GPU.
+    /// Required nodes that all GPUs of a vendor share and that are not fit for use; each stops every one of them. With no
+    /// vendor, those of extras that are of use with any.
     #[must_use]
-    pub fn shared_faults(&self) -> Vec<Fault> {
-        faulty(&self.shared)
+    pub fn shared_faults(&self, vendor: Option<Vendor>, classes: &Classes) -> Vec<Fault> {
+        faulty(self.shared.iter().filter(|node| node.row.vendor == vendor), classes)
     }
 }
 
 impl Gpu {
-    /// What is wrong with this GPU itself; nothing when the list is empty.
+    /// What is wrong with this GPU itself for some classes; nothing when the list is empty.
     #[must_use]
-    pub fn faults(&self) -> Vec<Fault> {
+    pub fn faults(&self, classes: &Classes) -> Vec<Fault> {
+        self.faults_of(classes, &self.mig)
+    }
+
+    /// As [`Gpu::faults`], where only some of its instances are meant.
+    #[must_use]
+    pub fn faults_of(&self, classes: &Classes, instances: &[MigInstance]) -> Vec<Fault> {
         if self.excluded {
             return vec![Fault::Excluded];
         }
-        let Some(minor) = self.minor else { return vec![Fault::NoMinor { bus: self.bus }] };
-        let mut faults = faulty(&self.nodes);
-        if !self.mig.is_empty() && self.mig.iter().all(|instance| instance.compute.is_empty()) {
-            faults.push(Fault::NoComputeInstance { bus: self.bus, minor });
+        if let (Vendor::Nvidia, None, Some(bus)) = (self.vendor, self.minor, self.bus) {
+            return vec![Fault::NoMinor { bus }];
         }
-        faults.extend(faulty(self.instance_nodes()));
+        if self.nodes.is_empty() && self.vendor == Vendor::Jetson {
+            return vec![Fault::NoNodes { list: super::jetson::LISTS }];
+        }
+        let mut faults = faulty(self.own_nodes(), classes);
+        if let (Some(bus), Some(minor)) = (self.bus, self.minor)
+            && !self.mig.is_empty()
+            && self.mig.iter().all(|instance| instance.compute.is_empty())
+        {
+            faults.push(Fault::NoComputeInstance { bus, minor });
+        }
+        faults.extend(faulty(instances.iter().flat_map(MigInstance::nodes), classes));
         // Where the driver registers no capabilities, each instance would say so.
         faults.dedup_by_key(|fault| fault.to_string());
         faults
     }
 
-    /// The nodes of its instances: each GPU instance's, then those of the compute instances in it.
-    pub fn instance_nodes(&self) -> impl Iterator<Item = &Node> {
-        self.mig.iter().flat_map(MigInstance::nodes)
+    /// Its own nodes. Of a GPU in MIG mode nobody may draw on the whole.
+    pub fn own_nodes(&self) -> impl Iterator<Item = &Node> {
+        let whole = self.mig.is_empty();
+        self.nodes.iter().filter(move |node| whole || !matches!(node.row.scope, Scope::Render | Scope::Card))
     }
 }
 
-fn faulty<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Fault> {
-    let nodes = nodes.into_iter();
+fn faulty<'a>(nodes: impl IntoIterator<Item = &'a Node>, classes: &Classes) -> Vec<Fault> {
+    let nodes = nodes.into_iter().filter(|node| classes.has(node.row.class));
     nodes.filter(|node| node.row.required && !node.is_ok()).map(|node| Fault::Node(node.clone())).collect()
 }

@@ -9,7 +9,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::node::{Looker, Node, NodeState, examine};
-use super::rows::{ROWS, Row};
+use super::rows::{Row, Scope};
+use super::{counted, decimal};
 
 /// Which minor every possible slot has. It lists slots without an instance all the same.
 pub const MINORS: &str = "/proc/driver/nvidia-caps/mig-minors";
@@ -112,8 +113,9 @@ fn minors(text: &str) -> HashMap<String, u32> {
 }
 
 /// The instances of the GPU with this minor number that exist, in order.
-pub(super) fn instances(root: &Path, looker: Looker<'_>, minors: &Minors<'_>, gpu: u32) -> Vec<MigInstance> {
-    let Some(row) = ROWS.iter().find(|row| row.is_per_instance()) else { return Vec::new() };
+pub(super) fn instances(looker: Looker<'_>, minors: &Minors<'_>, gpu: u32) -> Vec<MigInstance> {
+    let root = looker.root;
+    let Some(row) = super::nvidia::ROWS.iter().find(|row| row.scope == Scope::Instance) else { return Vec::new() };
     let node = |slot| node(looker, row, slot, minors);
     let dir = format!("{CAPABILITIES}/gpu{gpu}/mig");
     let one = |instance| {
@@ -121,10 +123,10 @@ pub(super) fn instances(root: &Path, looker: Looker<'_>, minors: &Minors<'_>, gp
         MigInstance {
             id: instance,
             node: node(Slot { gpu, instance, compute: None }),
-            compute: numbers(root, &format!("{dir}/gi{instance}"), "ci").into_iter().map(compute).collect(),
+            compute: counted(root, &format!("{dir}/gi{instance}"), "ci").into_iter().map(compute).collect(),
         }
     };
-    numbers(root, &dir, "gi").into_iter().map(one).collect()
+    counted(root, &dir, "gi").into_iter().map(one).collect()
 }
 
 fn node(looker: Looker<'_>, row: &'static Row, slot: Slot, minors: &Minors<'_>) -> Node {
@@ -138,19 +140,6 @@ fn node(looker: Looker<'_>, row: &'static Row, slot: Slot, minors: &Minors<'_>) 
             state: NodeState::NotListed { slot },
         },
     }
-}
-
-/// The numbers `N` of the entries `<prefix>N`, in order.
-fn numbers(root: &Path, dir: &str, prefix: &str) -> Vec<u32> {
-    let names = super::names(root, dir);
-    let mut found: Vec<_> = names.iter().filter_map(|name| decimal(name.strip_prefix(prefix)?)).collect();
-    found.sort_unstable();
-    found
-}
-
-/// A number as the driver writes it: no sign, no leading zero.
-fn decimal(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }
 
 #[cfg(test)]
@@ -186,7 +175,7 @@ mod tests {
         for name in ["gi5", "gi1", "gi", "gi+2", "gi03", "gi-4", "gi4294967296", "gix", "g6", "config", "GI7"] {
             std::fs::create_dir_all(root.path().join("mig").join(name)).unwrap();
         }
-        assert_eq!(numbers(root.path(), "/mig", "gi"), [1, 5]);
-        assert!(numbers(root.path(), "/none", "gi").is_empty());
+        assert_eq!(counted(root.path(), "/mig", "gi"), [1, 5]);
+        assert!(counted(root.path(), "/none", "gi").is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Device nodes: what the table expects, what is there, and whether the caller may use it. Nothing is opened.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,12 @@ pub struct NodeFact {
 pub trait NodeLookup {
     /// What is at `path`, an absolute host path; `None` when nothing is, or the caller may not look.
     fn node(&self, path: &Path) -> Option<NodeFact>;
+
+    /// Whether the kernel would let the caller read and write it, where it can be asked: access control lists count.
+    fn may_open(&self, path: &Path, permissions: u32) -> Option<bool> {
+        let (_, _) = (path, permissions);
+        None
+    }
 }
 
 /// The production lookup: `lstat` below a root.
@@ -54,6 +61,20 @@ impl NodeLookup for HostNodes {
             id: Some(id_of(&stat)),
         })
     }
+
+    fn may_open(&self, path: &Path, permissions: u32) -> Option<bool> {
+        let path = super::below(&self.root, path);
+        let mut wanted = rustix::fs::Access::empty();
+        wanted.set(rustix::fs::Access::READ_OK, permissions & 0o4 != 0);
+        wanted.set(rustix::fs::Access::WRITE_OK, permissions & 0o2 != 0);
+        let flags = rustix::fs::AtFlags::EACCESS | rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        match rustix::fs::accessat(rustix::fs::CWD, &path, wanted, flags) {
+            Ok(()) => Some(true),
+            Err(rustix::io::Errno::ACCESS) => Some(false),
+            // A kernel without faccessat2(2).
+            Err(_) => None,
+        }
+    }
 }
 
 /// The ids that decide what the command may open.
@@ -70,8 +91,7 @@ pub struct CallerIds {
 impl CallerIds {
     /// Whether owner, group and mode let the command open it for all of `permissions`, as the bits of others in a mode.
     ///
-    /// User 0 is judged like everyone else: inside the sandbox it has no capability to override modes. Access control
-    /// lists are not looked at: the NVIDIA tools make none.
+    /// User 0 is judged like everyone else: inside the sandbox it has no capability to override modes.
     #[must_use]
     pub fn may_use(&self, fact: &NodeFact, permissions: u32) -> bool {
         let shift = if self.uid == fact.uid {
@@ -86,7 +106,7 @@ impl CallerIds {
 }
 
 /// Major and minor of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct DeviceNumber {
     /// Major number.
     pub major: u32,
@@ -135,6 +155,11 @@ pub enum NodeState {
         /// The instance.
         slot: Slot,
     },
+    /// There is none: the directory that would have its number has none.
+    Unnumbered {
+        /// The directory.
+        dir: &'static str,
+    },
     /// Nothing is at the path.
     Absent,
     /// Something else than a character device is at the path.
@@ -159,6 +184,12 @@ pub enum NodeState {
 }
 
 impl Node {
+    /// A node of a row whose number is told in `dir`, and is not.
+    pub(super) fn unnumbered(row: &'static Row, dir: &'static str) -> Self {
+        let state = NodeState::Unnumbered { dir };
+        Self { row, path: PathBuf::from(row.path), slot: None, expected: None, state }
+    }
+
     /// Whether it can be bound and used.
     #[must_use]
     pub fn is_ok(&self) -> bool {
@@ -176,6 +207,7 @@ impl Node {
                 Some(format!("`{name}` is not listed in `{list}`, so the driver gives no access to MIG instances"))
             }
             NodeState::NotListed { slot } => Some(format!("{slot} is not listed in `{MINORS}`")),
+            NodeState::Unnumbered { dir } => Some(format!("there is no `{path}`: nothing of the kind in `{dir}`")),
             NodeState::NotRegistered { name, list } => {
                 Some(format!("`{name}` is not listed in `{list}`, so its kernel module is not loaded"))
             }
@@ -226,38 +258,91 @@ fn kind_name(kind: Kind) -> &'static str {
 /// What [`examine`] needs besides the row.
 #[derive(Clone, Copy)]
 pub(super) struct Looker<'a> {
+    pub(super) root: &'a Path,
     pub(super) nodes: &'a dyn NodeLookup,
     pub(super) caller: &'a CallerIds,
-    /// Character majors of `/proc/devices`.
-    pub(super) majors: &'a [(u32, String)],
-    /// Minors of `/proc/misc`.
-    pub(super) misc: &'a [(u32, String)],
+    pub(super) lists: &'a Lists,
 }
 
-/// Compares the node of `row` with what is there; `minor` is the GPU's or instance's, and shared rows ignore it.
-pub(super) fn examine(looker: Looker<'_>, row: &'static Row, minor: u32) -> Node {
-    let path = row.path_for(minor);
-    let expected = expected(looker, row.number, minor);
+/// The kernel's lists of drivers, read when the first row asks for them.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    majors: OnceCell<Vec<(u32, String)>>,
+    misc: OnceCell<Vec<(u32, String)>>,
+}
+
+impl Lists {
+    fn major(&self, root: &Path, name: &str) -> Option<u32> {
+        let majors = self.majors.get_or_init(|| majors(&super::read(root, "/proc/devices").unwrap_or_default()));
+        listed(majors, name)
+    }
+
+    fn misc(&self, root: &Path, name: &str) -> Option<u32> {
+        listed(self.misc.get_or_init(|| numbered(&super::read(root, "/proc/misc").unwrap_or_default())), name)
+    }
+}
+
+/// Character majors: the first part of `/proc/devices`, up to the blank line. One major may stand on several lines.
+fn majors(text: &str) -> Vec<(u32, String)> {
+    let part = text.split("\n\n").next().unwrap_or_default();
+    if part.starts_with("Character devices:") { numbered(part) } else { Vec::new() }
+}
+
+/// Lines of the form `<number> <name>`; other lines are skipped.
+fn numbered(text: &str) -> Vec<(u32, String)> {
+    let line = |line: &str| {
+        let (number, name) = line.trim_start().split_once(' ')?;
+        Some((number.parse().ok()?, name.trim().to_owned()))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn listed(list: &[(u32, String)], wanted: &str) -> Option<u32> {
+    list.iter().find(|(_, name)| name == wanted).map(|entry| entry.0)
+}
+
+/// Compares the node of `row` with what is there; `number` is what the row's scope counts by, and shared rows ignore it.
+pub(super) fn examine(looker: Looker<'_>, row: &'static Row, number: u32) -> Node {
+    let path = row.path_for(number);
+    let expected = expected(looker, row.number, number);
     let state = match (expected, row.number) {
         (Some(number), _) => state(looker, &path, number, row.permissions()),
         (None, Number::Misc { name }) => NodeState::NotRegistered { name, list: "/proc/misc" },
-        (None, Number::Registered { name, .. } | Number::PerInstance { name }) => {
-            NodeState::NotRegistered { name, list: "/proc/devices" }
+        (None, Number::Registered { name, .. }) => NodeState::NotRegistered { name, list: "/proc/devices" },
+        (None, Number::Fixed { .. } | Number::Counted { .. } | Number::Sysfs { .. } | Number::Unknown) => {
+            NodeState::Absent
         }
-        (None, Number::Fixed { .. } | Number::PerGpu { .. }) => NodeState::Absent,
     };
     Node { row, path, slot: None, expected, state }
 }
 
-fn expected(looker: Looker<'_>, number: Number, minor: u32) -> Option<DeviceNumber> {
-    let listed =
-        |list: &[(u32, String)], wanted: &str| list.iter().find(|(_, name)| name == wanted).map(|entry| entry.0);
+/// A node of which nobody tells the number: any character device will do.
+pub(super) fn look_at(looker: Looker<'_>, row: &'static Row, path: PathBuf) -> Node {
+    let number = match looker.nodes.node(&path).map(|fact| fact.kind) {
+        Some(Kind::Char { major, minor }) => Some(DeviceNumber { major, minor }),
+        _ => None,
+    };
+    let any = number.unwrap_or(DeviceNumber { major: 0, minor: 0 });
+    let state = state(looker, &path, any, row.permissions());
+    Node { row, path, slot: None, expected: number, state }
+}
+
+fn expected(looker: Looker<'_>, number: Number, counted: u32) -> Option<DeviceNumber> {
+    let root = looker.root;
     match number {
         Number::Fixed { major, minor } => Some(DeviceNumber { major, minor }),
-        Number::PerGpu { major } => Some(DeviceNumber { major, minor }),
-        Number::Registered { name, minor } => listed(looker.majors, name).map(|major| DeviceNumber { major, minor }),
-        Number::PerInstance { name } => listed(looker.majors, name).map(|major| DeviceNumber { major, minor }),
-        Number::Misc { name } => listed(looker.misc, name).map(|minor| DeviceNumber { major: 10, minor }),
+        Number::Counted { major } => Some(DeviceNumber { major, minor: counted }),
+        Number::Registered { name, minor } => {
+            let minor = minor.unwrap_or(counted);
+            looker.lists.major(root, name).map(|major| DeviceNumber { major, minor })
+        }
+        Number::Misc { name } => looker.lists.misc(root, name).map(|minor| DeviceNumber { major: 10, minor }),
+        Number::Sysfs { file } => {
+            let text = super::read(root, &file.replace('#', &counted.to_string()))?;
+            let (major, minor) = text.trim().split_once(':')?;
+            Some(DeviceNumber { major: major.parse().ok()?, minor: minor.parse().ok()? })
+        }
+        Number::Unknown => None,
     }
 }
 
@@ -267,9 +352,15 @@ fn state(looker: Looker<'_>, path: &Path, expected: DeviceNumber, permissions: u
     let found = DeviceNumber { major, minor };
     if found != expected {
         NodeState::WrongNumber { found }
-    } else if looker.caller.may_use(&fact, permissions) {
+    } else if may_use(looker, path, &fact, permissions) {
         NodeState::Ok { id: fact.id }
     } else {
         NodeState::NoPermission { uid: fact.uid, gid: fact.gid, mode: fact.mode }
     }
+}
+
+/// The kernel's answer, which knows access control lists; but for user 0, who will have no capability to override modes.
+fn may_use(looker: Looker<'_>, path: &Path, fact: &NodeFact, permissions: u32) -> bool {
+    let asked = if looker.caller.uid == 0 { None } else { looker.nodes.may_open(path, permissions) };
+    asked.unwrap_or_else(|| looker.caller.may_use(fact, permissions))
 }

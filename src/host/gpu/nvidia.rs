@@ -2,11 +2,90 @@
 
 use std::path::Path;
 
-use super::Gpu;
 use super::mig::{self, Minors};
-use super::node::{CallerIds, Looker, Node, NodeLookup, examine};
+use super::node::Looker;
 use super::pci::PciAddress;
-use super::rows::{ROWS, Row, Vendor};
+use super::rows::{Class, Number, Row, Scope, Vendor};
+use super::{Gpu, Look, drm};
+
+/// Where the driver lists its GPUs.
+const GPUS: &str = "/proc/driver/nvidia/gpus";
+
+const fn row(path: &'static str, number: Number, scope: Scope, needed_for: &'static str, class: Class) -> Row {
+    Row { vendor: Some(Vendor::Nvidia), path, number, scope, needed_for, class, required: true, source: NUMBERS }
+}
+
+const NUMBERS: &str = "open-gpu-kernel-modules, nv-chardev-numbers.h: major 195, minors 0 to 247, 254 and 255";
+const UVM: &str = "open-gpu-kernel-modules, uvm.c: one dynamic region with both nodes; libcuda tolerates that the tools \
+                   are absent";
+const CAPS: &str = "open-gpu-kernel-modules, nv-caps.c: dynamic region; minors in /proc/driver/nvidia-caps/mig-minors";
+const DRM: &str = "Linux, include/uapi/linux/major.h: DRM has major 226; render nodes are named by their minor";
+
+/// Rows of the NVIDIA driver, shared ones first.
+pub(super) const ROWS: &[Row] = &[
+    row("/dev/nvidiactl", Number::Fixed { major: 195, minor: 255 }, Scope::Shared, "driver control", Class::Utility),
+    Row {
+        source: UVM,
+        ..row(
+            "/dev/nvidia-uvm",
+            Number::Registered { name: "nvidia-uvm", minor: Some(0) },
+            Scope::Shared,
+            "CUDA unified memory",
+            Class::Compute,
+        )
+    },
+    Row {
+        // libcuda opens it at start-up and goes on when it is absent, but not when it is denied.
+        required: false,
+        source: UVM,
+        ..row(
+            "/dev/nvidia-uvm-tools",
+            Number::Registered { name: "nvidia-uvm", minor: Some(1) },
+            Scope::Shared,
+            "CUDA profiling events",
+            Class::Compute,
+        )
+    },
+    row(
+        "/dev/nvidia-modeset",
+        Number::Fixed { major: 195, minor: 254 },
+        Scope::Shared,
+        "display modes",
+        Class::Display,
+    ),
+    row(
+        "/dev/nvidia#",
+        Number::Counted { major: 195 },
+        Scope::Device,
+        "memory and kernels of this GPU",
+        Class::Utility,
+    ),
+    Row {
+        // Of an instance that exists. A slot without one has no node.
+        source: CAPS,
+        ..row(
+            "/dev/nvidia-caps/nvidia-cap#",
+            Number::Registered { name: "nvidia-caps", minor: None },
+            Scope::Instance,
+            "an instance of a GPU in MIG mode",
+            Class::Compute,
+        )
+    },
+    Row {
+        source: DRM,
+        ..row(
+            "/dev/dri/renderD#",
+            Number::Counted { major: 226 },
+            Scope::Render,
+            "EGL, Vulkan and VA-API",
+            Class::Graphics,
+        )
+    },
+    Row {
+        source: DRM,
+        ..row("/dev/dri/card#", Number::Counted { major: 226 }, Scope::Card, "a display", Class::Display)
+    },
+];
 
 /// The loaded NVIDIA driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,30 +115,10 @@ pub struct Params {
     pub profiling_admin_only: Option<bool>,
 }
 
-/// What [`probe`] found.
-pub(super) struct Found {
-    pub(super) driver: Driver,
-    pub(super) gpus: Vec<Gpu>,
-    pub(super) shared: Vec<Node>,
-}
-
 /// Reads everything about the driver; one failed open when there is none.
-pub(super) fn probe(root: &Path, nodes: &dyn NodeLookup, caller: &CallerIds) -> Option<Found> {
-    let text = super::read(root, "/proc/driver/nvidia/version")?;
-    let majors = majors(&super::read(root, "/proc/devices").unwrap_or_default());
-    let looker = Looker { nodes, caller, majors: &majors, misc: &[] };
-    let shared = rows().filter(|row| row.is_shared()).map(|row| examine(looker, row, 0)).collect();
-    Some(Found { driver: driver(root, &text), gpus: gpus(root, looker), shared })
-}
-
-fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().filter(|row| row.vendor == Vendor::Nvidia)
-}
-
-/// Character majors: the first part of `/proc/devices`, up to the blank line. One major may stand on several lines.
-fn majors(text: &str) -> Vec<(u32, String)> {
-    let part = text.split("\n\n").next().unwrap_or_default();
-    if part.starts_with("Character devices:") { super::numbered(part) } else { Vec::new() }
+pub(super) fn probe(looker: Looker<'_>, look: &Look<'_>) -> Option<(Driver, Vec<Gpu>)> {
+    let text = super::read(looker.root, "/proc/driver/nvidia/version")?;
+    Some((driver(looker.root, &text), gpus(looker, look)))
 }
 
 fn driver(root: &Path, text: &str) -> Driver {
@@ -99,15 +158,15 @@ fn label<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
 }
 
 /// Every GPU that the driver lists, in PCI order; those that are not excluded get their index.
-fn gpus(root: &Path, looker: Looker<'_>) -> Vec<Gpu> {
+fn gpus(looker: Looker<'_>, look: &Look<'_>) -> Vec<Gpu> {
     let mut addresses: Vec<PciAddress> =
-        super::names(root, "/proc/driver/nvidia/gpus").iter().filter_map(|name| name.parse().ok()).collect();
+        super::names(looker.root, GPUS).iter().filter_map(|name| name.parse().ok()).collect();
     addresses.sort_unstable();
-    let minors = Minors::below(root);
+    let minors = Minors::below(looker.root);
     let mut next = 0;
     let mut gpus = Vec::new();
     for bus in addresses {
-        let mut gpu = gpu(root, looker, &minors, bus);
+        let mut gpu = gpu(looker, look, &minors, bus);
         if !gpu.excluded {
             gpu.index = Some(next);
             next += 1;
@@ -117,22 +176,26 @@ fn gpus(root: &Path, looker: Looker<'_>) -> Vec<Gpu> {
     gpus
 }
 
-fn gpu(root: &Path, looker: Looker<'_>, minors: &Minors<'_>, bus: PciAddress) -> Gpu {
-    let text = super::read(root, &format!("/proc/driver/nvidia/gpus/{bus}/information")).unwrap_or_default();
+fn gpu(looker: Looker<'_>, look: &Look<'_>, minors: &Minors<'_>, bus: PciAddress) -> Gpu {
+    let root = looker.root;
+    let text = super::read(root, &format!("{GPUS}/{bus}/information")).unwrap_or_default();
     let minor = label(&text, "Device Minor").and_then(|value| value.parse().ok());
-    let own = |minor| rows().filter(|row| row.is_per_gpu()).map(move |row| examine(looker, row, minor));
-    let numa = super::read(root, &format!("/sys/bus/pci/devices/{bus}/numa_node"));
-    Gpu {
-        vendor: Vendor::Nvidia,
-        index: None,
-        bus,
+    let drm = if look.draws() { drm::of_pci(root, bus) } else { drm::Numbers::default() };
+    let mut gpu = Gpu {
+        bus: Some(bus),
         // Question marks stand for the UUID of a GPU that was never initialised.
         uuid: label(&text, "GPU UUID").filter(|uuid| !uuid.contains('?')).map(str::to_owned),
         model: label(&text, "Model").map(str::to_owned),
         minor,
+        render: drm.render,
+        card: drm.card,
         excluded: label(&text, "GPU Excluded") == Some("Yes"),
-        mig: minor.map(|minor| mig::instances(root, looker, minors, minor)).unwrap_or_default(),
-        numa: numa.and_then(|text| text.trim().parse().ok()),
-        nodes: minor.map(|minor| own(minor).collect()).unwrap_or_default(),
+        mig: minor.map(|minor| mig::instances(looker, minors, minor)).unwrap_or_default(),
+        numa: super::numa(root, bus),
+        ..Gpu::of(Vendor::Nvidia)
+    };
+    if minor.is_some() {
+        gpu.examine(looker, look.classes);
     }
+    gpu
 }

@@ -1,53 +1,9 @@
-//! PCI addresses, and the NVIDIA GPUs of the bus that the driver does not list.
+//! NVIDIA GPUs of the PCI bus that the driver does not list.
 
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
-/// Where a GPU sits. Ordered by number, which is the order of indices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PciAddress {
-    /// Domain; may need more than four hexadecimal digits.
-    pub domain: u32,
-    /// Bus.
-    pub bus: u8,
-    /// Device on the bus.
-    pub device: u8,
-    /// Function of the device.
-    pub function: u8,
-}
-
-/// A text that is no PCI address of the form `0000:17:00.0`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a PCI address such as 0000:17:00.0")]
-pub struct PciSyntax(pub String);
-
-impl FromStr for PciAddress {
-    type Err = PciSyntax;
-
-    fn from_str(text: &str) -> Result<Self, PciSyntax> {
-        parse(text).ok_or_else(|| PciSyntax(text.to_owned()))
-    }
-}
-
-fn parse(text: &str) -> Option<PciAddress> {
-    let (domain, rest) = text.split_once(':')?;
-    let (bus, rest) = rest.split_once(':')?;
-    let (device, function) = rest.split_once('.')?;
-    let short = |digits| u8::from_str_radix(digits, 16).ok();
-    Some(PciAddress {
-        domain: u32::from_str_radix(domain, 16).ok()?,
-        bus: short(bus)?,
-        device: short(device)?,
-        function: short(function)?,
-    })
-}
-
-impl fmt::Display for PciAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.device, self.function)
-    }
-}
+pub use crate::policy::gpu::PciAddress;
 
 /// A GPU on the bus that cannot be used because the NVIDIA driver does not list it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,30 +1,15 @@
-//! The one table of GPU device nodes. The finder, the errors' "looked for", `ringfence gpus` and the tests read it.
+//! The table of device nodes: its shape, and where the rows of each vendor are. The finder, the errors' "looked for",
+//! `ringfence gpus`, `docs/gpu-nodes.md` and the tests read it.
 //!
-//! Another vendor is more rows here and one more file beside this one.
+//! Another vendor is one more file beside this one, with its rows and its finder.
 
 use std::path::{Path, PathBuf};
 
-/// Whose nodes a row describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Vendor {
-    /// The NVIDIA driver for Linux.
-    Nvidia,
-    /// The paravirtual GPU of WSL2.
-    Wsl,
-}
+pub use crate::policy::gpu::{Class, Vendor};
 
-/// What a node is good for, in the words of NVIDIA's driver capabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// Asking about GPUs: `nvidia-smi`.
-    Utility,
-    /// Running programs on GPUs; includes [`Class::Utility`].
-    Compute,
-}
+use super::{accel, amd, dri, extras, jetson, nvidia, wsl};
 
-/// How the number of a device node is known.
+/// How the number of a device node is known. A `#` in names and paths is the number that the scope counts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Number {
     /// Both halves are assigned for good.
@@ -34,8 +19,8 @@ pub enum Number {
         /// Minor number.
         minor: u32,
     },
-    /// Fixed major; the minor is the GPU's, and so is the `#` in the row's path.
-    PerGpu {
+    /// Fixed major; the minor is the number that the scope counts by.
+    Counted {
         /// Major number.
         major: u32,
     },
@@ -43,31 +28,58 @@ pub enum Number {
     Registered {
         /// The whole name, to the end of the line: `nvidia` is a prefix of others.
         name: &'static str,
-        /// Minor number.
-        minor: u32,
-    },
-    /// The major is listed under this name in `/proc/devices`; the minor is that of an instance of a GPU in MIG mode,
-    /// and so is the `#` in the row's path.
-    PerInstance {
-        /// The whole name.
-        name: &'static str,
+        /// Minor number; `None`: the number that the scope counts by.
+        minor: Option<u32>,
     },
     /// Major 10; the minor is listed under this name in `/proc/misc`.
     Misc {
         /// The whole name.
         name: &'static str,
     },
+    /// Both halves stand in this file of sysfs.
+    Sysfs {
+        /// The file.
+        file: &'static str,
+    },
+    /// Nobody tells; whatever character device is there.
+    Unknown,
+}
+
+/// What there is one node of, and so what a `#` in its path counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One for all devices of the vendor.
+    Shared,
+    /// Each device, by the driver's number of it.
+    Device,
+    /// Each GPU, by the number of its render node.
+    Render,
+    /// Each GPU, by the number of its display node.
+    Card,
+    /// Each instance of a GPU in MIG mode, by its capability.
+    Instance,
+    /// Each entry of this kind in a directory of sysfs.
+    Entry {
+        /// The directory.
+        dir: &'static str,
+        /// The name of an entry, before its number.
+        prefix: &'static str,
+    },
+    /// Each channel that was asked for.
+    Channel,
 }
 
 /// One kind of device node.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Whose it is.
-    pub vendor: Vendor,
-    /// Host path; a `#` stands for the minor number of the GPU or instance.
+    /// Whose it is; `None`: of use with any GPU.
+    pub vendor: Option<Vendor>,
+    /// Host path; a `#` stands for a number.
     pub path: &'static str,
     /// How its number is known.
     pub number: Number,
+    /// What there is one of.
+    pub scope: Scope,
     /// What fails without it, as a noun: printed in plans.
     pub needed_for: &'static str,
     /// The least class that includes it.
@@ -79,101 +91,65 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether each GPU has its own such node.
-    #[must_use]
-    pub fn is_per_gpu(&self) -> bool {
-        matches!(self.number, Number::PerGpu { .. })
-    }
-
-    /// Whether each instance of a GPU in MIG mode has its own such node.
-    #[must_use]
-    pub fn is_per_instance(&self) -> bool {
-        matches!(self.number, Number::PerInstance { .. })
-    }
-
-    /// Whether one such node is for all GPUs.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        !self.is_per_gpu() && !self.is_per_instance()
-    }
-
     /// What a program opens it for, as permission bits: a capability is opened for reading, and then only shown to the
     /// driver.
     #[must_use]
     pub fn permissions(&self) -> u32 {
-        if self.is_per_instance() { 0o4 } else { 0o6 }
+        if self.scope == Scope::Instance { 0o4 } else { 0o6 }
     }
 
-    /// The host path for the GPU or instance with this minor number; shared rows ignore the number.
+    /// The host path for what has this number; shared rows ignore it.
     #[must_use]
-    pub fn path_for(&self, minor: u32) -> PathBuf {
-        PathBuf::from(self.path.replace('#', &minor.to_string()))
+    pub fn path_for(&self, number: u32) -> PathBuf {
+        PathBuf::from(self.path.replace('#', &number.to_string()))
     }
 }
 
-/// Every node that compute and utility need, shared ones first, in the order of plans and listings.
+/// Every row, in the order of listings.
 ///
-/// Left out on purpose: `nvidia-modeset` and `/dev/dri` (display, graphics), `nvidia-nvswitch*` and `nvidia-nvlink`
-/// (fabric manager). Of `nvidia-caps`, all but the instances that exist: `nvidia-cap1` makes and removes instances,
-/// `nvidia-cap2` watches those of everybody.
-pub const ROWS: &[Row] = &[
-    Row {
-        vendor: Vendor::Nvidia,
-        path: "/dev/nvidiactl",
-        number: Number::Fixed { major: 195, minor: 255 },
-        needed_for: "driver control",
-        class: Class::Utility,
-        required: true,
-        source: "open-gpu-kernel-modules, nv-chardev-numbers.h: the control device is minor 255 of major 195",
-    },
-    Row {
-        vendor: Vendor::Nvidia,
-        path: "/dev/nvidia-uvm",
-        number: Number::Registered { name: "nvidia-uvm", minor: 0 },
-        needed_for: "CUDA unified memory",
-        class: Class::Compute,
-        required: true,
-        source: "open-gpu-kernel-modules, uvm.c: dynamic region, minor 0; nvidia-modprobe looks the major up by name",
-    },
-    Row {
-        vendor: Vendor::Nvidia,
-        path: "/dev/nvidia-uvm-tools",
-        number: Number::Registered { name: "nvidia-uvm", minor: 1 },
-        needed_for: "CUDA profiling events",
-        class: Class::Compute,
-        // libcuda opens it at start-up and goes on when it is absent, but not when it is denied.
-        required: false,
-        source: "open-gpu-kernel-modules, uvm.c: minor 1 of the same region; libcuda tolerates its absence",
-    },
-    Row {
-        vendor: Vendor::Nvidia,
-        path: "/dev/nvidia#",
-        number: Number::PerGpu { major: 195 },
-        needed_for: "memory and kernels of this GPU",
-        class: Class::Utility,
-        required: true,
-        source: "open-gpu-kernel-modules, nv-chardev-numbers.h: regular minors 0 to 247 of major 195",
-    },
-    Row {
-        vendor: Vendor::Nvidia,
-        path: "/dev/nvidia-caps/nvidia-cap#",
-        number: Number::PerInstance { name: "nvidia-caps" },
-        needed_for: "an instance of a GPU in MIG mode",
-        class: Class::Compute,
-        // Of an instance that exists. A slot without one has no node.
-        required: true,
-        source: "open-gpu-kernel-modules, nv-caps.c: dynamic region; minors in /proc/driver/nvidia-caps/mig-minors",
-    },
-    Row {
-        vendor: Vendor::Wsl,
-        path: "/dev/dxg",
-        number: Number::Misc { name: "dxg" },
-        needed_for: "all GPUs of the Windows host",
-        class: Class::Utility,
-        required: true,
-        source: "WSL2 kernel, drivers/hv/dxgkrnl: a misc device with a dynamic minor",
-    },
+/// Left out on purpose: `nvidia-nvswitch*`, `nvidia-nvlink` (fabric manager) and `nvidia-vgpu*` (hypervisor). Of
+/// `nvidia-caps`, all but the instances that exist: `nvidia-cap1` makes and removes instances, `nvidia-cap2` watches
+/// those of everybody.
+pub fn all() -> impl Iterator<Item = &'static Row> {
+    let vendors = [nvidia::ROWS, extras::ROWS, wsl::ROWS, amd::ROWS, dri::ROWS, jetson::ROWS, accel::ROWS];
+    vendors.into_iter().flatten()
+}
+
+/// What no list of somebody else's brings in, each the beginning of a path, and why.
+pub const NEVER: &[(&str, &str)] = &[
+    ("/dev/nvidia-nvswitch", "it is the fabric manager's"),
+    ("/dev/nvidia-nvlink", "it is the fabric manager's"),
+    ("/dev/nvidia-vgpu", "it is the hypervisor's"),
+    ("/dev/nvidia-caps/nvidia-cap1", "it makes and removes MIG instances"),
+    ("/dev/nvidia-caps/nvidia-cap2", "it watches the MIG instances of everybody"),
+    ("/dev/mem", "it is the memory of the machine"),
+    ("/dev/port", "it reaches hardware ports"),
+    ("/dev/kmem", "it is the memory of the kernel"),
+    ("/dev/nvram", "it is the machine's own"),
+    ("/dev/kmsg", "it is the log of the kernel"),
+    ("/dev/cpu", "it reaches registers of the processor"),
+    ("/dev/mapper", "it leads to disks"),
+    ("/dev/uinput", "it types for the user"),
+    ("/dev/tty", "it is a terminal of somebody's"),
 ];
+
+/// Why a node is never brought in by a list: it is named in [`NEVER`], or a number further than a name there.
+#[must_use]
+pub fn never(path: &Path) -> Option<&'static str> {
+    let text = path.to_str()?;
+    let is_it = |start: &str| match text.strip_prefix(start) {
+        // Of capabilities the number is the whole of the name.
+        Some(rest) if start.ends_with(|last: char| last.is_ascii_digit()) => rest.is_empty(),
+        Some(rest) => rest.is_empty() || rest.starts_with(|next: char| !next.is_ascii_alphabetic()),
+        None => false,
+    };
+    NEVER.iter().find(|(start, _)| is_it(start)).map(|(_, why)| *why)
+}
+
+/// The rows of a vendor.
+pub(super) fn of(vendor: Vendor) -> impl Iterator<Item = &'static Row> {
+    all().filter(move |row| row.vendor == Some(vendor))
+}
 
 /// A host directory of GPU libraries that is no ordinary part of `/usr`.
 #[derive(Debug, PartialEq, Eq)]
@@ -192,12 +168,33 @@ pub const LIBRARIES: &[LibraryRow] = &[
     LibraryRow { path: "/run/opengl-driver-32", what: "32-bit driver libraries of NixOS", vendor: None },
     // Two mounts from the Windows side, `lib` and `drivers`: below /usr, but not of its file system.
     LibraryRow { path: "/usr/lib/wsl", what: "driver libraries of WSL2", vendor: Some(Vendor::Wsl) },
+    LibraryRow { path: "/usr/local/nvidia", what: "driver libraries of GKE", vendor: Some(Vendor::Nvidia) },
+    LibraryRow { path: "/opt/rocm", what: "ROCm", vendor: Some(Vendor::Amd) },
+    LibraryRow { path: "/opt/amdgpu", what: "names of AMD GPUs", vendor: Some(Vendor::Amd) },
+    LibraryRow { path: "/opt/aws/neuron", what: "the Neuron runtime", vendor: Some(Vendor::Neuron) },
 ];
+
+/// Where the devices of a vendor are looked for, for errors and listings.
+#[must_use]
+pub fn places(vendor: Vendor) -> &'static [&'static str] {
+    match vendor {
+        Vendor::Nvidia => &["/proc/driver/nvidia/gpus"],
+        Vendor::Wsl => &["/dev/dxg"],
+        Vendor::Amd => &["/sys/devices/virtual/kfd/kfd/topology/nodes"],
+        Vendor::Intel | Vendor::Drm => &["/sys/class/drm"],
+        Vendor::Jetson => &["/etc/nv_tegra_release"],
+        Vendor::Gaudi => &["/sys/class/accel", "/sys/class/habanalabs"],
+        Vendor::Npu => &["/sys/class/accel"],
+        Vendor::Neuron => &["/sys/class/neuron_device"],
+        Vendor::Tpu => &["/sys/class/accel", "/sys/class/vfio"],
+    }
+}
 
 /// Where a machine without a GPU was searched, for errors and listings.
 #[must_use]
-pub fn looked_for(root: &Path) -> String {
-    // The NVIDIA driver is found by its files in /proc; WSL2 has none, so there the node itself is looked for.
-    let dxg = ROWS.iter().find(|row| row.vendor == Vendor::Wsl).map_or("", |row| row.path);
-    format!("`/proc/driver/nvidia/gpus`, `{dxg}` and PCI display devices of vendor 10de below `{}`", root.display())
+pub fn looked_for(root: &Path, vendors: &[Vendor]) -> String {
+    let places = vendors.iter().flat_map(|vendor| places(*vendor)).map(|place| format!("`{place}`"));
+    let bus = vendors.contains(&Vendor::Nvidia).then(|| "PCI display devices of vendor 10de".to_owned());
+    let list = places.chain(bus).collect::<Vec<_>>().join(", ");
+    format!("{list} below `{}`", root.display())
 }

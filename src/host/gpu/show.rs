@@ -5,16 +5,17 @@ use serde::Serialize;
 use super::node::{DeviceNumber, Node};
 use super::rows::{Class, Vendor, looked_for};
 use super::{Gpu, Gpus, MigInstance};
+use crate::policy::gpu::Classes;
 
 /// What `ringfence gpus --json` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct GpusView {
     /// The NVIDIA driver; absent when it is not loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<DriverView>,
-    /// Every GPU that the driver lists, in PCI order.
+    /// Every GPU and other accelerator, by vendor, each vendor's in the order of its indices.
     pub gpus: Vec<GpuView>,
-    /// Nodes that they share; on WSL2 the one node for all adapters.
+    /// Nodes that those of a vendor share; on WSL2 the one node for all adapters.
     pub shared: Vec<NodeView>,
     /// NVIDIA GPUs that the driver does not list, and why.
     pub unheld: Vec<String>,
@@ -26,7 +27,7 @@ pub struct GpusView {
 }
 
 /// The NVIDIA driver.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct DriverView {
     /// Version, where it can be read.
     pub version: Option<String>,
@@ -35,19 +36,25 @@ pub struct DriverView {
 }
 
 /// One GPU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct GpuView {
-    /// The number for `--gpu`; null for an excluded GPU.
+    /// What `--gpu` calls it: `0`, `amd:1`; an excluded one by its place.
+    pub name: String,
+    /// Its position among those of its vendor; null for an excluded GPU.
     pub index: Option<u32>,
     /// Whose it is.
     pub vendor: Vendor,
-    /// PCI address.
-    pub bus: String,
-    /// UUID; null until the driver has initialised the GPU once.
+    /// PCI address; null for what is not on PCI.
+    pub bus: Option<String>,
+    /// Which partition of the device there; null where it is not partitioned.
+    pub partition: Option<u32>,
+    /// UUID or unique id; null where the driver tells none, as of a GPU that it never initialised.
     pub uuid: Option<String>,
     /// The driver's number of it.
     pub minor: Option<u32>,
-    /// Product name.
+    /// The number of its render node.
+    pub render: Option<u32>,
+    /// Product name, or what the driver tells in its place.
     pub model: Option<String>,
     /// NUMA node.
     pub numa: Option<u32>,
@@ -62,7 +69,7 @@ pub struct GpuView {
 }
 
 /// One GPU instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct MigView {
     /// The GI ID of `nvidia-smi`.
     pub id: u32,
@@ -73,7 +80,7 @@ pub struct MigView {
 }
 
 /// One compute instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ComputeView {
     /// The CI ID of `nvidia-smi`.
     pub id: u32,
@@ -82,7 +89,7 @@ pub struct ComputeView {
 }
 
 /// One device node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct NodeView {
     /// Host path.
     pub path: String,
@@ -108,18 +115,23 @@ pub fn view(gpus: &Gpus) -> GpusView {
         shared: shared.map(node_view).collect(),
         unheld: gpus.unheld.iter().map(ToString::to_string).collect(),
         libraries: gpus.libraries.iter().map(|row| row.path).collect(),
-        looked_for: is_none(gpus).then(|| looked_for(&gpus.root)),
+        looked_for: is_none(gpus).then(|| looked_for(&gpus.root, &gpus.vendors)),
     }
 }
 
 fn gpu_view(gpus: &Gpus, gpu: &Gpu) -> GpuView {
-    let faults: Vec<_> = gpu.faults().iter().chain(&gpus.shared_faults()).map(ToString::to_string).collect();
+    let classes = Classes::default();
+    let shared = gpus.shared_faults(Some(gpu.vendor), &classes);
+    let faults: Vec<_> = gpu.faults(&classes).iter().chain(&shared).map(ToString::to_string).collect();
     GpuView {
+        name: gpu.name(),
         index: gpu.index,
         vendor: gpu.vendor,
-        bus: gpu.bus.to_string(),
+        bus: gpu.bus.map(|bus| bus.to_string()),
+        partition: gpu.partition,
         uuid: gpu.uuid.clone(),
         minor: gpu.minor,
+        render: gpu.render,
         model: gpu.model.clone(),
         numa: gpu.numa,
         mig: gpu.mig.iter().map(mig_view).collect(),
@@ -149,6 +161,12 @@ fn node_view(node: &Node) -> NodeView {
     }
 }
 
+/// The schema of [`GpusView`], as JSON.
+#[must_use]
+pub fn schema() -> String {
+    format!("{:#}\n", serde_json::Value::from(schemars::schema_for!(GpusView)))
+}
+
 /// The text of `ringfence gpus`: the driver, a line for each GPU, the shared nodes, GPUs out of reach.
 #[must_use]
 pub fn table(gpus: &Gpus) -> String {
@@ -167,7 +185,8 @@ pub fn table(gpus: &Gpus) -> String {
         lines.extend(aligned(&gpu_rows(&view)));
     }
     let instances = view.gpus.iter().flat_map(instance_nodes).collect();
-    for (head, nodes) in [("shared node", view.shared.iter().map(shared_node).collect()), ("MIG node", instances)] {
+    let shared = view.shared.iter().filter(|node| is_worth_a_line(node)).map(shared_node).collect();
+    for (head, nodes) in [("shared node", shared), ("MIG node", instances)] {
         lines.extend(node_lines(head, nodes));
     }
     lines.extend(view.unheld.iter().map(|gpu| format!("not usable: {gpu}")));
@@ -181,21 +200,33 @@ fn gpu_rows(view: &GpusView) -> Vec<Vec<String>> {
     let mut rows = vec![["GPU", "bus id", "minor", "model", "UUID", "usable"].map(str::to_owned).to_vec()];
     for gpu in &view.gpus {
         let verdict = if gpu.usable { "yes".to_owned() } else { format!("no: {}", gpu.faults.join("; ")) };
-        let (index, minor) = (number(gpu.index), number(gpu.minor));
-        rows.push(vec![index, gpu.bus.clone(), minor, word(&gpu.model), word(&gpu.uuid), verdict]);
+        let name = gpu.index.map(|_| gpu.name.clone());
+        let minor = number(gpu.minor.or(gpu.render));
+        rows.push(vec![word(&name), place(gpu), minor, word(&gpu.model), word(&gpu.uuid), verdict]);
     }
     rows
 }
 
+/// Its place on the bus, and which partition there.
+fn place(gpu: &GpuView) -> String {
+    let bus = gpu.bus.clone().unwrap_or_else(|| "-".to_owned());
+    gpu.partition.map_or_else(|| bus.clone(), |partition| format!("{bus} #{partition}"))
+}
+
 /// A node, and what it is for in the words of the table.
 type Purpose<'a> = (&'a NodeView, String);
+
+/// What nobody gets without asking is told where it is there.
+fn is_worth_a_line(node: &NodeView) -> bool {
+    Classes::default().has(node.class) || node.fault.is_none()
+}
 
 fn shared_node(node: &NodeView) -> Purpose<'_> {
     (node, node.needed_for.clone())
 }
 
 fn instance_nodes(gpu: &GpuView) -> impl Iterator<Item = Purpose<'_>> {
-    let name = gpu.index.map_or_else(|| gpu.bus.clone(), |index| index.to_string());
+    let name = &gpu.name;
     let nodes =
         gpu.mig.iter().flat_map(|mig| std::iter::once(&mig.node).chain(mig.compute.iter().map(|one| &one.node)));
     nodes.map(move |node| (node, format!("GPU {name}, {}", node.needed_for)))

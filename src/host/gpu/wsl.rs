@@ -2,8 +2,20 @@
 
 use std::path::Path;
 
-use super::node::{CallerIds, Looker, Node, NodeLookup, examine};
-use super::rows::{ROWS, Vendor};
+use super::node::{Looker, Node, examine};
+use super::rows::{Class, Number, Row, Scope, Vendor};
+
+/// The row of WSL2.
+pub(super) const ROWS: &[Row] = &[Row {
+    vendor: Some(Vendor::Wsl),
+    path: "/dev/dxg",
+    number: Number::Misc { name: "dxg" },
+    scope: Scope::Shared,
+    needed_for: "all GPUs of the Windows host",
+    class: Class::Utility,
+    required: true,
+    source: "WSL2 kernel, drivers/hv/dxgkrnl: a misc device with a dynamic minor",
+}];
 
 /// The paravirtual GPU of WSL2.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,14 +25,9 @@ pub struct Wsl {
 }
 
 /// Looks for `/dev/dxg` first and for the kernel's name only when it is there; both must agree.
-pub(super) fn probe(root: &Path, nodes: &dyn NodeLookup, caller: &CallerIds) -> Option<Wsl> {
-    let row = ROWS.iter().find(|row| row.vendor == Vendor::Wsl)?;
-    nodes.node(Path::new(row.path))?;
-    let release = super::read(root, "/proc/sys/kernel/osrelease")?;
-    if !release.to_ascii_lowercase().contains("microsoft") {
-        return None;
-    }
-    let misc = super::numbered(&super::read(root, "/proc/misc").unwrap_or_default());
-    let looker = Looker { nodes, caller, majors: &[], misc: &misc };
-    Some(Wsl { node: examine(looker, row, 0) })
+pub(super) fn probe(looker: Looker<'_>) -> Option<Wsl> {
+    let row = ROWS.first()?;
+    looker.nodes.node(Path::new(row.path))?;
+    let release = super::read(looker.root, "/proc/sys/kernel/osrelease")?;
+    release.to_ascii_lowercase().contains("microsoft").then(|| Wsl { node: examine(looker, row, 0) })
 }

@@ -1,40 +1,56 @@
 //! What a GPU grant changes in the environment.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-/// A variable that is taken out of the caller's environment.
+use crate::host::gpu::Vendor;
+
+/// A variable of the caller's environment that is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvChange {
     /// Its name.
     pub name: OsString,
-    /// Why, as one line for the notes of the plan.
+    /// What it becomes; `None`: it is taken out.
+    pub value: Option<OsString>,
+    /// Why, as one line for the plan.
     pub note: String,
 }
 
-/// Variables that choose GPUs by host index or UUID.
-pub const VISIBILITY: &[&str] = &[
-    "CUDA_VISIBLE_DEVICES",
-    "NVIDIA_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES",
-    "GPU_DEVICE_ORDINAL",
-    "ZE_AFFINITY_MASK",
+/// Variables that choose GPUs by host index or UUID, and whose.
+pub const VISIBILITY: &[(&str, &[Vendor])] = &[
+    // HIP takes CUDA's too.
+    ("CUDA_VISIBLE_DEVICES", &[Vendor::Nvidia, Vendor::Amd]),
+    ("NVIDIA_VISIBLE_DEVICES", &[Vendor::Nvidia]),
+    ("HIP_VISIBLE_DEVICES", &[Vendor::Amd]),
+    ("ROCR_VISIBLE_DEVICES", &[Vendor::Amd]),
+    ("GPU_DEVICE_ORDINAL", &[Vendor::Amd]),
+    ("ZE_AFFINITY_MASK", &[Vendor::Intel]),
+    ("HABANA_VISIBLE_DEVICES", &[Vendor::Gaudi]),
+    ("HABANA_VISIBLE_MODULES", &[Vendor::Gaudi]),
+    ("NEURON_RT_VISIBLE_CORES", &[Vendor::Neuron]),
+    ("TPU_VISIBLE_DEVICES", &[Vendor::Tpu]),
+    ("TPU_VISIBLE_CHIPS", &[Vendor::Tpu]),
 ];
 
-/// Which variables must go when only some GPUs are granted (`subset`).
+/// The text of a variable.
+pub(super) fn value(env: &[(OsString, OsString)], name: &str) -> Option<String> {
+    env.iter().find(|(known, _)| known == name).map(|(_, value)| value.to_string_lossy().into_owned())
+}
+
+/// Which variables must go when only some GPUs of these vendors are granted.
 ///
 /// Indices count what a process sees: those of the host name other GPUs inside, or none, and the list ends at the
 /// first that does not exist. UUIDs stay true; an empty list and one that begins with `-1` mean "no GPU" and stay.
 #[must_use]
-pub fn env_changes(env: &[(OsString, OsString)], subset: bool) -> Vec<EnvChange> {
-    if !subset {
-        return Vec::new();
-    }
-    let concerned = |(name, value): &&(OsString, OsString)| {
-        VISIBILITY.iter().any(|known| name == OsStr::new(known)) && holds_indices(&value.to_string_lossy())
+pub fn env_changes(env: &[(OsString, OsString)], subset: &BTreeSet<Vendor>) -> Vec<EnvChange> {
+    let is_theirs = |name: &OsString| {
+        let row = VISIBILITY.iter().find(|(known, _)| name == OsStr::new(known));
+        row.is_some_and(|(_, vendors)| vendors.iter().any(|vendor| subset.contains(vendor)))
     };
+    let concerned = |(name, value): &&(OsString, OsString)| is_theirs(name) && holds_indices(&value.to_string_lossy());
     let change = |(name, value): &(OsString, OsString)| EnvChange {
         name: name.clone(),
+        value: None,
         note: format!(
             "{}={} is taken out: host indices mean other GPUs where only some are granted",
             name.to_string_lossy(),

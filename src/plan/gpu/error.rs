@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::host::gpu::mig::MINORS;
-use crate::host::gpu::rows::{Number, looked_for};
-use crate::host::gpu::{DeviceNumber, Fault, Node, NodeState, Params, PciAddress, Unheld, UnheldReason};
-use crate::policy::gpu::{GpuIndex, GpuWish};
+use crate::host::gpu::rows::{Number, Scope, looked_for};
+use crate::host::gpu::{DeviceNumber, Fault, Node, NodeState, Params, PciAddress, Unheld, UnheldReason, Vendor};
+use crate::policy::gpu::{GpuWish, Pick};
 use crate::request::{Origin, Said};
 
 /// One problem with a GPU wish. Displays as what, whose wish and what was looked for, a line each.
@@ -14,7 +14,7 @@ use crate::request::{Origin, Said};
 #[error("{}\n  needed by: {}{}", self.headline(), self.needed_by(), self.looked_for_line())]
 pub struct GpuError {
     /// The GPUs that it stops; empty when it is not about certain GPUs.
-    pub gpus: Vec<GpuIndex>,
+    pub gpus: Vec<String>,
     /// What was asked for, and by whom.
     pub wish: Said<GpuWish>,
     /// What is wrong.
@@ -23,6 +23,8 @@ pub struct GpuError {
     pub params: Params,
     /// Where discovery looked.
     pub root: PathBuf,
+    /// Whose devices it looked for.
+    pub vendors: Vec<Vendor>,
 }
 
 /// What is wrong.
@@ -35,12 +37,64 @@ pub enum GpuProblem {
         /// GPUs that the driver does not list.
         unheld: Vec<Unheld>,
     },
-    /// No GPU has this index.
-    NoSuchIndex {
-        /// The indices there are.
-        offered: Vec<GpuIndex>,
+    /// No GPU is meant by this selector.
+    NoSuch {
+        /// Whose it would be.
+        vendor: Vendor,
+        /// Those that there are, in the form of the selector.
+        offered: Vec<String>,
         /// GPUs without an index, because the driver was told to leave them alone.
         excluded: Vec<PciAddress>,
+    },
+    /// The beginning of several UUIDs.
+    Ambiguous {
+        /// The GPUs that are meant.
+        meant: Vec<String>,
+    },
+    /// No UUID matches, and the driver does not know that of some GPUs.
+    NoUuid {
+        /// Those.
+        unknown: Vec<PciAddress>,
+    },
+    /// Something of it is meant by an earlier item of the list.
+    Twice {
+        /// That item.
+        first: String,
+    },
+    /// An index, where there are GPUs of several vendors.
+    Mixed {
+        /// The GPUs that may be meant, with their vendors.
+        full: Vec<String>,
+    },
+    /// The whole of a GPU that only its instances can be used of.
+    InMigMode {
+        /// Its compute instances.
+        instances: Vec<String>,
+    },
+    /// A GPU without this instance.
+    NoInstance {
+        /// The GPU.
+        gpu: String,
+        /// Its minor number.
+        minor: Option<u32>,
+        /// The compute instances that it has.
+        instances: Vec<String>,
+    },
+    /// A MIG UUID, which only the driver's library can resolve.
+    MigUuid {
+        /// The UUID.
+        uuid: String,
+        /// Why it could not.
+        why: Option<String>,
+    },
+    /// A scheduler's variable that cannot be followed.
+    Allotment {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// Why not.
+        why: &'static str,
     },
     /// Some GPUs are asked for where only all of them can be had.
     NoIsolation,
@@ -56,10 +110,35 @@ impl fmt::Display for GpuProblem {
                 excluded_list(f, excluded)?;
                 unheld.iter().try_for_each(|gpu| write!(f, "; {gpu}"))
             }
-            Self::NoSuchIndex { offered, excluded } => {
-                write!(f, "no such GPU, this machine has {}", join(offered))?;
+            Self::NoSuch { vendor, offered, excluded } => {
+                f.write_str("no such GPU, this machine has ")?;
+                match offered.as_slice() {
+                    [] => write!(f, "none of `{}`", vendor.word())?,
+                    some => f.write_str(&some.join(", "))?,
+                }
                 excluded_list(f, excluded)
             }
+            Self::Ambiguous { meant } => write!(f, "it is the beginning of several UUIDs: GPUs {}", meant.join(", ")),
+            Self::NoUuid { unknown } => {
+                let list: Vec<_> = unknown.iter().map(ToString::to_string).collect();
+                write!(f, "no UUID matches, and that of {} is not known: never initialised", list.join(", "))
+            }
+            Self::Twice { first } => write!(f, "it was named before, by `{first}`"),
+            Self::Mixed { full } => {
+                write!(f, "an index counts the GPUs of one vendor, and several are meant: {}", full.join(", "))
+            }
+            Self::InMigMode { instances } => {
+                write!(f, "it is in MIG mode, programs run on its instances: {}", instances.join(", "))
+            }
+            Self::NoInstance { gpu, instances, .. } if instances.is_empty() => {
+                write!(f, "there is no such instance, GPU {gpu} has none")
+            }
+            Self::NoInstance { gpu, instances, .. } => {
+                write!(f, "there is no such instance, GPU {gpu} has {}", instances.join(", "))
+            }
+            Self::MigUuid { why: Some(why), .. } => f.write_str(why),
+            Self::MigUuid { why: None, .. } => f.write_str("only the driver's library knows UUIDs of MIG instances"),
+            Self::Allotment { variable, value, why } => write!(f, "{variable}={value} cannot be followed: {why}"),
             Self::NoIsolation => f.write_str("GPUs cannot be told apart on WSL2, one node is for all of them"),
             Self::Fault(fault) => fault.fmt(f),
         }
@@ -70,19 +149,17 @@ fn excluded_list(f: &mut fmt::Formatter<'_>, excluded: &[PciAddress]) -> fmt::Re
     excluded.iter().try_for_each(|bus| write!(f, "; {bus}: the driver excludes it"))
 }
 
-fn join(indices: &[GpuIndex]) -> String {
-    let words: Vec<_> = indices.iter().map(|index| index.0.to_string()).collect();
-    words.join(", ")
-}
-
 impl GpuError {
     /// The first line: which GPU, and what is wrong.
     #[must_use]
     pub fn headline(&self) -> String {
         match self.gpus.as_slice() {
-            [] => self.problem.to_string(),
-            [one] => format!("GPU {} cannot be used: {}", one.0, self.problem),
-            many => format!("GPUs {} cannot be used: {}", join(many), self.problem),
+            [] => match (&self.problem, self.vendors.as_slice()) {
+                (GpuProblem::NoGpu { .. }, [one]) => format!("no GPU of `{}` found", one.word()),
+                _ => self.problem.to_string(),
+            },
+            [one] => format!("GPU {one} cannot be used: {}", self.problem),
+            many => format!("GPUs {} cannot be used: {}", many.join(", "), self.problem),
         }
     }
 
@@ -101,15 +178,27 @@ impl GpuError {
             return format!("{flag} {wish}");
         }
         match wish {
-            GpuWish::Indices(list) => format!("gpu = [{}] ({by})", join(list)),
-            GpuWish::Off | GpuWish::Auto | GpuWish::All => format!("gpu = \"{wish}\" ({by})"),
+            GpuWish::These(list) => {
+                let item = |item: &crate::policy::gpu::Selector| match (&item.pick, item.vendor) {
+                    (Pick::Index(index), None) => index.to_string(),
+                    _ => format!("\"{item}\""),
+                };
+                format!("gpu = [{}] ({by})", list.iter().map(item).collect::<Vec<_>>().join(", "))
+            }
+            GpuWish::Off | GpuWish::Auto | GpuWish::All | GpuWish::Visible => format!("gpu = \"{wish}\" ({by})"),
         }
     }
 
     fn looked_for_line(&self) -> String {
         let what = match &self.problem {
-            GpuProblem::NoGpu { .. } => return format!("\n  looked for: {}", looked_for(&self.root)),
-            GpuProblem::NoSuchIndex { .. } => "`/proc/driver/nvidia/gpus`".to_owned(),
+            GpuProblem::NoGpu { .. } => return format!("\n  looked for: {}", looked_for(&self.root, &self.vendors)),
+            GpuProblem::NoSuch { vendor, .. } => {
+                return format!("\n  looked for: {}", looked_for(&self.root, &[*vendor]));
+            }
+            GpuProblem::NoUuid { .. } => "`GPU UUID` in `/proc/driver/nvidia/gpus/*/information`".to_owned(),
+            GpuProblem::NoInstance { minor: Some(minor), .. } => {
+                format!("`/proc/driver/nvidia/capabilities/gpu{minor}/mig/gi*/ci*`")
+            }
             GpuProblem::Fault(Fault::NoMinor { bus }) => {
                 format!("`Device Minor` in `/proc/driver/nvidia/gpus/{bus}/information`")
             }
@@ -117,8 +206,17 @@ impl GpuError {
                 format!("`/proc/driver/nvidia/capabilities/gpu{minor}/mig/gi*/ci*`")
             }
             GpuProblem::Fault(Fault::Node(node)) => node.looked_for(),
+            GpuProblem::Fault(Fault::NoNodes { list }) => format!("`{list}/*.csv`"),
             // Here nothing is missing: something is there that should not be.
-            GpuProblem::NoIsolation | GpuProblem::Fault(Fault::Excluded) => return String::new(),
+            GpuProblem::NoIsolation
+            | GpuProblem::Ambiguous { .. }
+            | GpuProblem::Twice { .. }
+            | GpuProblem::Mixed { .. }
+            | GpuProblem::InMigMode { .. }
+            | GpuProblem::NoInstance { minor: None, .. }
+            | GpuProblem::MigUuid { .. }
+            | GpuProblem::Allotment { .. }
+            | GpuProblem::Fault(Fault::Excluded) => return String::new(),
         };
         format!("\n  looked for: {what} below `{}`", self.root.display())
     }
@@ -129,12 +227,29 @@ impl GpuError {
     pub fn hint(&self) -> Option<String> {
         match &self.problem {
             GpuProblem::NoGpu { excluded, unheld } => no_gpu(excluded, unheld),
-            GpuProblem::NoSuchIndex { .. } => Some("see which GPUs there are: `ringfence gpus`".to_owned()),
+            GpuProblem::NoSuch { .. } => Some("see which GPUs there are: `ringfence gpus`".to_owned()),
+            GpuProblem::Ambiguous { meant } => Some(format!("name one of them: `--gpu {}`", meant.first()?)),
+            GpuProblem::NoUuid { unknown } => Some(format!("name it by its place: `--gpu pci:{}`", unknown.first()?)),
+            GpuProblem::Twice { .. } => Some("name each GPU once".to_owned()),
+            GpuProblem::Mixed { full } => Some(format!("name them with their vendors: `--gpu {}`", full.join(","))),
+            GpuProblem::InMigMode { instances } | GpuProblem::NoInstance { instances, .. } => {
+                Some(match instances.first() {
+                    Some(instance) => format!("name the instances that it is to have: `--gpu {instance}`"),
+                    None => "see which GPUs and instances there are: `ringfence gpus`".to_owned(),
+                })
+            }
+            GpuProblem::MigUuid { .. } => {
+                Some("name it by its ids: `--gpu mig:GPU/GI/CI`, with the GI ID and CI ID of `nvidia-smi`".to_owned())
+            }
+            GpuProblem::Allotment { variable, .. } => Some(format!("name GPUs, or set it right: `unset {variable}`")),
             GpuProblem::NoIsolation => Some("grant all of them: `--gpu all`".to_owned()),
             GpuProblem::Fault(Fault::Excluded) => Some(see_excluded()),
             GpuProblem::Fault(Fault::NoMinor { .. }) => Some("see what the driver reports: `nvidia-smi -q`".to_owned()),
             GpuProblem::Fault(Fault::NoComputeInstance { bus, .. }) => {
                 Some(format!("make one in each GPU instance: `sudo nvidia-smi mig -cci -i {bus}`"))
+            }
+            GpuProblem::Fault(Fault::NoNodes { .. }) => {
+                Some("use a CDI specification: `sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`".to_owned())
             }
             GpuProblem::Fault(Fault::Node(node)) => Some(repair(node, &self.params)),
         }
@@ -166,7 +281,7 @@ fn repair(node: &Node, params: &Params) -> String {
     let path = node.path.display().to_string();
     let tool = tool(node);
     let by_hand = heeds_params(node) && params.modify_device_files == Some(false);
-    match (node.state, node.expected, tool) {
+    match (node.state, node.expected, tool.clone()) {
         (NodeState::NoPermission { gid, mode, .. }, _, tool) => {
             let group = node.row.permissions() << 3;
             permit(
@@ -179,13 +294,41 @@ fn repair(node: &Node, params: &Params) -> String {
             )
         }
         (NodeState::NotListed { .. }, ..) => format!("see which instances the driver lists: `cat {MINORS}`"),
-        (_, _, None) => "start the virtual machine again, from Windows: `wsl --shutdown`".to_owned(),
+        (state, ..) if node.row.vendor != Some(Vendor::Nvidia) || tool.is_none() => of_others(node, state),
         (NodeState::NotRegistered { .. }, _, Some(_)) if node.slot.is_some() => {
             "see why the driver did not register it: `sudo dmesg | grep NVRM`".to_owned()
         }
         (NodeState::NotRegistered { .. }, _, Some(tool)) => format!("load the module on the host: `sudo {tool}`"),
         (state, Some(number), Some(_)) if by_hand => make(&path, number, state == NodeState::Absent, params),
-        (_, _, Some(tool)) => format!("make the node on the host: `sudo {tool}`"),
+        (_, _, tool) => format!("make the node on the host: `sudo {}`", tool.unwrap_or_default()),
+    }
+}
+
+/// Nodes that udev or the system's start makes.
+fn of_others(node: &Node, state: NodeState) -> String {
+    let module = module(node);
+    match (state, module) {
+        _ if node.row.vendor == Some(Vendor::Wsl) => {
+            "start the virtual machine again, from Windows: `wsl --shutdown`".to_owned()
+        }
+        (NodeState::NotRegistered { .. } | NodeState::Unnumbered { .. }, Some(module)) => {
+            format!("load the module on the host: `sudo modprobe {module}`")
+        }
+        _ => "have the node made again by udev: `sudo udevadm trigger --action=add`".to_owned(),
+    }
+}
+
+/// The kernel module whose node it is; `None` where that depends on the hardware.
+fn module(node: &Node) -> Option<&'static str> {
+    match (node.row.path, node.row.vendor) {
+        ("/dev/kfd", _) => Some("amdgpu"),
+        ("/dev/infiniband/rdma_cm", _) => Some("rdma_ucm"),
+        ("/dev/infiniband/uverbs#", _) => Some("ib_uverbs"),
+        ("/dev/gdrdrv", _) => Some("gdrdrv"),
+        ("/dev/nvidia-fs#", _) => Some("nvidia-fs"),
+        ("/dev/vfio/vfio", _) => Some("vfio"),
+        (_, Some(Vendor::Nvidia)) if matches!(node.row.scope, Scope::Render | Scope::Card) => Some("nvidia-drm"),
+        _ => None,
     }
 }
 
@@ -204,7 +347,7 @@ fn make(path: &str, number: DeviceNumber, absent: bool, params: &Params) -> Stri
 /// Whether the tool heeds the driver's parameters. With `-u` it does not: the nodes get mode 0666; and with `-f` they get
 /// the mode that the file of the capability says.
 fn heeds_params(node: &Node) -> bool {
-    matches!(node.row.number, Number::Fixed { .. } | Number::PerGpu { .. })
+    node.row.path.starts_with("/dev/nvidia") && matches!(node.row.number, Number::Fixed { .. } | Number::Counted { .. })
 }
 
 /// How `nvidia-modprobe` is told to make this node; `None` for a node that is not NVIDIA's.
@@ -212,13 +355,18 @@ fn heeds_params(node: &Node) -> bool {
 /// Source: nvidia-modprobe.c and nvidia-modprobe-utils.c; minor 255 is the control device, and `-u -c 0` makes both
 /// nodes of unified memory.
 fn tool(node: &Node) -> Option<String> {
-    match (node.row.number, node.expected) {
-        (Number::Registered { .. }, _) => Some("nvidia-modprobe -u -c 0".to_owned()),
-        (Number::PerInstance { .. }, _) => node.slot.map(|slot| format!("nvidia-modprobe -f {}", slot.access_file())),
-        (Number::Fixed { .. } | Number::PerGpu { .. }, Some(number)) => {
+    if node.row.vendor != Some(Vendor::Nvidia) || !node.row.path.starts_with("/dev/nvidia") {
+        return None;
+    }
+    match (node.row.number, node.row.scope, node.expected) {
+        (_, Scope::Instance, _) => node.slot.map(|slot| format!("nvidia-modprobe -f {}", slot.access_file())),
+        (_, Scope::Channel, Some(number)) => Some(format!("nvidia-modprobe -i {}", number.minor)),
+        (Number::Registered { name: "nvidia-uvm", .. }, ..) => Some("nvidia-modprobe -u -c 0".to_owned()),
+        (Number::Fixed { minor: 254, .. }, ..) => Some("nvidia-modprobe -m".to_owned()),
+        (Number::Fixed { .. } | Number::Counted { .. }, _, Some(number)) => {
             Some(format!("nvidia-modprobe -c {}", number.minor))
         }
-        (Number::Fixed { .. } | Number::PerGpu { .. } | Number::Misc { .. }, _) => None,
+        _ => None,
     }
 }
 

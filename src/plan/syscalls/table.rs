@@ -130,14 +130,21 @@ macro_rules! rows {
 
 /// Every row. Of several rows for one call the first that applies counts.
 pub(super) static ROWS: &[Row] = rows! {
-    Eperm unless Ptrace: { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd }
+    Eperm unless Ptrace: { SYS_ptrace }
+        when ALWAYS
+        because "one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace";
+    Eperm unless Memory: { SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd }
         when ALWAYS
         because "one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace";
 
     // Kernel code that commands do not need.
-    Eperm unless Never: { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register }
+    // cuFile's newer versions ask with --gpu-class gds.
+    Eperm unless IoUring: { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register }
         when ALWAYS because "its requests do calls that no filter sees";
-    Eperm unless Never: { SYS_bpf, SYS_perf_event_open }
+    Eperm unless Never: { SYS_bpf }
+        when ALWAYS because "programs and probes inside the kernel, a long record of escalations";
+    // Nsight, rocprof and Intel's metrics ask with --gpu-class profiling.
+    Eperm unless Perf: { SYS_perf_event_open }
         when ALWAYS because "programs and probes inside the kernel, a long record of escalations";
     Eperm unless Never: { SYS_userfaultfd }
         when ALWAYS because "stopping the kernel in the middle of a copy makes its races winnable";

@@ -173,8 +173,25 @@ fn ptrace_lifts_its_five_rows_and_no_other() {
     assert_eq!(strict.rows.len(), lifted.rows.len() + 5);
     assert!(strict.lifted.is_empty());
     let text = lifted.to_string();
-    let last = text.lines().last().unwrap();
-    assert_eq!(last, "allow ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd because --allow ptrace");
+    let allowed: Vec<_> = text.lines().filter(|line| line.starts_with("allow ")).collect();
+    let want = [
+        "allow ptrace because --allow ptrace or gpu class debug",
+        "allow process_vm_readv, process_vm_writev, kcmp, pidfd_getfd because --allow ptrace or gpu class debug or ipc",
+    ];
+    assert_eq!(allowed, want);
+}
+
+#[test]
+fn each_class_lifts_its_own_rows_and_no_other() {
+    let table = [
+        (Modes { memory: true, ..Modes::STRICT }, "process_vm_readv process_vm_writev kcmp pidfd_getfd"),
+        (Modes { perf: true, ..Modes::STRICT }, "perf_event_open"),
+        (Modes { io_uring: true, ..Modes::STRICT }, "io_uring_setup io_uring_enter io_uring_register"),
+    ];
+    for (modes, want) in table {
+        let calls: Vec<_> = plan(modes).lifted.iter().map(|row| row.call).collect();
+        assert_eq!(calls.join(" "), want);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -182,9 +199,11 @@ fn ptrace_lifts_its_five_rows_and_no_other() {
 fn the_table_as_it_is_printed() {
     expect![[r#"
         kill on any call that is not x86_64, because its number would mean another call
-        deny EPERM ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd because one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace
+        deny EPERM ptrace because one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace
+        deny EPERM process_vm_readv, process_vm_writev, kcmp, pidfd_getfd because one process could read or steer another, or take its descriptors; debuggers ask with --allow ptrace
         deny EPERM io_uring_setup, io_uring_enter, io_uring_register because its requests do calls that no filter sees
-        deny EPERM bpf, perf_event_open because programs and probes inside the kernel, a long record of escalations
+        deny EPERM bpf because programs and probes inside the kernel, a long record of escalations
+        deny EPERM perf_event_open because programs and probes inside the kernel, a long record of escalations
         deny EPERM userfaultfd because stopping the kernel in the middle of a copy makes its races winnable
         deny EPERM keyctl, add_key, request_key because keyrings belong to the user, not to the sandbox: keys of the host would be in reach
         deny EPERM mount, umount2, pivot_root, chroot, move_mount, open_tree, open_tree_attr, fsopen, fsconfig, fsmount, fspick, mount_setattr because the file view is built once, before the command starts

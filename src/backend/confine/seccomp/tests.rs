@@ -208,13 +208,18 @@ fn number() -> impl Strategy<Value = u32> {
 }
 
 fn modes() -> impl Strategy<Value = Modes> {
-    any::<[bool; 5]>().prop_map(|[ptrace, own_network, own_processes, own_ipc, names_threads]| Modes {
-        ptrace,
-        own_network,
-        own_processes,
-        own_ipc,
-        names_threads,
-    })
+    any::<[bool; 8]>().prop_map(
+        |[ptrace, memory, perf, io_uring, own_network, own_processes, own_ipc, names_threads]| Modes {
+            memory,
+            perf,
+            io_uring,
+            ptrace,
+            own_network,
+            own_processes,
+            own_ipc,
+            names_threads,
+        },
+    )
 }
 
 proptest! {
