@@ -1,5 +1,7 @@
 //! Flags → [`Request`], exhaustive.
 
+mod gpu;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use crate::request::file as policy_file;
 use crate::request::load::{self, LoadError, absolute, duration, variable};
 use crate::request::network::Reach;
 use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall};
+use gpu::GpuFlags;
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
@@ -51,12 +54,8 @@ pub struct Flags {
     /// Give no /proc.
     #[arg(long, help_heading = "Files")]
     no_proc: bool,
-    /// GPUs: auto (what works), off, all, visible (what a scheduler allotted), or a list such as 0,2 or mig:0/1/0.
-    #[arg(long, value_name = "WHICH", help_heading = "Devices and network")]
-    gpu: Option<String>,
-    /// What GPUs are for: compute (default), utility, graphics, video, display, and extras such as rdma.
-    #[arg(long, value_name = "CLASS,...", help_heading = "Devices and network")]
-    gpu_class: Option<String>,
+    #[command(flatten)]
+    gpu: GpuFlags,
     /// Grant a device node.
     #[arg(long, value_name = "PATH", help_heading = "Devices and network")]
     device: Vec<PathBuf>,
@@ -226,7 +225,6 @@ impl Flags {
             tmp,
             no_proc,
             gpu,
-            gpu_class,
             device,
             net,
             unix,
@@ -248,7 +246,7 @@ impl Flags {
         } = self;
         let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
         let legacy_landlock = said(legacy_landlock.then_some(Backend::Landlock), "-c use_legacy_landlock");
-        Request {
+        let mut request = Request {
             sandbox: said(sandbox, "--sandbox"),
             read: caller.paths(read, "--read"),
             write: caller.paths(write, "--write"),
@@ -256,8 +254,6 @@ impl Flags {
             deny: caller.globs(deny, "--deny"),
             device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
             unix: caller.paths(unix, "--unix"),
-            gpu: said(gpu, "--gpu"),
-            gpu_class: said(gpu_class, "--gpu-class"),
             net: said(net, "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),
@@ -282,7 +278,9 @@ impl Flags {
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
             command,
             ..Request::default()
-        }
+        };
+        gpu.fill(&mut request);
+        request
     }
 }
 

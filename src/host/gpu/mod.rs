@@ -268,7 +268,8 @@ fn counted(root: &Path, dir: &str, prefix: &str) -> Vec<u32> {
 
 /// A number as the kernel writes it: no sign, no leading zero.
 fn decimal(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|number: &u32| number.to_string() == text)
+    let plain = matches!(text.as_bytes(), [b'0'] | [b'1'..=b'9', ..]);
+    text.parse().ok().filter(|_| plain)
 }
 
 /// The NUMA node next to a PCI device.
