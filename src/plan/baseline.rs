@@ -16,6 +16,7 @@ use levels::Levels;
 
 use super::DeviceGrant;
 use super::build::Told;
+use super::cache::CacheDirectory;
 use super::error::PlanError;
 use super::gpu::GpuPlan;
 use crate::host::Facts;
@@ -61,6 +62,21 @@ pub(super) struct Enriched {
     pub devices: Vec<DeviceGrant>,
     /// What was decided, one record for each path.
     pub decisions: Vec<Decision>,
+}
+
+/// The rule for a directory that outlives the command, which no policy writes.
+pub(super) fn kept(cache: &CacheDirectory) -> Entry {
+    let path = cache.path();
+    let because = Origin::Gpu(CacheDirectory::WHY.to_owned());
+    Entry {
+        rule: Rule { path: path.clone(), access: Access::Write, because },
+        path,
+        // It is made before the command starts.
+        fact: PathFact::Unreachable { errno: 0 },
+        by: By::Baseline(Group::Gpu),
+        authored: None,
+        device: false,
+    }
 }
 
 /// Something that the baseline wants.

@@ -10,6 +10,7 @@ use crate::policy::{Policy, tables};
 use crate::request::{Allow, Dialect, Landlock, Net, Origin, Said, Tmp};
 
 use super::baseline::{self, Enriched, Entry};
+use super::cache::CacheDirectory;
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::error::PlanError;
@@ -65,6 +66,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         let draft = confine(policy, facts, &enriched, &mut told);
         effective = std::mem::take(&mut enriched.entries);
         decisions = std::mem::take(&mut enriched.decisions);
+        effective.extend(draft.confinement.cache.as_ref().map(baseline::kept));
         start_where_it_shows(policy, &draft.tree, &mut cwd, &mut told);
         adjust_env(&mut env, policy, facts, &gpu, &draft.confinement);
         if !told.errors.is_empty() {
@@ -170,7 +172,7 @@ fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
 }
 
 fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told) -> Draft {
-    let Built { tree, ops, proc, shm } = view::build(policy, facts, enriched, told);
+    let Built { tree, ops, proc, shm, cache } = view::build(policy, facts, enriched, told);
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
         told.errors.push(PlanError::PidNamespace { by: policy.pid_namespace.by.clone() });
@@ -196,6 +198,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told)
             names_threads: false,
         }),
         scratch: None,
+        cache,
     };
     Draft { confinement, tree, proc, shm, gpu: !enriched.devices.is_empty() }
 }
@@ -218,6 +221,9 @@ pub(super) fn lifts_ptrace(policy: &Policy) -> bool {
     let said = policy.allow.iter().any(|said| said.value == Allow::Ptrace);
     said || policy.dialect == Dialect::Codex && policy.net.value == Net::Host
 }
+
+/// Why variables name the directory that outlives the command.
+const KEPT: &str = "compiled kernels are kept here for the next run, the home is read-only";
 
 fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, confinement: &Confinement) {
     env.set("RINGFENCE", "1", Origin::Baseline("programs can tell that they are sandboxed"));
@@ -245,8 +251,10 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
     let home_writable = facts.caller.homes.iter().any(|home| writable(home));
     if !home_writable {
         let has = |name: &str| env.vars.contains_key(std::ffi::OsStr::new(name));
-        for (name, value) in gpu::jit_cache_env(&has) {
-            env.set(name, value, Origin::Gpu("compiled kernels are cached here, the home is read-only".to_owned()));
+        let kept = confinement.cache.as_ref().map(CacheDirectory::path);
+        let why = if kept.is_some() { KEPT } else { "compiled kernels are cached here, the home is read-only" };
+        for (name, value) in gpu::jit_cache_env(kept.as_deref(), &has) {
+            env.set(name, value, Origin::Gpu(why.to_owned()));
         }
     }
 }

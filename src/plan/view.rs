@@ -14,6 +14,7 @@ use crate::request::{Dialect, Mode, Origin, Tmp};
 
 use super::baseline::{Enriched, Entry};
 use super::build::Told;
+use super::cache::{self, CacheDirectory};
 use super::error::PlanError;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 use super::{DeviceGrant, protect};
@@ -27,6 +28,8 @@ pub(super) struct Built {
     pub proc: (Access, Origin),
     /// What may be done with shared memory, where it is wished for and cannot be private.
     pub shm: Option<(Access, Origin)>,
+    /// What outlives the command.
+    pub cache: Option<CacheDirectory>,
 }
 
 /// What is being built, and what was found wrong on the way.
@@ -82,7 +85,8 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
     protect::names(&mut builder);
     protect::git_commit(&mut builder);
     builder.check_modify();
-    builder.finish()
+    let cache = if enriched.devices.is_empty() { None } else { cache::keep(&mut builder) };
+    Built { cache, ..builder.finish() }
 }
 
 /// What the user has rules for.
@@ -460,7 +464,7 @@ impl Builder<'_> {
             let because = Origin::Baseline("nothing can be made in the narrowed root");
             ops.push(MountOp { target: "/".into(), what: Mount::Seal, because });
         }
-        Built { ops, tree: self.tree, proc: self.proc, shm: self.shm }
+        Built { ops, tree: self.tree, proc: self.proc, shm: self.shm, cache: None }
     }
 }
 

@@ -14,6 +14,7 @@
 )]
 
 mod backends;
+mod caches;
 mod codex;
 mod comm;
 mod devices;

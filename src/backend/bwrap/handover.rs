@@ -194,6 +194,7 @@ impl Handover {
             landlock,
             syscalls: syscalls::plan(self.modes),
             scratch: None,
+            cache: None,
         };
         let vars = self.env.into_iter().map(|(name, value)| (name.get(), value.get())).collect();
         let process = ProcessPlan {
