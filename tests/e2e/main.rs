@@ -24,6 +24,7 @@ mod input;
 mod kernels;
 mod lab;
 mod landlock;
+mod limits;
 mod net;
 mod openshell;
 mod process;
