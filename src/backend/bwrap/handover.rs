@@ -278,6 +278,7 @@ fn check(op: &MountOp) -> Option<Check> {
         Mount::Bind { id, writable: false, .. } => (id, Want::ReadOnly),
         Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
         Mount::Block { .. } => (None, Want::NoneOrReadOnly),
+        Mount::Data { .. } => (None, Want::ReadOnly),
         Mount::Device { .. }
         | Mount::Devices
         | Mount::Pin { .. }
