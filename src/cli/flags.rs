@@ -15,6 +15,8 @@ use crate::request::load::{self, LoadError, absolute, duration, variable};
 use crate::request::network::Reach;
 use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall};
 
+const GPU_HIDE_OTHERS: &str = "--gpu-hide-others";
+
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
 /// The options that `run`, `plan` and `why` share.
@@ -54,6 +56,9 @@ pub struct Flags {
     /// GPUs: auto (what works), off, all, or indices as nvidia-smi shows them, such as 0,2.
     #[arg(long, value_name = "WHICH", help_heading = "Devices and network")]
     gpu: Option<String>,
+    /// Hide what the driver tells in /proc of GPUs that are not granted; sandboxes in the sandbox have no /proc then.
+    #[arg(long, help_heading = "Devices and network")]
+    gpu_hide_others: bool,
     /// Grant a device node.
     #[arg(long, value_name = "PATH", help_heading = "Devices and network")]
     device: Vec<PathBuf>,
@@ -223,6 +228,7 @@ impl Flags {
             tmp,
             no_proc,
             gpu,
+            gpu_hide_others,
             device,
             net,
             unix,
@@ -253,6 +259,7 @@ impl Flags {
             device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
             unix: caller.paths(unix, "--unix"),
             gpu: said(gpu, "--gpu"),
+            gpu_hide_others: said(gpu_hide_others.then_some(true), GPU_HIDE_OTHERS),
             net: said(net, "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),
@@ -263,10 +270,7 @@ impl Flags {
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             wall: Wall { landlock: said(landlock, "--landlock"), audit: said(audit.then_some(true), "--audit") },
-            reach: Reach {
-                allow_unenforced: said(allow_unenforced.then_some(true), "--allow-unenforced"),
-                ..Reach::default()
-            },
+            reach: reach(allow_unenforced),
             baseline: Baseline {
                 flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
                 core: said(baseline.map(|_| true), "--baseline"),
@@ -279,6 +283,11 @@ impl Flags {
             ..Request::default()
         }
     }
+}
+
+fn reach(allow_unenforced: bool) -> Reach {
+    let allow_unenforced = said(allow_unenforced.then_some(true), "--allow-unenforced");
+    Reach { allow_unenforced, ..Reach::default() }
 }
 
 fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {

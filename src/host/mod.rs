@@ -77,6 +77,8 @@ pub struct Facts {
     pub baseline: Vec<Present>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
+    /// Files of the driver that a sandbox may have its own version of; empty where there is no GPU.
+    pub driver_files: gpu::driver_files::DriverFiles,
     /// What is protected already, from outside.
     pub kept: kept::Kept,
     /// Entries of the directories that hold something hidden, where Landlock alone could be what enforces.
@@ -170,6 +172,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         sockets,
         baseline,
         gpus,
+        driver_files: if has_gpu { gpu::driver_files::probe(root) } else { gpu::driver_files::DriverFiles::default() },
         engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
         caller,

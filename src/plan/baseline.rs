@@ -19,6 +19,7 @@ use super::build::Told;
 use super::cache::CacheDirectory;
 use super::error::PlanError;
 use super::gpu::GpuPlan;
+use super::mounts::MountOp;
 use crate::host::Facts;
 use crate::host::paths::PathFact;
 use crate::policy::Policy;
@@ -60,6 +61,8 @@ pub(super) struct Enriched {
     pub entries: Vec<Entry>,
     /// The nodes of GPUs that nothing keeps away.
     pub devices: Vec<DeviceGrant>,
+    /// Mounts that show other content than the host's.
+    pub shown: Vec<MountOp>,
     /// What was decided, one record for each path.
     pub decisions: Vec<Decision>,
 }

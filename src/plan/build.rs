@@ -14,7 +14,7 @@ use super::cache::CacheDirectory;
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::error::PlanError;
-use super::gpu::{self, GpuPlan};
+use super::gpu::{self, GpuPlan, driver_view};
 use super::landlock::carve::Carved;
 use super::mounts::{MountPlan, Tree};
 use super::syscalls::Modes;
@@ -63,6 +63,11 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     if policy.confines() {
         let gpu = grant_gpus(policy, facts, &mut told);
         let mut enriched = baseline::enrich(policy, facts, &gpu, &mut told);
+        if let Some(hide) = &policy.gpu_hide_others {
+            let (ops, notes) = driver_view::without_others(hide, &facts.gpus, &facts.driver_files, &enriched.devices);
+            enriched.shown.extend(ops);
+            told.notes.extend(notes);
+        }
         let draft = confine(policy, facts, &enriched, &mut told);
         effective = std::mem::take(&mut enriched.entries);
         decisions = std::mem::take(&mut enriched.decisions);

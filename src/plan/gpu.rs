@@ -3,8 +3,10 @@
 //! A GPU is granted by its nodes existing in the sandbox. What is not granted is absent, never present and denied:
 //! GPU libraries take an absent node for normal and a denied one for an error.
 
+pub mod driver_view;
 mod env;
 mod error;
+pub mod profile;
 
 use std::path::{Path, PathBuf};
 

@@ -40,6 +40,8 @@ pub struct Policy {
     pub unix: Vec<Said<PathBuf>>,
     /// Which GPUs.
     pub gpu: Said<GpuWish>,
+    /// Whether what the driver tells of other GPUs is hidden; `None`: nothing was said, or that it is not.
+    pub gpu_hide_others: Option<Said<bool>>,
     /// Which network.
     pub net: Said<Net>,
     /// How `.git` is protected.

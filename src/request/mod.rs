@@ -310,6 +310,8 @@ pub struct Request {
     pub unix: Vec<Said<PathBuf>>,
     /// `--gpu`, unparsed.
     pub gpu: Option<Said<String>>,
+    /// `--gpu-hide-others`.
+    pub gpu_hide_others: Option<Said<bool>>,
     /// `--net`.
     pub net: Option<Said<Net>>,
     /// `--git`.

@@ -42,6 +42,7 @@ struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unix: Vec<String>,
     gpu: Option<String>,
+    gpu_hide_others: Option<bool>,
     net: Option<super::Net>,
     git: Option<super::Git>,
     tmp: Option<super::Tmp>,
@@ -108,6 +109,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         device: paths(request.device.iter())?,
         unix: paths(request.unix.iter())?,
         gpu: value(&request.gpu),
+        gpu_hide_others: value(&request.gpu_hide_others),
         net: value(&request.net),
         git: value(&request.git),
         tmp: value(&request.tmp),

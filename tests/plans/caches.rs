@@ -44,12 +44,19 @@ fn check(toml: &str, before: &dyn Fn(&Path), want: Expect) {
 
 #[test]
 fn the_plan_shows_the_directory_and_why() {
-    check("gpu = 0\n", &|_| (), expect![[r#"
+    check(
+        "gpu = 0\n",
+        &|_| (),
+        expect![[r#"
         writable /home/you/.cache/ringfence/gpu/project-55e8fbffcaa6d84b1296156f59f85bd7 because gpu: compiled kernels of this workspace are kept here, the home is read-only
         write /home/you/.cache/ringfence/gpu/project-55e8fbffcaa6d84b1296156f59f85bd7 because gpu: compiled kernels of this workspace are kept here, the home is read-only
         set CUDA_CACHE_PATH=/home/you/.cache/ringfence/gpu/project-55e8fbffcaa6d84b1296156f59f85bd7/cuda-cache because gpu: compiled kernels are kept here for the next run, the home is read-only
-    "#]]);
-    check("gpu = 0\nwrite = [\"~/.cache\"]\n", &|_| (), expect![[r#"
+    "#]],
+    );
+    check(
+        "gpu = 0\nwrite = [\"~/.cache\"]\n",
+        &|_| (),
+        expect![[r#"
         writable /home/you/.cache because agent.toml:2
         read-only /home/you/.cache/ringfence because protected: ringfence itself or its configuration
         writable /home/you/.cache/ringfence/gpu/project-55e8fbffcaa6d84b1296156f59f85bd7 because gpu: compiled kernels of this workspace are kept here, the home is read-only
@@ -57,7 +64,8 @@ fn the_plan_shows_the_directory_and_why() {
         write /home/you/.cache because agent.toml:2
         write /home/you/.cache/ringfence/gpu/project-55e8fbffcaa6d84b1296156f59f85bd7 because gpu: compiled kernels of this workspace are kept here, the home is read-only
         set CUDA_CACHE_PATH=/home/you/.cache/ringfence/gpu/project-55e8fbffcaa6d84b1296156f59f85bd7/cuda-cache because gpu: compiled kernels are kept here for the next run, the home is read-only
-    "#]]);
+    "#]],
+    );
     let json = show::json(&planned("gpu = 0\n", &|_| ()));
     let effective = json["effective"].as_array().unwrap();
     let kept = effective.iter().find(|entry| entry["path"].as_str().unwrap().contains(".cache/ringfence/gpu"));
@@ -67,25 +75,45 @@ fn the_plan_shows_the_directory_and_why() {
 #[test]
 fn what_speaks_against_it_is_told() {
     let link = |home: &Path| std::os::unix::fs::symlink("/etc", home.join(".cache/ringfence")).unwrap();
-    check("gpu = 0\n", &link, expect![[r#"
+    check(
+        "gpu = 0\n",
+        &link,
+        expect![[r#"
         set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
         note: compiled GPU code goes to /tmp and is gone at the end: `/home/you/.cache/ringfence` is no directory but a link or a file
-    "#]]);
-    check("gpu = 0\nread = [\"~/.cache\"]\n", &|_| (), expect![[r#"
+    "#]],
+    );
+    check(
+        "gpu = 0\nread = [\"~/.cache\"]\n",
+        &|_| (),
+        expect![[r#"
         set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
         note: compiled GPU code goes to /tmp and is gone at the end: /home/you/.cache is read by agent.toml:2
-    "#]]);
-    check("gpu = 0\ndeny = [\"~/.cache\"]\n", &|_| (), expect![[r#"
+    "#]],
+    );
+    check(
+        "gpu = 0\ndeny = [\"~/.cache\"]\n",
+        &|_| (),
+        expect![[r#"
         hidden /home/you/.cache because agent.toml:2
         set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
         note: compiled GPU code goes to /tmp and is gone at the end: /home/you/.cache is none by agent.toml:2
-    "#]]);
-    check("gpu = 0\nsandbox = \"read-only\"\n", &|_| (), expect![[r#"
+    "#]],
+    );
+    check(
+        "gpu = 0\nsandbox = \"read-only\"\n",
+        &|_| (),
+        expect![[r#"
         set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
-    "#]]);
-    check("gpu = 0\nwrite = [\"~\"]\n", &|_| (), expect![[r#"
+    "#]],
+    );
+    check(
+        "gpu = 0\nwrite = [\"~\"]\n",
+        &|_| (),
+        expect![[r#"
         writable /home/you/.cache because protected: cannot be moved away with what is protected below it
         blocked, missing /home/you/.cache/ringfence because protected: ringfence itself or its configuration
-    "#]]);
+    "#]],
+    );
     check("gpu = \"off\"\n", &|_| (), expect![[r#""#]]);
 }

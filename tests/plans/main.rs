@@ -7,6 +7,7 @@ mod caches;
 mod choices;
 #[path = "../gpu_hosts/lab.rs"]
 mod lab;
+mod others;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
