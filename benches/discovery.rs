@@ -1,7 +1,7 @@
 //! How long it takes to find GPUs: on a machine with 16 of them and 64 MIG instances, made as files, and on this one.
 //!
 //! `cargo bench --bench discovery`; `RUNS` sets how often, 300 unless said.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -148,6 +148,14 @@ impl Sandbox {
         self.flag("--gpu", gpu.to_string())
     }
 
+    /// Hides what the driver tells in `/proc` of GPUs that are not granted. Sandboxes inside have no procfs of their own
+    /// then.
+    #[must_use]
+    pub fn gpu_hide_others(mut self) -> Self {
+        self.flags.push("--gpu-hide-others".into());
+        self
+    }
+
     /// Chooses the network; none if this is not called.
     #[must_use]
     pub fn net(self, net: Net) -> Self {
@@ -262,7 +270,7 @@ fn word(value: impl clap::ValueEnum) -> String {
 /// say something about it, not about the command.
 fn steers_the_helper(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    let whole: [&[u8]; 5] = [b"HOME", b"XDG_CONFIG_HOME", b"PATH", b"TMPDIR", b"GLIBC_TUNABLES"];
+    let whole: [&[u8]; 6] = [b"HOME", b"XDG_CACHE_HOME", b"XDG_CONFIG_HOME", b"PATH", b"TMPDIR", b"GLIBC_TUNABLES"];
     let start: [&[u8]; 4] = [b"LD_", b"RUST_", b"MALLOC_", b"RINGFENCE_"];
     whole.contains(&name) || start.iter().any(|start| name.starts_with(start))
 }

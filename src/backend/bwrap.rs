@@ -100,6 +100,7 @@ impl Start {
         let mut number = |argument: Argument| match argument {
             Argument::Text(text) => Ok(text),
             Argument::Empty => open_null().map(|fd| keep(&mut data, fd)),
+            Argument::Data(bytes) => content(&bytes).map(|fd| keep(&mut data, fd)),
             Argument::Inner => rustix::io::dup(&own_fd).map(|fd| keep(&mut data, fd)),
         };
         let words = options.into_iter().map(&mut number).collect::<Result<Vec<_>, _>>().map_err(fail)?;
@@ -211,6 +212,15 @@ fn keep(kept: &mut Vec<OwnedFd>, fd: OwnedFd) -> OsString {
 
 fn memory_file(name: &str) -> Result<OwnedFd, rustix::io::Errno> {
     rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
+}
+
+/// A descriptor that some bytes can be read from.
+fn content(bytes: &[u8]) -> Result<OwnedFd, rustix::io::Errno> {
+    let mut file = File::from(memory_file("ringfence-content")?);
+    let written = file.write_all(bytes).and_then(|()| file.rewind());
+    written
+        .map(|()| file.into())
+        .map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO))
 }
 
 /// NUL-separated, as `--args` reads them.

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
 
 mod bwrap;
+mod cache;
 pub mod child;
 pub mod confine;
 mod guard;
@@ -149,6 +150,7 @@ impl std::error::Error for StepError {}
 /// # Errors
 /// The step that failed. Nothing has run then, and nothing is left behind.
 pub fn spawn(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Child, StepError> {
+    let plan = &*cache::made(plan)?;
     let setup = Setup::prepare(plan, terminal, signals)?;
     match &plan.choice.engine {
         Engine::Native | Engine::Landlock => native::spawn(plan, &setup),

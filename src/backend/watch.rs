@@ -190,6 +190,7 @@ fn is_watched(op: &MountOp) -> bool {
         | Mount::Link { .. }
         | Mount::Devpts
         | Mount::Proc
+        | Mount::Data { .. }
         | Mount::ReadOnly
         | Mount::Closed
         | Mount::Seal => false,

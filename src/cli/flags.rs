@@ -264,10 +264,7 @@ impl Flags {
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             wall: Wall { landlock: said(landlock, "--landlock"), audit: said(audit.then_some(true), "--audit") },
-            reach: Reach {
-                allow_unenforced: said(allow_unenforced.then_some(true), "--allow-unenforced"),
-                ..Reach::default()
-            },
+            reach: reach(allow_unenforced),
             baseline: Baseline {
                 flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
                 core: said(baseline.map(|_| true), "--baseline"),
@@ -282,6 +279,11 @@ impl Flags {
         gpu.fill(&mut request);
         request
     }
+}
+
+fn reach(allow_unenforced: bool) -> Reach {
+    let allow_unenforced = said(allow_unenforced.then_some(true), "--allow-unenforced");
+    Reach { allow_unenforced, ..Reach::default() }
 }
 
 fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {

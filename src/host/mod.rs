@@ -3,6 +3,7 @@
 //! Production passes `/`; tests pass a fixture directory. Everything found is a value in [`Facts`].
 
 pub mod bwrap;
+pub mod cache;
 pub mod engines;
 mod gitconfig;
 pub mod gpu;
@@ -77,12 +78,16 @@ pub struct Facts {
     pub baseline: Vec<Present>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
+    /// Files of the driver that a sandbox may have its own version of; empty where there is no GPU.
+    pub driver_files: gpu::driver_files::DriverFiles,
     /// What is protected already, from outside.
     pub kept: kept::Kept,
     /// Entries of the directories that hold something hidden, where Landlock alone could be what enforces.
     pub listings: siblings::Listings,
     /// A name for a private directory in the place of `/tmp`, where nothing can be mounted on that.
     pub scratch: Option<PathBuf>,
+    /// Where compiled GPU code of this workspace can be kept; `None` where there is no GPU.
+    pub cache: Option<Result<cache::Place, cache::Unfit>>,
     /// What could enforce a plan here.
     pub engines: engines::Engines,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
@@ -138,6 +143,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     };
     let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
     let gpus = gpus(path, policy, &caller.ids);
+    let has_gpu = confines && (!gpus.gpus.is_empty() || gpus.wsl.is_some());
     let narrowed = policy.is_narrowed();
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
     let private = [Path::new("/run"), Path::new("/tmp")];
@@ -149,11 +155,12 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         kept: kept::Kept::default(),
         listings: siblings::Listings::default(),
         scratch: None,
+        cache: has_gpu.then(|| cache::probe(root, &env, workspace.leads_to(&policy.workspace))),
         secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
         aliases: aliases(root, denied(policy, &rules, &globbed)),
         globbed,
         protected: protecting.protected,
-        own_files: if confines && !policy.restricts_no_files() { own_files(root, policy) } else { Vec::new() },
+        own_files: if confines && !policy.restricts_no_files() { own_files(root, policy, &env) } else { Vec::new() },
         repos: protecting.repos,
         git_code: protecting.git_code,
         nested_bounded: protecting.nested_bounded,
@@ -165,6 +172,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         sockets,
         baseline,
         gpus,
+        driver_files: if has_gpu { gpu::driver_files::probe(root) } else { gpu::driver_files::DriverFiles::default() },
         engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
         caller,
@@ -266,9 +274,12 @@ fn of_home(root: &Root, home: &Path) -> Vec<(PathBuf, &'static str)> {
     rows.map(|(row, what)| (home.join(row), *what)).collect()
 }
 
-fn own_files(root: &Root, policy: &Policy) -> Vec<PathFact> {
+fn own_files(root: &Root, policy: &Policy, env: &[(OsString, OsString)]) -> Vec<PathFact> {
     let program = std::env::current_exe().ok();
-    policy.files.iter().chain(&program).map(|path| root.look(path)).collect()
+    // What another sandbox will run. Policies that are complete are not added to where nothing is there yet.
+    let cache =
+        cache::own(root, env).filter(|fact| matches!(fact, PathFact::Present(_)) || !policy.dialect.is_complete());
+    policy.files.iter().chain(&program).map(|path| root.look(path)).chain(cache).collect()
 }
 
 /// Paths that exist and are denied, and what denies them.

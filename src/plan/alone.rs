@@ -70,7 +70,9 @@ pub(super) fn confine(
         format!("Landlock alone: nothing in {} but what a rule names: it cannot be listed", path.display())
     }));
     let Draft { confinement, rights, .. } = draft;
-    let ops = confinement.mounts.ops.iter().filter(|op| !unsaid.iter().any(|one| one.path == op.target));
+    let anew = made_for_content(&confinement.mounts.ops);
+    let ops = confinement.mounts.ops.iter().filter(|op| !anew.iter().any(|directory| op.target.starts_with(directory)));
+    let ops = ops.filter(|op| !unsaid.iter().any(|one| one.path == op.target));
     let ops = ops.filter_map(|op| without_mounting(op, scratch.as_deref(), &facts.kept)).collect();
     match &scratch {
         Some(scratch) => use_scratch(scratch, env),
@@ -98,6 +100,14 @@ pub(super) fn confine(
     }
 }
 
+/// Directories that are made anew only so that a file of the sandbox's own can stand in them.
+fn made_for_content(ops: &[MountOp]) -> Vec<&Path> {
+    let of_content = ops.iter().filter(|op| matches!(op.what, Mount::Data { make: true, .. }));
+    let directories = of_content.filter_map(|op| op.target.parent());
+    let is_anew = |op: &MountOp, directory: &Path| op.target == directory && matches!(op.what, Mount::Tmpfs { .. });
+    directories.filter(|directory| ops.iter().any(|op| is_anew(op, directory))).collect()
+}
+
 /// What an operation comes to where nothing can be mounted: the lines of the plan, and what is watched.
 fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option<MountOp> {
     let what = match &op.what {
@@ -117,6 +127,7 @@ fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option
         | Mount::Dir
         | Mount::Link { .. }
         | Mount::Devpts
+        | Mount::Data { .. }
         | Mount::ReadOnly
         | Mount::Seal => return None,
     };
@@ -130,6 +141,8 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
         let list = open.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         notes.push(format!("Landlock alone: what the caller may read of these can be read: {list}"));
     }
+    let own = draft.confinement.mounts.ops.iter().filter(|op| matches!(op.what, Mount::Data { .. }));
+    notes.extend(own.map(|op| format!("Landlock alone: {} is the host's own ({})", op.target.display(), op.because)));
     notes.push(
         "Landlock alone: processes outside can be seen, in the host's /proc, and entries of /dev, /run and /tmp can be \
          listed where the policy shows /"
@@ -178,4 +191,24 @@ fn use_scratch(scratch: &Path, env: &mut EnvPlan) {
     }
     let by = Origin::Baseline("/tmp cannot be made private here: this directory is");
     env.set("TMPDIR", scratch, by);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_made_anew_for_content_is_the_host_s_where_nothing_is_mounted() {
+        let op = |target: &str, what| MountOp { target: target.into(), what, because: Origin::Baseline("test") };
+        let data = |make| Mount::Data { bytes: Vec::new(), make };
+        let tmpfs = || Mount::Tmpfs { mode: 0o755, make: false };
+        let ops = [
+            op("/etc/anew", tmpfs()),
+            op("/etc/anew/file", data(true)),
+            op("/etc/there/file", data(false)),
+            op("/run", tmpfs()),
+            op("/run/below/file", data(true)),
+        ];
+        assert_eq!(made_for_content(&ops), [Path::new("/etc/anew")]);
+    }
 }

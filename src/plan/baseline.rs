@@ -16,8 +16,10 @@ use levels::Levels;
 
 use super::DeviceGrant;
 use super::build::Told;
+use super::cache::CacheDirectory;
 use super::error::PlanError;
 use super::gpu::GpuPlan;
+use super::mounts::MountOp;
 use crate::host::Facts;
 use crate::host::paths::PathFact;
 use crate::policy::Policy;
@@ -58,8 +60,25 @@ pub(super) struct Enriched {
     pub entries: Vec<Entry>,
     /// The nodes of GPUs that nothing keeps away.
     pub devices: Vec<DeviceGrant>,
+    /// Mounts that show other content than the host's.
+    pub shown: Vec<MountOp>,
     /// What was decided, one record for each path.
     pub decisions: Vec<Decision>,
+}
+
+/// The rule for a directory that outlives the command, which no policy writes.
+pub(super) fn kept(cache: &CacheDirectory) -> Entry {
+    let path = cache.path();
+    let because = Origin::Gpu(CacheDirectory::WHY.to_owned());
+    Entry {
+        rule: Rule { path: path.clone(), access: Access::Write, because },
+        path,
+        // It is made before the command starts.
+        fact: PathFact::Unreachable { errno: 0 },
+        by: By::Baseline(Group::Gpu),
+        authored: None,
+        device: false,
+    }
 }
 
 /// Something that the baseline wants.

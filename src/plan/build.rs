@@ -10,10 +10,11 @@ use crate::policy::{Policy, tables};
 use crate::request::{Allow, Dialect, Landlock, Net, Origin, Said, Tmp};
 
 use super::baseline::{self, Enriched, Entry};
+use super::cache::CacheDirectory;
 use super::choose::{Choice, Engine, choose};
 use super::env::EnvPlan;
 use super::error::PlanError;
-use super::gpu::{self, EnvChange, GpuPlan};
+use super::gpu::{self, EnvChange, GpuPlan, driver_view, profile};
 use super::landlock::carve::Carved;
 use super::mounts::{MountPlan, Tree};
 use super::syscalls::Modes;
@@ -64,9 +65,11 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     if policy.confines() {
         let gpu = grant_gpus(policy, facts, &mut told);
         let mut enriched = baseline::enrich(policy, facts, &gpu, &mut told);
+        show_driver_files(policy, facts, &gpu, &mut enriched, &mut told);
         let draft = confine(policy, facts, &enriched, &gpu, &mut told);
         effective = std::mem::take(&mut enriched.entries);
         decisions = std::mem::take(&mut enriched.decisions);
+        effective.extend(draft.confinement.cache.as_ref().map(baseline::kept));
         start_where_it_shows(policy, &draft.tree, &mut cwd, &mut told);
         adjust_env(&mut env, policy, facts, &gpu, &draft.confinement);
         if !told.errors.is_empty() {
@@ -172,8 +175,23 @@ fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
     }
 }
 
+/// What the driver's programs see in the place of some of its files.
+fn show_driver_files(policy: &Policy, facts: &Facts, gpu: &GpuPlan, enriched: &mut Enriched, told: &mut Told) {
+    if let Some(hide) = &policy.gpu_hide_others {
+        let (ops, notes) = driver_view::without_others(hide, &facts.gpus, &facts.driver_files, &enriched.devices);
+        enriched.shown.extend(ops);
+        told.notes.extend(notes);
+    }
+    if let Some(minors) = &gpu.drawn_on {
+        match profile::mounts(&facts.driver_files, minors, &policy.gpu_class.by) {
+            Ok(ops) => enriched.shown.extend(ops),
+            Err(note) => told.notes.push(note),
+        }
+    }
+}
+
 fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, told: &mut Told) -> Draft {
-    let Built { tree, ops, proc, shm } = view::build(policy, facts, enriched, &gpu.links, told);
+    let Built { tree, ops, proc, shm, cache } = view::build(policy, facts, enriched, &gpu.links, told);
     let rights = gpu.rights;
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
@@ -203,6 +221,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
             names_threads: false,
         }),
         scratch: None,
+        cache,
     };
     Draft { confinement, tree, proc, shm, gpu: !enriched.devices.is_empty(), rights }
 }
@@ -225,6 +244,9 @@ pub(super) fn lifts_ptrace(policy: &Policy) -> bool {
     let said = policy.allow.iter().any(|said| said.value == Allow::Ptrace);
     said || policy.dialect == Dialect::Codex && policy.net.value == Net::Host
 }
+
+/// Why variables name the directory that outlives the command.
+const KEPT: &str = "compiled kernels are kept here for the next run, the home is read-only";
 
 fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, confinement: &Confinement) {
     env.set("RINGFENCE", "1", Origin::Baseline("programs can tell that they are sandboxed"));
@@ -259,8 +281,10 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
     let home_writable = facts.caller.homes.iter().any(|home| writable(home));
     if !home_writable {
         let has = |name: &str| env.vars.contains_key(std::ffi::OsStr::new(name));
-        for (name, value) in gpu::jit_cache_env(&has) {
-            env.set(name, value, Origin::Gpu("compiled kernels are cached here, the home is read-only".to_owned()));
+        let kept = confinement.cache.as_ref().map(CacheDirectory::path);
+        let why = if kept.is_some() { KEPT } else { "compiled kernels are cached here, the home is read-only" };
+        for (name, value) in gpu::jit_cache_env(kept.as_deref(), &has) {
+            env.set(name, value, Origin::Gpu(why.to_owned()));
         }
     }
 }

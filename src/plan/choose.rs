@@ -7,7 +7,7 @@ use super::build::Draft;
 use super::error::PlanError;
 use super::landlock::carve::Carved;
 use super::landlock::{WALL_ABI, rights};
-use super::mounts::Mount;
+use super::mounts::{Mount, MountOp};
 use crate::host::Facts;
 use crate::host::engines::{NoBwrap, Usable};
 use crate::host::kernel::Wsl;
@@ -191,6 +191,11 @@ impl Chooser<'_> {
         }
         if policy.net.value == Net::Host && !asked && !facts.kept.nested {
             return Err("it cannot keep sockets of the host out of reach".to_owned());
+        }
+        let asked = |op: &&MountOp| matches!(op.what, Mount::Data { .. }) && op.because.is_explicit();
+        // What nobody asked for by name is let go of, with a note.
+        if let Some(op) = draft.confinement.mounts.ops.iter().find(asked) {
+            return Err(format!("it cannot show other content in {} ({})", op.target.display(), op.because));
         }
         let carved = alone::carved(policy, facts, draft);
         let refused: Vec<_> = carved.unsaid.iter().filter(|unsaid| unsaid.denied || !best_effort).collect();

@@ -215,6 +215,11 @@ impl PlanError {
                  /etc/ringfence/config.toml: [baseline] conflicts"
                     .to_owned()
             }
+            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("landlock: it cannot show other content in")) => {
+                "only mounts can: choose another --backend, where there is one, or leave out what asks for it, as \
+                 --gpu-hide-others"
+                    .to_owned()
+            }
             Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("(protected: ")) => {
                 "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is".to_owned()
             }

@@ -3,9 +3,11 @@
 //! A GPU is granted by its nodes existing in the sandbox. What is not granted is absent, never present and denied:
 //! GPU libraries take an absent node for normal and a denied one for an error.
 
+pub mod driver_view;
 mod env;
 mod error;
 mod nodes;
+pub mod profile;
 mod select;
 mod visible;
 
@@ -35,6 +37,8 @@ pub struct GpuPlan {
     pub subset: BTreeSet<Vendor>,
     /// Variables that choose among GPUs, as they are right inside.
     pub env: Vec<EnvChange>,
+    /// Minor numbers of the GPUs of NVIDIA that are drawn on, where those are not all: EGL must be told which.
+    pub drawn_on: Option<Vec<u32>>,
     /// What extras open of the system calls.
     pub rights: Rights,
     /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.

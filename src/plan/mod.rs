@@ -5,6 +5,7 @@
 mod alone;
 pub mod baseline;
 pub mod build;
+pub mod cache;
 pub mod choose;
 pub mod env;
 pub mod error;
@@ -97,6 +98,8 @@ pub struct Confinement {
     /// A directory for temporary files that is made for the command and removed with all in it, where `/tmp` cannot be
     /// made private.
     pub scratch: Option<PathBuf>,
+    /// A directory that outlives the command, made where it is missing. What makes it writable is among the mounts.
+    pub cache: Option<cache::CacheDirectory>,
 }
 
 /// A device node that the command may open.

@@ -123,6 +123,13 @@ pub enum Mount {
     Devpts,
     /// A procfs of the command's own PID namespace.
     Proc,
+    /// A read-only file with content of its own, over a file of the view or in a directory that is made anew.
+    Data {
+        /// What can be read in it.
+        bytes: Vec<u8>,
+        /// Whether the mount point has to be made first.
+        make: bool,
+    },
     /// A part of the view bound onto itself, read-only.
     ReadOnly,
     /// A tmpfs of ours made read-only, now that all that belongs in it is there.

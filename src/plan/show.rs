@@ -166,6 +166,7 @@ fn file(op: &MountOp) -> Line {
         Mount::Link { to } => format!("link to {}", Path::new(to).display()),
         Mount::Devpts => "private terminals".to_owned(),
         Mount::Proc => "fresh procfs".to_owned(),
+        Mount::Data { bytes, .. } => format!("content of {} bytes", bytes.len()),
         Mount::ReadOnly => "read-only".to_owned(),
         Mount::Seal => "sealed read-only".to_owned(),
         Mount::Closed => "closed".to_owned(),

@@ -9,7 +9,7 @@ use crate::request::{Dialect, Origin};
 
 use super::DeviceGrant;
 use super::gpu::NodeLink;
-use super::mounts::{Mount, MountOp, RootView, Tree, View};
+use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 
 /// A private `/dev`: base nodes, granted nodes with their other names, a terminal file system, shared memory. `asked` are
 /// operations that rules asked for below it.
@@ -72,6 +72,15 @@ pub(super) fn in_private_shm(tree: &Tree, path: &Path) -> bool {
     path != shm
         && path.starts_with(shm)
         && !tree.at(shm).is_some_and(|node| matches!(node.view, View::Host(access) if access != Access::None))
+}
+
+/// Whether the view has something of the host's at a path. `/proc`, which is made anew, has what no rule hides in it.
+pub(super) fn shows(tree: &Tree, path: &Path) -> bool {
+    if path.starts_with("/proc") {
+        let hidden = |node: &Node| node.view == View::Host(Access::None);
+        return !tree.governing(path).is_some_and(|(at, node)| at.starts_with("/proc") && hidden(node));
+    }
+    tree.is_visible(path)
 }
 
 /// Below a fresh `/dev` every mount point has to be made.

@@ -14,10 +14,11 @@ use crate::request::{Dialect, Mode, Origin, Tmp};
 
 use super::baseline::{Enriched, Entry};
 use super::build::Told;
+use super::cache::{self, CacheDirectory};
 use super::error::PlanError;
 use super::gpu::NodeLink;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
-use super::{DeviceGrant, protect};
+use super::{DeviceGrant, protect, special};
 
 /// The tree, and the operations that make it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Built {
     pub proc: (Access, Origin),
     /// What may be done with shared memory, where it is wished for and cannot be private.
     pub shm: Option<(Access, Origin)>,
+    /// What outlives the command.
+    pub cache: Option<CacheDirectory>,
 }
 
 /// What is being built, and what was found wrong on the way.
@@ -42,6 +45,8 @@ pub(super) struct Builder<'a> {
     pub devices: Vec<DeviceGrant>,
     /// Other names of those.
     links: &'a [NodeLink],
+    /// Mounts that show other content than the host's.
+    shown: Vec<MountOp>,
     /// What may be done in `/proc`.
     proc: (Access, Origin),
     /// What stays read-only in a `/proc` that can be written.
@@ -63,6 +68,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, links: 
         pins: Vec::new(),
         devices: enriched.devices.clone(),
         links,
+        shown: enriched.shown.clone(),
         proc: proc::level(policy, &enriched.entries),
         kept_in_proc: Vec::new(),
         shm: None,
@@ -86,7 +92,8 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, links: 
     protect::names(&mut builder);
     protect::git_commit(&mut builder);
     builder.check_modify();
-    builder.finish()
+    let cache = if enriched.devices.is_empty() { None } else { cache::keep(&mut builder) };
+    Built { cache, ..builder.finish() }
 }
 
 /// What the user has rules for.
@@ -241,20 +248,18 @@ impl Builder<'_> {
                 rule.because
             )),
             Kind::Char { .. } if rule.access >= Access::Read => self.device(rule, present),
-            Kind::Dir
-                if rule.access == Access::Read && complete && (whole || super::special::has_nodes(&present.path)) =>
-            {
+            Kind::Dir if rule.access == Access::Read && complete && (whole || special::has_nodes(&present.path)) => {
                 let path = rule.path.display();
                 self.notes
                     .push(format!("{path} ({}) shows the nodes that are granted, each by its own rule", rule.because));
             }
-            Kind::Dir if rule.access >= Access::Read && (whole || super::special::has_nodes(&present.path)) => {
+            Kind::Dir if rule.access >= Access::Read && (whole || special::has_nodes(&present.path)) => {
                 self.errors.push(PlanError::DeviceDirectory { path: present.path.clone(), by: rule.because.clone() });
             }
             // Absent from the private /dev, unless the host's directory around it is shown.
             _ if rule.access == Access::None => {
                 self.devices.retain(|device| !device.path.starts_with(&present.path));
-                if !super::special::has_nodes(&present.path) {
+                if !special::has_nodes(&present.path) {
                     self.node(rule, present.path.clone(), Some(present.id), present.kind);
                 }
             }
@@ -418,7 +423,7 @@ impl Builder<'_> {
                 .skip(1)
                 .filter_map(|above| self.tree.at(above))
                 .any(|above| matches!(above.view, View::Host(Access::Write) | View::Private(_)));
-            let below_write = below_write || super::special::in_private_shm(&self.tree, path);
+            let below_write = below_write || special::in_private_shm(&self.tree, path);
             let why = if self.facts.landlock_abi < super::landlock::WALL_ABI {
                 "it needs Landlock ABI 3 (Linux 6.2)"
             } else if below_write {
@@ -455,16 +460,20 @@ impl Builder<'_> {
         let rest = self.tree.operations().into_iter().filter(|op| !op.target.starts_with("/dev"));
         let (mut proc, rest): (Vec<_>, Vec<_>) = rest.partition(in_proc);
         proc.splice(0..0, self.kept_in_proc);
+        let seen = self.shown.into_iter().filter(|op| special::shows(&self.tree, &op.target));
+        let (shown_in_proc, shown): (Vec<_>, Vec<_>) = seen.partition(in_proc);
+        proc.extend(shown_in_proc);
         ops.extend(rest);
+        ops.extend(shown);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
-        ops.extend(super::special::dev(self.policy, self.tree.root(), (&self.devices, self.links), dev));
+        ops.extend(special::dev(self.policy, self.tree.root(), (&self.devices, self.links), dev));
         let gpu = !self.devices.is_empty();
-        ops.extend(super::special::proc(self.policy, self.facts, self.tree.root(), (&self.proc, gpu), proc));
+        ops.extend(special::proc(self.policy, self.facts, self.tree.root(), (&self.proc, gpu), proc));
         if self.tree.root() == RootView::Empty {
             let because = Origin::Baseline("nothing can be made in the narrowed root");
             ops.push(MountOp { target: "/".into(), what: Mount::Seal, because });
         }
-        Built { ops, tree: self.tree, proc: self.proc, shm: self.shm }
+        Built { ops, tree: self.tree, proc: self.proc, shm: self.shm, cache: None }
     }
 }
 

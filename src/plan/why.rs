@@ -94,6 +94,7 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
     match &op.what {
         Mount::Bind { writable: true, .. } => (Access::Write, "bound writable"),
         Mount::Bind { writable: false, .. } | Mount::ReadOnly | Mount::Pin { .. } => (Access::Read, "bound read-only"),
+        Mount::Data { .. } => (Access::Read, "content of the sandbox's own"),
         Mount::Devices => (Access::Write, "all device nodes of the host"),
         Mount::Device { .. } => (Access::Modify, "a granted device"),
         Mount::Mask { .. } | Mount::Plug { .. } => (Access::None, "hidden"),

@@ -202,6 +202,7 @@ impl Policy {
             unix,
             gpu,
             gpu_class,
+            gpu_hide_others: request.gpu_hide_others.filter(|said| said.value),
             net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
             git: request.git.unwrap_or(said(Git::Protect)),
             tmp: request.tmp.unwrap_or(said(if confined { Tmp::Private } else { Tmp::Host })),
@@ -282,8 +283,15 @@ fn refuse_restricted_full_access(request: &Request, mode: Mode, errors: &mut Vec
     let tmp = request.tmp.iter().filter(|tmp| tmp.value == Tmp::Private).map(|tmp| &tmp.by);
     let gpu =
         request.gpu.iter().filter(|gpu| !matches!(gpu.value.as_str(), "auto" | "all" | "true")).map(|gpu| &gpu.by);
-    errors
-        .extend(paths.chain(net).chain(tmp).chain(gpu).map(|by| PolicyError::FullAccessRestricted { by: by.clone() }));
+    let others = request.gpu_hide_others.iter().filter(|hide| hide.value).map(|hide| &hide.by);
+    errors.extend(
+        paths
+            .chain(net)
+            .chain(tmp)
+            .chain(gpu)
+            .chain(others)
+            .map(|by| PolicyError::FullAccessRestricted { by: by.clone() }),
+    );
 }
 
 fn path_rules(

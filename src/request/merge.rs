@@ -1,5 +1,7 @@
 //! Several requests into one: what is said later replaces single values and adds to lists.
 
+use std::path::PathBuf;
+
 use super::{Dialect, Identity, Provenance, Request, Wall};
 
 impl Request {
@@ -16,6 +18,7 @@ impl Request {
             unix,
             gpu,
             gpu_class,
+            gpu_hide_others,
             net,
             git,
             tmp,
@@ -48,12 +51,12 @@ impl Request {
         self.env.extend(env);
         self.allow.extend(allow);
         self.pass_fd.extend(pass_fd);
-        self.files.extend(files);
-        self.notes.extend(notes);
+        self.remember(files, notes);
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),
             gpu_class: gpu_class.or(self.gpu_class),
+            gpu_hide_others: gpu_hide_others.or(self.gpu_hide_others),
             net: net.or(self.net),
             git: git.or(self.git),
             tmp: tmp.or(self.tmp),
@@ -75,6 +78,13 @@ impl Request {
             command: if command.is_empty() { self.command } else { command },
             ..self
         }
+    }
+}
+
+impl Request {
+    fn remember(&mut self, files: Vec<PathBuf>, notes: Vec<String>) {
+        self.files.extend(files);
+        self.notes.extend(notes);
     }
 }
 

@@ -312,6 +312,8 @@ pub struct Request {
     pub gpu: Option<Said<String>>,
     /// `--gpu-class`, unparsed.
     pub gpu_class: Option<Said<String>>,
+    /// `--gpu-hide-others`.
+    pub gpu_hide_others: Option<Said<bool>>,
     /// `--net`.
     pub net: Option<Said<Net>>,
     /// `--git`.

@@ -14,6 +14,7 @@
 )]
 
 mod backends;
+mod caches;
 mod codex;
 mod comm;
 mod devices;
@@ -23,6 +24,7 @@ mod input;
 mod kernels;
 mod lab;
 mod landlock;
+mod limits;
 mod net;
 mod openshell;
 mod process;

@@ -1,10 +1,11 @@
 //! The environment of a command with a GPU.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use expect_test::expect;
 use ringfence::host::gpu::Vendor;
-use ringfence::plan::gpu::{env_changes, jit_cache_env};
+use ringfence::plan::gpu::{CACHES, env_changes, jit_cache_env};
 
 #[test]
 fn host_indices_are_dropped_for_a_subset() {
@@ -35,8 +36,18 @@ fn host_indices_are_dropped_for_a_subset() {
 }
 
 #[test]
-fn caches_move_to_tmp_unless_set() {
-    let vars = jit_cache_env(&|name| name == "TRITON_CACHE_DIR");
-    assert!(vars.iter().any(|(name, dir)| *name == "CUDA_CACHE_PATH" && dir.starts_with("/tmp/")));
-    assert!(vars.iter().all(|(name, _)| *name != "TRITON_CACHE_DIR"));
+fn caches_move_unless_set_and_only_to_where_a_library_finds_its_directory() {
+    let has = |name: &str| name == "TRITON_CACHE_DIR";
+    let is_in = |dir: &Path, top: &str| dir.parent() == Some(Path::new(top));
+    let vars = jit_cache_env(None, &has);
+    assert!(vars.iter().any(|(name, _)| *name == "CUDA_CACHE_PATH") && vars.iter().all(|(_, dir)| is_in(dir, "/tmp")));
+    let kept = jit_cache_env(Some(Path::new("/c/k")), &has);
+    assert!(kept.iter().all(|(_, dir)| is_in(dir, "/c/k")) && kept.len() == CACHES.len() - 1);
+    let missing = |vars: &[(&str, PathBuf)], name: &str| vars.iter().all(|(known, _)| *known != name);
+    assert!(missing(&vars, "TRITON_CACHE_DIR") && missing(&kept, "TRITON_CACHE_DIR"));
+    for of_existing in ["NEO_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"] {
+        assert!(missing(&vars, of_existing) && !missing(&kept, of_existing), "{of_existing}");
+    }
+    let dirs: std::collections::BTreeSet<_> = CACHES.iter().map(|row| row.dir).collect();
+    assert_eq!(dirs.len(), CACHES.len(), "none shares a directory with another");
 }

@@ -3,9 +3,11 @@
 //! `UPDATE_EXPECT=1 cargo test --test plans` writes the snapshots anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, dead_code, reason = "a test")]
 
+mod caches;
 mod choices;
 #[path = "../gpu_hosts/lab.rs"]
 mod lab;
+mod others;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,8 @@ pub enum Argument {
     Text(OsString),
     /// The number of a descriptor that an empty file can be read from.
     Empty,
+    /// The number of a descriptor that this can be read from.
+    Data(Vec<u8>),
     /// The number of a descriptor that the inner stage's program can be read from.
     Inner,
 }
@@ -184,6 +186,11 @@ impl Arguments {
                 self.at("--remount-ro", path);
             }
             Mount::Mask { dir: false, .. } => self.hide_file(path),
+            Mount::Data { bytes, .. } => {
+                self.add(["--perms", "444", "--ro-bind-data"]);
+                self.0.push(Argument::Data(bytes.clone()));
+                self.path(path);
+            }
             // Looked after from outside.
             Mount::Guard => {}
             Mount::Veil { .. } => {

@@ -194,6 +194,7 @@ impl Handover {
             landlock,
             syscalls: syscalls::plan(self.modes),
             scratch: None,
+            cache: None,
         };
         let vars = self.env.into_iter().map(|(name, value)| (name.get(), value.get())).collect();
         let process = ProcessPlan {
@@ -277,6 +278,7 @@ fn check(op: &MountOp) -> Option<Check> {
         Mount::Bind { id, writable: false, .. } => (id, Want::ReadOnly),
         Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
         Mount::Block { .. } => (None, Want::NoneOrReadOnly),
+        Mount::Data { .. } => (None, Want::ReadOnly),
         Mount::Device { .. }
         | Mount::Devices
         | Mount::Pin { .. }

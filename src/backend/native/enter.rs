@@ -63,7 +63,8 @@ fn enter(
     control: &OwnedFd,
     early: &mut Vec<i32>,
 ) -> Result<Streams, StepError> {
-    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _, scratch: _ } = confinement;
+    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _, scratch: _, cache: _ } =
+        confinement;
     map_ids(*uid, *gid)?;
     if net.value == Net::None {
         sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;

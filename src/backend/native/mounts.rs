@@ -37,7 +37,7 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepEr
         .zip(early)
         .enumerate()
         .map(|(index, (op, early))| match op.what {
-            Mount::Tmpfs { .. } => directory_of(&scratch, index, &op.target),
+            Mount::Tmpfs { .. } | Mount::Data { .. } => entry_of(calls, &scratch, index, op),
             _ => source(calls, op, early, inherited),
         })
         .collect::<Result<_, _>>()?;
@@ -128,6 +128,7 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
         | Mount::Link { .. }
         | Mount::Devpts
         | Mount::Proc
+        | Mount::Data { .. }
         | Mount::ReadOnly
         | Mount::Closed
         | Mount::Seal => Ok(Early::Nothing),
@@ -256,6 +257,9 @@ impl Applier {
             (Mount::Tmpfs { make, .. }, Source::Copy { copy, .. }) => {
                 self.put(&copy, path, Point::of(*make, true, None))
             }
+            (Mount::Data { make, .. }, Source::Copy { copy, .. }) => {
+                self.put(&copy, path, Point::of(*make, false, None))
+            }
             (Mount::Dir, _) => self.make_point(path, true),
             (Mount::Link { to }, _) => self.link(path, to),
             (Mount::Devpts, _) => {
@@ -270,7 +274,12 @@ impl Applier {
             }
             (Mount::Seal, _) => self.calls.seal(&self.target(path)?, path),
             (
-                Mount::Bind { .. } | Mount::Devices | Mount::Device { .. } | Mount::Pin { .. } | Mount::Tmpfs { .. },
+                Mount::Bind { .. }
+                | Mount::Devices
+                | Mount::Device { .. }
+                | Mount::Pin { .. }
+                | Mount::Tmpfs { .. }
+                | Mount::Data { .. },
                 _,
             ) => Err(StepError::changed("mount without a source on", path)),
         }
@@ -372,7 +381,7 @@ impl Applier {
 }
 
 /// One tmpfs for all that is made anew: an unreadable directory `d` and file `f`, of which masks are copies, and a
-/// numbered directory for each private one. Making a file system costs more than all mounts of one together.
+/// numbered directory or file for each private one. Making a file system costs more than all mounts of one together.
 ///
 /// It must be attached somewhere to be copied from: on top of the root, where no path of this process leads.
 fn scratch(ops: &[MountOp]) -> Result<OwnedFd, StepError> {
@@ -384,8 +393,12 @@ fn scratch(ops: &[MountOp]) -> Result<OwnedFd, StepError> {
     let make = || {
         masks(&scratch)?;
         for (index, op) in ops.iter().enumerate() {
-            if let Mount::Tmpfs { mode, .. } = op.what {
-                rustix::fs::mkdirat(scratch.fd(), index.to_string(), Mode::from_raw_mode(mode))?;
+            match &op.what {
+                Mount::Tmpfs { mode, .. } => {
+                    rustix::fs::mkdirat(scratch.fd(), index.to_string(), Mode::from_raw_mode(*mode))?;
+                }
+                Mount::Data { bytes, .. } => write(&scratch, &index.to_string(), bytes)?,
+                _ => {}
             }
         }
         Ok(())
@@ -403,11 +416,25 @@ pub(super) fn masks(scratch: &Tree) -> Result<(), Errno> {
     rustix::fs::mknodat(scratch.fd(), "f", FileType::RegularFile, Mode::empty(), 0)
 }
 
-/// A private directory of the scratch file system, as a mount of its own.
-fn directory_of(scratch: &OwnedFd, index: usize, path: &Path) -> Result<Source, StepError> {
+/// Makes a file that everybody may read.
+fn write(scratch: &Tree, name: &str, bytes: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(scratch.fd(), name, flags, Mode::from_raw_mode(0o444))?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&file, rest))?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// A private directory or file of the scratch file system, as a mount of its own.
+fn entry_of(calls: Calls, scratch: &OwnedFd, index: usize, op: &MountOp) -> Result<Source, StepError> {
+    let path = &op.target;
     let copy = Tree::copy_entry(scratch, index.to_string());
-    let copy = copy.map_err(|error| StepError::new("mount a private directory on", Some(path), error))?;
-    Ok(Source::Copy { location: None, copy })
+    let copy = copy.map_err(|error| StepError::new("mount a private entry on", Some(path), error))?;
+    let attributes = if matches!(op.what, Mount::Data { .. }) { libc::MOUNT_ATTR_RDONLY } else { 0 };
+    Ok(Source::Copy { location: None, copy: calls.with(copy, path, attributes)? })
 }
 
 fn exists_now(result: Result<(), Errno>) -> Result<(), Errno> {
@@ -416,3 +443,6 @@ fn exists_now(result: Result<(), Errno>) -> Result<(), Errno> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,6 +147,10 @@ fn remembered(file: &Path, bwrap: &Bwrap) -> Option<Features> {
 fn remember(file: &Path, bwrap: &Bwrap, features: Features) -> std::io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    if !std::fs::symlink_metadata(directory)?.is_dir() {
+        // A link leads to where it is not ours to write.
+        return Err(std::io::ErrorKind::NotADirectory.into());
+    }
     let Features { perms, argv0 } = features;
     let mut text = line(bwrap);
     let words: Vec<_> = [(perms, "perms"), (argv0, "argv0")].iter().filter(|(has, _)| *has).map(|(_, w)| *w).collect();

@@ -6,6 +6,7 @@
 mod accel;
 mod amd;
 mod dri;
+pub mod driver_files;
 mod drm;
 mod extras;
 pub mod fault;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use crate::host::gpu::Vendor;
 
@@ -75,44 +76,122 @@ fn holds_indices(value: &str) -> bool {
 pub struct CacheRow {
     /// The variable that moves it.
     pub variable: &'static str,
-    /// Where it is moved: directly below `/tmp`, because not all of these libraries make parents.
+    /// The name of the directory that it is moved to.
     pub dir: &'static str,
+    /// Whether the library makes that directory: one that does not is moved only to where it is made for it.
+    pub makes_it: bool,
     /// Whose it is, and where it is by default.
     pub what: &'static str,
+    /// Where that is said.
+    pub source: &'static str,
 }
 
-/// Caches of compiled GPU code that lie in the home directory by default.
+impl CacheRow {
+    const fn new(variable: &'static str, dir: &'static str, what: &'static str, source: &'static str) -> Self {
+        Self { variable, dir, makes_it: true, what, source }
+    }
+
+    /// Of a library that goes without a cache where the directory is missing.
+    const fn of_existing(self) -> Self {
+        Self { makes_it: false, ..self }
+    }
+}
+
+/// Caches of compiled GPU code that lie in the home directory by default. Left out are those that a variable would switch
+/// on and not only move (`JAX_COMPILATION_CACHE_DIR`): whether code is kept at all is the program's choice.
 pub const CACHES: &[CacheRow] = &[
-    CacheRow { variable: "CUDA_CACHE_PATH", dir: "/tmp/cuda-cache", what: "CUDA's PTX compiler, ~/.nv/ComputeCache" },
-    CacheRow { variable: "TRITON_CACHE_DIR", dir: "/tmp/triton-cache", what: "Triton, ~/.triton/cache" },
-    CacheRow {
-        variable: "TORCHINDUCTOR_CACHE_DIR",
-        dir: "/tmp/torchinductor-cache",
-        what: "torch.compile, a directory named after the user in $TMPDIR",
-    },
-    CacheRow {
-        variable: "TORCH_EXTENSIONS_DIR",
-        dir: "/tmp/torch-extensions",
-        what: "C++ and CUDA extensions that PyTorch builds, ~/.cache/torch_extensions",
-    },
-    CacheRow {
-        variable: "PYTORCH_KERNEL_CACHE_PATH",
-        dir: "/tmp/torch-kernels",
-        what: "PyTorch's runtime-compiled kernels, ~/.cache/torch/kernels",
-    },
-    CacheRow { variable: "CUPY_CACHE_DIR", dir: "/tmp/cupy-cache", what: "CuPy, ~/.cupy/kernel_cache" },
-    CacheRow {
-        variable: "NUMBA_CACHE_DIR",
-        dir: "/tmp/numba-cache",
-        what: "Numba, __pycache__ beside the source, else ~/.cache/numba",
-    },
+    CacheRow::new(
+        "CUDA_CACHE_PATH",
+        "cuda-cache",
+        "CUDA's PTX compiler, ~/.nv/ComputeCache",
+        "CUDA programming guide, environment variables",
+    ),
+    CacheRow::new(
+        "TRITON_CACHE_DIR",
+        "triton-cache",
+        "Triton, ~/.triton/cache",
+        "triton-lang/triton, python/triton/knobs.py",
+    ),
+    CacheRow::new(
+        "TORCHINDUCTOR_CACHE_DIR",
+        "torchinductor-cache",
+        "torch.compile, a directory named after the user in $TMPDIR",
+        "PyTorch, compile-time caching configuration",
+    ),
+    CacheRow::new(
+        "TORCH_EXTENSIONS_DIR",
+        "torch-extensions",
+        "C++ and CUDA extensions that PyTorch builds, ~/.cache/torch_extensions",
+        "PyTorch, torch.utils.cpp_extension",
+    ),
+    CacheRow::new(
+        "PYTORCH_KERNEL_CACHE_PATH",
+        "torch-kernels",
+        "PyTorch's runtime-compiled kernels, ~/.cache/torch/kernels",
+        "PyTorch, CUDA environment variables",
+    ),
+    CacheRow::new("CUPY_CACHE_DIR", "cupy-cache", "CuPy, ~/.cupy/kernel_cache", "CuPy, environment variables"),
+    CacheRow::new(
+        "NUMBA_CACHE_DIR",
+        "numba-cache",
+        "Numba, __pycache__ beside the source, else ~/.cache/numba",
+        "Numba, environment variables",
+    ),
+    CacheRow::new(
+        "AMD_COMGR_CACHE_DIR",
+        "comgr-cache",
+        "AMD's code object manager, ~/.cache/comgr",
+        "ROCm/llvm-project, amd/comgr/README.md and src/comgr-env.h",
+    ),
+    CacheRow::new(
+        "MIOPEN_CUSTOM_CACHE_DIR",
+        "miopen-cache",
+        "MIOpen's kernels, ~/.cache/miopen",
+        "ROCm/MIOpen, src/binary_cache.cpp",
+    ),
+    CacheRow::new(
+        "MIOPEN_USER_DB_PATH",
+        "miopen-db",
+        "MIOpen's choices of kernels, ~/.config/miopen",
+        "ROCm/MIOpen, src/db_path.cpp.in",
+    ),
+    CacheRow::new(
+        "NEO_CACHE_DIR",
+        "neo-cache",
+        "Intel's compute runtime, ~/.cache/neo_compiler_cache",
+        "intel/compute-runtime, shared/source/compiler_interface/default_cache_config.cpp",
+    )
+    .of_existing(),
+    CacheRow::new(
+        "SYCL_CACHE_DIR",
+        "sycl-cache",
+        "SYCL, where SYCL_CACHE_PERSISTENT keeps anything, ~/.cache/libsycl_cache",
+        "intel/llvm, sycl/doc/EnvironmentVariables.md",
+    ),
+    CacheRow::new(
+        "MESA_SHADER_CACHE_DIR",
+        "mesa-cache",
+        "Mesa's shaders, ~/.cache/mesa_shader_cache",
+        "Mesa, docs/envvars.rst",
+    ),
+    CacheRow::new(
+        "__GL_SHADER_DISK_CACHE_PATH",
+        "gl-cache",
+        "NVIDIA's OpenGL and Vulkan shaders, ~/.cache/nvidia, once ~/.nv",
+        "NVIDIA driver README, OpenGL environment variables; DRIVE OS, Automatic Shader Cache",
+    )
+    .of_existing(),
 ];
 
 /// Cache variables to set when a GPU is granted and the home directory cannot be written; those that `has` knows stay.
+/// `kept` is a directory that has all of [`CACHES`] in it; without one they go to `/tmp`.
 ///
-/// Compiled GPU code is code: this is meant for a private `/tmp`. In a `/tmp` shared with other users, anyone could
-/// have put kernels at these names.
+/// Compiled GPU code is code: neither may be a directory that somebody else can write. In a `/tmp` shared with other
+/// users, anyone could have put kernels at these names.
 #[must_use]
-pub fn jit_cache_env(has: &dyn Fn(&str) -> bool) -> Vec<(&'static str, String)> {
-    CACHES.iter().filter(|row| !has(row.variable)).map(|row| (row.variable, row.dir.to_owned())).collect()
+pub fn jit_cache_env(kept: Option<&Path>, has: &dyn Fn(&str) -> bool) -> Vec<(&'static str, PathBuf)> {
+    // Directly below /tmp: not all of these libraries make parents.
+    let (directory, made) = kept.map_or((Path::new("/tmp"), false), |kept| (kept, true));
+    let rows = CACHES.iter().filter(|row| !has(row.variable) && (made || row.makes_it));
+    rows.map(|row| (row.variable, directory.join(row.dir))).collect()
 }

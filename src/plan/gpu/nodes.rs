@@ -34,10 +34,12 @@ pub(super) fn plan(asked: Asked<'_>, selection: Selection<'_>) -> GpuPlan {
     notes.extend(of_classes(asked, &usable));
     notes.append(&mut told);
     notes.push(surface(asked, &usable));
+    let subset = subset(asked, &usable);
     GpuPlan {
+        drawn_on: drawn_on(asked, &usable, &subset),
         links: usable.iter().flat_map(|picked| links(picked, &who(asked, &picked.names))).collect(),
         read_paths: read_paths(asked, &whose),
-        subset: subset(asked, &usable),
+        subset,
         env,
         rights: Rights::of(&asked.classes.value),
         devices,
@@ -69,6 +71,13 @@ fn subset(asked: Asked<'_>, usable: &[Picked<'_>]) -> BTreeSet<Vendor> {
     };
     let vendors: BTreeSet<_> = usable.iter().map(|picked| picked.gpu.vendor).collect();
     vendors.into_iter().filter(|vendor| granted(*vendor) < parts(*vendor)).collect()
+}
+
+/// The minors of NVIDIA's GPUs that are drawn on, where others are there.
+fn drawn_on(asked: Asked<'_>, usable: &[Picked<'_>], subset: &BTreeSet<Vendor>) -> Option<Vec<u32>> {
+    let draws = asked.classes.value.has(Class::Graphics) && subset.contains(&Vendor::Nvidia);
+    let own = usable.iter().filter(|picked| picked.gpu.vendor == Vendor::Nvidia);
+    draws.then(|| own.filter_map(|picked| picked.gpu.minor).collect())
 }
 
 fn read_paths(asked: Asked<'_>, whose: &str) -> Vec<(PathBuf, Origin)> {

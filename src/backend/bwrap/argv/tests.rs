@@ -82,7 +82,7 @@ fn lines(options: &[Argument]) -> String {
                 out += &text.to_string_lossy();
             }
             Argument::Text(text) => out += &format!(" {}", text.to_string_lossy()),
-            Argument::Empty | Argument::Inner => out += " FD",
+            Argument::Empty | Argument::Inner | Argument::Data(_) => out += " FD",
         }
     }
     let common = |line: &&str| {
@@ -320,4 +320,18 @@ fn a_root_that_is_a_link_is_bound_where_it_leads() {
         --cap-drop ALL
     "#]],
     );
+}
+
+#[test]
+fn content_of_its_own_is_read_from_a_descriptor() {
+    let because = Origin::Flag("--test");
+    let what = Mount::Data { bytes: b"x".to_vec(), make: false };
+    let mut out = Arguments(Vec::new());
+    out.operation(&MountOp { target: "/proc/driver/params".into(), what, because }).unwrap();
+    expect![[r#"
+        --perms 444
+        --ro-bind-data FD /proc/driver/params
+    "#]]
+    .assert_eq(&lines(&out.0));
+    assert!(out.0.contains(&Argument::Data(b"x".to_vec())));
 }
