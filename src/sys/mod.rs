@@ -7,6 +7,7 @@ pub mod landlock;
 pub mod mount;
 pub mod net;
 pub mod process;
+pub mod program;
 pub mod seccomp;
 pub mod signal;
 

@@ -4,9 +4,11 @@
 //! here and more rows in [`rows::ROWS`].
 
 pub mod fault;
+pub mod loader;
 pub mod mig;
 pub mod node;
 pub mod nvidia;
+pub mod nvml;
 pub mod pci;
 pub mod rows;
 pub mod show;
