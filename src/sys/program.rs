@@ -152,36 +152,41 @@ const FAILURE: RawFd = 4;
 
 impl Child<'_> {
     fn become_program(&self, argv: &[*const c_char], environment: &[*const c_char]) -> ! {
-        let error = match self.prepare() {
-            Ok(()) => become_descriptor(PROGRAM, argv, environment),
-            Err(error) => error,
-        };
-        let number = error.raw_os_error();
-        // SAFETY: the pointer and the length are those of a live local, which the kernel only reads.
-        unsafe { libc::write(FAILURE, (&raw const number).cast(), size_of::<i32>()) };
+        // Where not even this works, the parent learns of an end without a word.
+        if self.place_all().is_ok() {
+            let error = match prepare() {
+                Ok(()) => become_descriptor(PROGRAM, argv, environment),
+                Err(error) => error,
+            };
+            let number = error.raw_os_error();
+            // SAFETY: the pointer and the length are those of a live local, which the kernel only reads.
+            unsafe { libc::write(FAILURE, (&raw const number).cast(), size_of::<i32>()) };
+        }
         exit_now(127)
     }
 
-    fn prepare(&self) -> Result<(), Errno> {
-        // First out of the way of the numbers that they are to have.
-        let program = rustix::io::fcntl_dupfd_cloexec(self.program, FAILURE + 1)?;
-        let failure = rustix::io::fcntl_dupfd_cloexec(self.failure, FAILURE + 1)?;
-        place(self.null.as_raw_fd(), 0, 0)?;
-        place(self.output.as_raw_fd(), 1, 0)?;
-        place(self.errors.as_raw_fd(), 2, 0)?;
-        place(program.as_raw_fd(), PROGRAM, libc::O_CLOEXEC)?;
-        place(failure.as_raw_fd(), FAILURE, libc::O_CLOEXEC)?;
-        // The two closed by it are closed already.
-        std::mem::forget((program, failure));
-        let above = u32::try_from(FAILURE + 1).unwrap_or_default();
-        super::fd::close_range(above, u32::MAX).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        rustix::process::setpgid(None, None)?;
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        rustix::process::chdir("/")?;
-        set_default(libc::SIGPIPE);
-        let _ours = SignalSet::of(&[]).block_only();
-        Ok(())
+    /// Gives each descriptor the number that it is to have.
+    fn place_all(&self) -> Result<(), Errno> {
+        let wanted = [self.null, self.output.as_fd(), self.errors.as_fd(), self.program, self.failure.as_fd()];
+        // First out of the way of each other. The copies close with everything else that is above.
+        let mut away = [0; 5];
+        for (slot, fd) in away.iter_mut().zip(wanted) {
+            *slot = std::os::fd::IntoRawFd::into_raw_fd(rustix::io::fcntl_dupfd_cloexec(fd, FAILURE + 1)?);
+        }
+        let flags = [0, 0, 0, libc::O_CLOEXEC, libc::O_CLOEXEC];
+        away.into_iter().zip(flags).zip(0..).try_for_each(|((from, flags), to)| place(from, to, flags))
     }
+}
+
+fn prepare() -> Result<(), Errno> {
+    let above = FAILURE.cast_unsigned() + 1;
+    super::fd::close_range(above, u32::MAX).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    rustix::process::setpgid(None, None)?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::process::chdir("/")?;
+    set_default(libc::SIGPIPE);
+    let _ours = SignalSet::of(&[]).block_only();
+    Ok(())
 }
 
 fn place(from: RawFd, to: RawFd, flags: i32) -> Result<(), Errno> {

@@ -4,6 +4,7 @@
 //! here and more rows in [`rows::ROWS`].
 
 pub mod fault;
+pub mod libraries;
 pub mod loader;
 pub mod mig;
 pub mod node;
