@@ -99,6 +99,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         env,
         timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
+        program: None,
     };
     Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
 }
