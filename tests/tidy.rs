@@ -25,7 +25,8 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervise", &["plan", "backend", "sys"]),
-    ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "sys"]),
+    ("probe", &["sys", "host::gpu::loader"]),
+    ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "probe", "sys"]),
     ("sandbox", &["request", "cli::main", "cli::is_called"]),
     ("sys", &[]),
 ];

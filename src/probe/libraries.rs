@@ -92,7 +92,7 @@ fn judge(sought: Sought, asked: Result<Answer, LoaderError>, want: Option<usize>
         Some(uuid) => format!("{} ({uuid})", device.name),
         None => device.name.clone(),
     };
-    let names: Vec<_> = seen.iter().map(|device| show(device)).collect();
+    let names: Vec<_> = seen.iter().map(show).collect();
     let version = answer.version.map(|version| format!("CUDA {}.{}: ", version / 1000, version % 1000 / 10));
     let list = if names.is_empty() { "no device".to_owned() } else { names.join(", ") };
     let outcome = format!("{}{list}", version.unwrap_or_default());

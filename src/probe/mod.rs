@@ -28,11 +28,16 @@ pub struct Task {
     pub everything: bool,
     /// Whether nothing is confined at all.
     pub unconfined: bool,
+    /// Which of [`FAMILIES`] are there outside of the sandbox.
+    pub outside: Vec<String>,
     /// Descriptors that the command was given on purpose.
     pub descriptors: Vec<i32>,
     /// Names of libraries that are installed outside.
     pub libraries: Vec<String>,
 }
+
+/// One node, or a directory of them, of each kind of GPU: where it is there outside, what was not granted must be absent.
+pub const FAMILIES: &[&str] = &["/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/accel", "/dev/dxg"];
 
 impl Task {
     /// Whether a node is granted.
@@ -43,6 +48,11 @@ impl Task {
     /// Whether some node is granted whose path begins so.
     fn grants_some(&self, start: &str) -> bool {
         self.granted.iter().any(|granted| granted.to_string_lossy().starts_with(start))
+    }
+
+    /// Whether a kind of GPU is there outside.
+    fn is_outside(&self, family: &str) -> bool {
+        self.outside.iter().any(|known| known == family)
     }
 
     /// Whether a GPU of NVIDIA's driver is granted, or its driver alone.
@@ -89,7 +99,19 @@ fn always(_: &Task) -> bool {
 
 /// Whether there is something of NVIDIA's driver to look at: granted, or kept out.
 fn nvidia_is_there(task: &Task) -> bool {
-    task.nvidia() || Path::new("/proc/driver/nvidia").exists() || Path::new("/dev/nvidiactl").exists()
+    task.nvidia() || task.is_outside("/dev/nvidiactl")
+}
+
+fn render_is_there(task: &Task) -> bool {
+    task.render() || task.is_outside("/dev/dri") || task.is_outside("/dev/kfd")
+}
+
+fn accelerator_is_there(task: &Task) -> bool {
+    task.grants_some("/dev/accel/") || task.is_outside("/dev/accel")
+}
+
+fn dxg_is_there(task: &Task) -> bool {
+    task.grants_some("/dev/dxg") || task.is_outside("/dev/dxg")
 }
 
 /// The steps, in the order in which libcuda takes them; words stand for what no library does.
@@ -118,10 +140,10 @@ const STEPS: &[Step] = &[
     Step { number: "17 shm", operation: "make /dev/shm/cuda.*, fallocate 64 MiB", applies: always, run: memory::shared },
     Step { number: "17 cache", operation: "make a file in the JIT cache", applies: always, run: memory::cache },
     Step { number: "17 mps", operation: "connect to the host's MPS server", applies: always, run: process::mps },
-    Step { number: "amd", operation: "open /dev/kfd, ioctl", applies: Task::render, run: nodes::kfd },
-    Step { number: "dri", operation: "open /dev/dri/renderD128 to renderD191", applies: Task::render, run: nodes::render },
-    Step { number: "accel", operation: "open /dev/accel/accel0 to accel15", applies: nodes::has_accelerator, run: nodes::accelerators },
-    Step { number: "wsl", operation: "open /dev/dxg, ioctl", applies: nodes::has_dxg, run: nodes::dxg },
+    Step { number: "amd", operation: "open /dev/kfd, ioctl", applies: render_is_there, run: nodes::kfd },
+    Step { number: "dri", operation: "open /dev/dri/renderD128 to renderD191", applies: render_is_there, run: nodes::render },
+    Step { number: "accel", operation: "open /dev/accel/accel0 to accel15", applies: accelerator_is_there, run: nodes::accelerators },
+    Step { number: "wsl", operation: "open /dev/dxg, ioctl", applies: dxg_is_there, run: nodes::dxg },
     Step { number: "core", operation: "open /proc/sys/kernel/core_pattern for writing", applies: always, run: inherited::core_pattern },
     Step { number: "env", operation: "CUDA_VISIBLE_DEVICES fits the selection", applies: Task::nvidia, run: inherited::ordinals },
     Step { number: "cuda", operation: "libcuda.so.1: cuInit, devices", applies: always, run: libraries::cuda },

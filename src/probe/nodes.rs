@@ -67,7 +67,7 @@ fn judge(opened: Result<(), Errno>, path: &Path, granted: bool, gpu: bool) -> Fi
 
 /// Step `amd`: AMD's compute node. Where no AMD GPU is granted, it must be absent.
 pub(super) fn kfd(task: &Task) -> Finding {
-    node(task, Path::new("/dev/kfd"), OFlags::RDWR, true, true)
+    node(task, Path::new("/dev/kfd"), OFlags::RDWR, true, task.render())
 }
 
 /// Step `dri`: the render nodes, of which ROCm takes an absent one for another's, and a denied one for an error.
@@ -75,19 +75,9 @@ pub(super) fn render(task: &Task) -> Finding {
     range(task, "/dev/dri/renderD", 128..192)
 }
 
-/// Whether there is an accelerator.
-pub(super) fn has_accelerator(task: &Task) -> bool {
-    task.grants_some("/dev/accel/") || Path::new("/dev/accel").exists()
-}
-
 /// Step `accel`: NPUs and other accelerators.
 pub(super) fn accelerators(task: &Task) -> Finding {
     range(task, "/dev/accel/accel", 0..16)
-}
-
-/// Whether this is WSL2.
-pub(super) fn has_dxg(task: &Task) -> bool {
-    task.grants_some("/dev/dxg") || Path::new("/dev/dxg").exists()
 }
 
 /// Step `wsl`: the one node of WSL2.

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Reserves addresses, as GPU libraries do for one address space of all devices, and gives them back.
+/// Reserves addresses and gives them back.
 ///
 /// # Errors
 /// `ENOMEM` where a limit of the address space is lower.

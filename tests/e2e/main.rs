@@ -19,6 +19,7 @@ mod comm;
 mod devices;
 mod fs;
 mod git;
+mod gpu_probe;
 mod input;
 mod kernels;
 mod lab;

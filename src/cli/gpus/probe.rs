@@ -95,6 +95,7 @@ fn task(plan: &Plan) -> Task {
         granted: nodes.map(|op| op.target.clone()).collect(),
         unconfined: plan.confinement.is_none(),
         everything: plan.confinement.is_none() || ops().any(|op| op.what == Mount::Devices),
+        outside: probe::FAMILIES.iter().filter(|path| Path::new(path).exists()).map(ToString::to_string).collect(),
         descriptors: plan.process.pass_fd.clone(),
         libraries: found.into_iter().map(|library| library.name).collect(),
     }

@@ -182,7 +182,7 @@ mod tests {
         fs::create_dir_all(root.join("inside/usr/lib/wsl/lib")).unwrap();
         symlink(root.join("outside/libcuda.so.1"), root.join("inside/usr/lib/wsl/lib/libcuda.so.1")).unwrap();
         assert_eq!(find(&root.join("inside"), DRIVERS), []);
-        assert_eq!(directories(&root.join("missing")), [PathBuf::new(); 0]);
+        assert_eq!(directories(&root.join("missing")), Vec::<PathBuf>::new());
     }
 
     #[test]
