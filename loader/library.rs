@@ -27,13 +27,25 @@ pub fn exit(code: c_int) -> ! {
 /// An open library. It is never closed: drivers' libraries do not all survive that.
 pub struct Library(NonNull<c_void>);
 
+/// Directories of drivers that programs find by a run path or a variable, where the dynamic loader does not look by itself:
+/// those of `src/host/gpu/libraries.rs`.
+const DIRECTORIES: &[&str] = &[
+    "/usr/lib/wsl/lib/",
+    "/run/opengl-driver/lib/",
+    "/usr/local/nvidia/lib64/",
+    "/usr/local/nvidia/lib/",
+    "/usr/lib/aarch64-linux-gnu/tegra/",
+    "/usr/lib/aarch64-linux-gnu/nvidia/",
+];
+
 impl Library {
-    /// Opens it by the rules of the dynamic loader, and says which one it was asked for.
+    /// Opens it by the rules of the dynamic loader, or in one of the directories that these rules do not reach, and says
+    /// that it is open.
     pub fn open(name: &'static CStr) -> Result<Self, Failure> {
-        // SAFETY: the name is NUL-terminated. The library's initialisers run, as they would in any program that uses it;
-        // this process exists for nothing else.
-        let handle = unsafe { dlopen(name.as_ptr(), RTLD_NOW) };
-        let library = NonNull::new(handle).map(Self).ok_or(Failure::Missing(name))?;
+        let beside = || DIRECTORIES.iter().find_map(|directory| open_beside(directory, name));
+        // Once more at the end: the error that is told is the one of the name.
+        let handle = open(name).or_else(beside).or_else(|| open(name));
+        let library = handle.map(Self).ok_or(Failure::Missing(name))?;
         say::line(&[&"library", &Clean::buffer(name.to_bytes())]);
         Ok(library)
     }
@@ -43,6 +55,20 @@ impl Library {
         // SAFETY: the handle is open, and the name NUL-terminated.
         NonNull::new(unsafe { dlsym(self.0.as_ptr(), name.as_ptr()) }).ok_or(Failure::NoFunction(name))
     }
+}
+
+fn open(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the name is NUL-terminated. The library's initialisers run, as they would in any program that uses it; this
+    // process exists for nothing else.
+    NonNull::new(unsafe { dlopen(name.as_ptr(), RTLD_NOW) })
+}
+
+fn open_beside(directory: &str, name: &CStr) -> Option<NonNull<c_void>> {
+    let mut path = [0_u8; 128];
+    let name = name.to_bytes_with_nul();
+    path.get_mut(..directory.len())?.copy_from_slice(directory.as_bytes());
+    path.get_mut(directory.len()..directory.len() + name.len())?.copy_from_slice(name);
+    open(CStr::from_bytes_until_nul(&path).ok()?)
 }
 
 /// A function of a library, with a type of ours.

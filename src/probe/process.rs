@@ -158,11 +158,10 @@ mod tests {
     use crate::probe::Verdict;
 
     #[test]
-    fn threads_are_named_here_in_a_child_and_in_a_grandchild() {
+    fn threads_are_named_here() {
+        // Not in a child: a copy of one of many threads of a test must not allocate.
         let task = Task::default();
-        for finding in [comm(&task), comm_in_child(&task), comm_in_grandchild(&task)] {
-            assert_eq!(finding, Finding::ok("ok"));
-        }
+        assert_eq!(comm(&task), Finding::ok("ok"));
         let gpu = Task { granted: vec!["/dev/nvidiactl".into()], ..Task::default() };
         assert_eq!(judge_comm(&gpu, Err(Errno::ACCESS), "x").verdict, Verdict::Wrong);
         assert_eq!(judge_comm(&task, Err(Errno::ACCESS), "x").verdict, Verdict::Tolerated);

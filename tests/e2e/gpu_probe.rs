@@ -44,8 +44,9 @@ fn pose(lab: &Lab) {
 fn every_engine_passes_the_steps_that_need_no_gpu() {
     for lab in Lab::every_user(&[Need::NoGpu]) {
         for (engine, sandbox) in engines(&lab, &[]) {
-            let ran = sandbox.gpus("--probe");
+            let ran = sandbox.by("exec 7< /etc/passwd; exec \"$@\"").gpus("--probe");
             ran.assert_works();
+            assert_step(&ran, "fds", "ok", "none");
             let view: Value = serde_json::from_str(&ran.stdout()).unwrap();
             assert_eq!((&view["gpu"], &view["fault"]), (&Value::Bool(false), &Value::Null), "{ran}");
             for number in ["fds", "1", "2", "6", "7", "14", "core"] {
