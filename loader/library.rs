@@ -107,9 +107,11 @@ impl Failure {
     pub fn tell(&self) {
         match self {
             Self::Missing(name) => {
-                // SAFETY: it takes nothing; what it returns is null or a string that lives until the next call of the
-                // dynamic loader's functions, and there is none before it is written.
-                let why = unsafe { Clean::string(dlerror()) };
+                // SAFETY: it takes nothing.
+                let why = unsafe { dlerror() };
+                // SAFETY: null, or a string that lives until the next call of the dynamic loader's functions, of which there
+                // is none before it is written.
+                let why = unsafe { Clean::string(why) };
                 say::line(&[&"missing", &Clean::buffer(name.to_bytes()), &why]);
             }
             Self::NoFunction(name) => {

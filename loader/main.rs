@@ -20,8 +20,11 @@ use core::ffi::{CStr, c_char, c_int};
 
 use library::Failure;
 
+/// Answers, with the second word of the command line.
+type Answer = fn(Option<&CStr>) -> Result<(), Failure>;
+
 /// What it is started for, and what does it.
-const VERBS: &[(&CStr, fn(Option<&CStr>) -> Result<(), Failure>)] = &[
+const VERBS: &[(&CStr, Answer)] = &[
     (c"cuda", cuda::list),
     (c"hsa", hsa::list),
     (c"nvml-mig", nvml::mig),
@@ -37,9 +40,12 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
             return None;
         }
         let at = usize::try_from(number).ok()?;
-        // SAFETY: the C runtime passes `count` pointers to NUL-terminated strings, which live as long as the process;
-        // `at` is below `count`.
-        Some(unsafe { CStr::from_ptr(*arguments.add(at)) })
+        // SAFETY: the C runtime passes `count` pointers, and `at` is below `count`.
+        let pointer = unsafe { arguments.add(at) };
+        // SAFETY: it is the address of one of these pointers.
+        let word = unsafe { *pointer };
+        // SAFETY: each of them leads to a NUL-terminated string that lives as long as the process.
+        Some(unsafe { CStr::from_ptr(word) })
     };
     let verb = VERBS.iter().find(|(name, _)| word(1) == Some(name));
     let Some((_, answer)) = verb else {
