@@ -118,10 +118,18 @@ pub(super) fn gpus(task: &Task) -> Finding {
 pub(super) fn capabilities(task: &Task) -> Finding {
     let granted: Vec<&PathBuf> = task.granted.iter().filter(|path| path.starts_with(CAPABILITIES)).collect();
     let opened = granted.iter().map(|path| node(task, path, OFlags::RDONLY, false, true));
-    let entries = std::fs::read_dir(CAPABILITIES).into_iter().flatten().flatten().map(|entry| entry.path());
+    let listed = std::fs::read_dir(CAPABILITIES).map_err(|error| errno(&error));
+    let closed = match &listed {
+        Err(error @ (Errno::ACCESS | Errno::PERM)) => {
+            let meaning = format!("`{CAPABILITIES}` cannot be listed: what else is in it is not known");
+            Some(Finding::tolerated(format!("list: {}", name(*error)), meaning))
+        }
+        _ => None,
+    };
+    let entries = listed.into_iter().flatten().flatten().map(|entry| entry.path());
     let more =
         entries.filter(|path| !task.grants(path)).map(|path| node(task, &path, OFlags::RDONLY, false, task.nvidia()));
-    let findings: Vec<_> = opened.chain(more).collect();
+    let findings: Vec<_> = opened.chain(more).chain(closed).collect();
     if findings.is_empty() { Finding::ok("none") } else { Finding::worst(findings) }
 }
 

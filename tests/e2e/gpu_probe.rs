@@ -111,6 +111,55 @@ fn exactly_the_selection_opens() {
     });
 }
 
+/// Makes more stand-ins, in directories. Only inside the private mount namespace.
+fn more(nodes: &[&str]) {
+    for node in nodes {
+        let path = Path::new(node);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let made = Command::new("mknod").args(["-m", "666", node, "c", "1", "3"]).status().unwrap();
+        assert!(made.success(), "{node}");
+    }
+}
+
+#[test]
+fn capabilities_and_render_nodes_are_those_of_the_selection() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[Need::NoGpu]) {
+            pose(&lab);
+            more(&["/dev/nvidia-caps/nvidia-cap12", "/dev/nvidia-caps/nvidia-cap21"]);
+            more(&["/dev/kfd", "/dev/dri/renderD128", "/dev/dri/renderD129"]);
+            let amd = ["--device", "/dev/kfd", "--device", "/dev/dri/renderD128"];
+            let mig = ["--device", "/dev/nvidiactl", "--device", "/dev/nvidia-caps/nvidia-cap12"];
+            for (engine, sandbox) in engines(&lab, &[&amd[..], &mig].concat()) {
+                let ran = sandbox.gpus("--probe");
+                let denied = engine == "landlock";
+                let (verdict, rest) = if denied { ("wrong", "EACCES") } else { ("ok", "") };
+                assert_step(&ran, "amd", "ok", "ok");
+                assert_step(&ran, "dri", verdict, "1 open");
+                assert_step(&ran, "dri", verdict, rest);
+                // Neither can the directory be listed there.
+                assert_step(
+                    &ran,
+                    "13",
+                    if denied { "tolerated" } else { "ok" },
+                    if denied { "list: EACCES" } else { "ok" },
+                );
+            }
+            let others = ["--device", "/dev/dri/renderD129", "--device", "/dev/nvidia-caps/nvidia-cap21"];
+            for (_, sandbox) in engines(&lab, &[&amd[..], &mig, &others].concat()) {
+                let ran = sandbox.gpus("--probe");
+                assert_step(&ran, "dri", "ok", "2 open");
+                assert_eq!(step(&ran, "13").1.split(',').next(), Some("ok"), "{ran}");
+            }
+            // Of what is not granted, nothing is there.
+            let ran = lab.sandbox(NONE).gpus("--probe");
+            assert_step(&ran, "amd", "ok", "absent");
+            assert_step(&ran, "13", "ok", "none");
+            undo(&lab);
+        }
+    });
+}
+
 #[test]
 fn landlock_alone_denies_what_should_be_absent_and_the_probe_tells() {
     in_private_mounts(|| {
