@@ -19,6 +19,7 @@ mod cli;
 pub mod host;
 pub mod plan;
 pub mod policy;
+mod probe;
 pub mod request;
 mod sandbox;
 mod supervise;

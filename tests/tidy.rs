@@ -25,7 +25,8 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervise", &["plan", "backend", "sys"]),
-    ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "sys"]),
+    ("probe", &["sys", "host::gpu::loader"]),
+    ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "probe", "sys"]),
     ("sandbox", &["request", "cli::main", "cli::is_called"]),
     ("sys", &[]),
 ];
@@ -224,6 +225,34 @@ fn unsafe_is_only_in_the_cellar() {
     let entry = std::fs::read_to_string(root().join("src/main.rs")).unwrap();
     let named = entry.matches("unsafe").count();
     assert_eq!(named, 2, "src/main.rs: `allow(unsafe_code)` and `unsafe(no_mangle)`, nothing more");
+}
+
+/// It is no target of the package, so clippy does not look at it.
+#[test]
+fn the_driver_loader_argues_for_what_is_unsafe() {
+    let mut broken = Vec::new();
+    for source in sources("loader") {
+        let text: Vec<_> = source.text.lines().map(str::trim).collect();
+        let blocks = source.code.lines().enumerate().filter(|(_, line)| line.contains("unsafe {"));
+        broken.extend(blocks.filter_map(|(at, _)| {
+            // Above the line, or above those that it goes on from.
+            let argued = text[at.saturating_sub(4)..at].iter().any(|line| line.starts_with("// SAFETY: "));
+            (!argued).then(|| format!("{}:{}", source.path, at + 1))
+        }));
+        if source.text.lines().count() > FILE_LINES {
+            broken.push(format!("{}: more than {FILE_LINES} lines", source.path));
+        }
+        broken.extend(long_functions(&source));
+    }
+    assert_none("a SAFETY comment stands above each unsafe block of loader/", &broken);
+    let listed = |path: &str| {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        let table = text.split("DIRECTORIES: &[&str] = &[").nth(1).unwrap().split(']').next().unwrap().to_owned();
+        table.split('"').skip(1).step_by(2).map(|path| path.trim_end_matches('/').to_owned()).collect::<Vec<_>>()
+    };
+    let found = listed("src/host/gpu/libraries.rs");
+    assert!(found.len() > 3);
+    assert_eq!(listed("loader/library.rs"), found, "both look in the same directories");
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Start {
         let others = self.data.iter().chain(&self.originals).map(OwnedFd::as_raw_fd);
         // Until it is bubblewrap's standard error, not across the exec.
         let words = [self.words.as_raw_fd()];
-        own.into_iter().chain(others).chain(words).chain(plan.process.pass_fd.iter().copied()).collect()
+        own.into_iter().chain(others).chain(words).chain(plan.process.given()).collect()
     }
 }
 

@@ -176,6 +176,16 @@ impl Flags {
         }
     }
 
+    /// Whether a command is named.
+    pub fn has_command(&self) -> bool {
+        !self.command.is_empty()
+    }
+
+    /// Sets a time after which the command is ended, unless one is set.
+    pub fn end_after(&mut self, time: Duration) {
+        self.timeout.get_or_insert(time);
+    }
+
     /// Where decisions are to be recorded.
     pub fn log(&self) -> Option<&Path> {
         self.log.as_deref()

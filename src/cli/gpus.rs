@@ -1,36 +1,83 @@
-//! `ringfence gpus`.
+//! `ringfence gpus`: the list, and what trying tells.
+
+mod check;
+mod driver;
+pub mod probe;
 
 use std::path::Path;
 
 use clap::Args;
 
-use super::report::print;
+use super::flags::Flags;
+use super::report::{Problem, print, problems};
 use crate::host::gpu::{self, Look, show};
 use crate::policy::gpu::{Classes, GpuWish};
 
 /// Options of `gpus`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "ringfence gpus [--json|--schema]\n       ringfence gpus --check [--json] [OPTIONS]\n       \
+                            ringfence gpus --probe [--json] [OPTIONS]"
+)]
 pub struct GpusArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
     /// Print the JSON schema of what --json prints.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "check", "probe"])]
     schema: bool,
+    /// Open each node that would be granted, outside of a sandbox, and say what stands in the way. It wakes the GPU.
+    #[arg(long, conflicts_with = "probe")]
+    check: bool,
+    /// Do inside the sandbox what GPU libraries do when they start, step by step, and start those that are installed.
+    #[arg(long)]
+    probe: bool,
+    #[command(flatten)]
+    flags: Flags,
 }
 
-/// Lists the GPUs; the result is the exit code.
-pub fn gpus(args: &GpusArgs) -> i32 {
-    if args.schema {
+/// Lists the GPUs, or tries them; the result is the exit code.
+pub fn gpus(args: GpusArgs) -> i32 {
+    let GpusArgs { json, schema, check, probe, flags } = args;
+    if flags.has_command() {
+        let hint = Some("ringfence run starts commands".to_owned());
+        return problems(&[Problem::new("gpus starts no command", hint)]).min(2);
+    }
+    match (check, probe) {
+        (true, _) => check::check(flags, json),
+        (_, true) => probe::probe(flags, json),
+        (false, false) => list(json, schema),
+    }
+}
+
+fn list(json: bool, schema: bool) -> i32 {
+    // The options of `run` change nothing about what is there.
+    if std::env::args_os().skip(2).any(|word| word != "--json" && word != "--schema") {
+        let hint = Some("add --check or --probe, which try what these options would give".to_owned());
+        return problems(&[Problem::new("the list of GPUs takes no option but --json and --schema", hint)]).min(2);
+    }
+    if schema {
         print(&show::schema());
         return 0;
     }
     let look = Look { wish: &GpuWish::All, classes: &Classes::all(), all: true };
     let found = gpu::probe_live(Path::new("/"), &crate::host::users::ids(), &look);
-    if args.json {
+    if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&show::view(&found)).unwrap_or_default()));
     } else {
         print(&show::table(&found));
     }
     0
+}
+
+/// Pads columns to the widest of each, and parts them by two spaces.
+fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..count).map(|at| width(at).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }

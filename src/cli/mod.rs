@@ -34,8 +34,8 @@ enum Command {
     Why(inspect::WhyArgs),
     /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
     Convert(convert::ConvertArgs),
-    /// List the GPUs: usable or not, and why not.
-    Gpus(gpus::GpusArgs),
+    /// List the GPUs: usable or not, and why not; or try what the options of run would give.
+    Gpus(Box<gpus::GpusArgs>),
     /// Check what this machine offers: ok, degraded or missing, with the command that cures it.
     Doctor(doctor::DoctorArgs),
     /// Be the helper that Codex starts: its flags, its JSON policies, its exit codes.
@@ -53,6 +53,9 @@ pub fn main() -> ! {
     crate::sys::ignore(crate::sys::fd::fill_standard_streams());
     // A reader that goes away gives an error, not death, as Rust's runtime has it.
     crate::sys::signal::ignore(libc::SIGPIPE);
+    if called_as(gpus::probe::NAME) {
+        std::process::exit(gpus::probe::inside());
+    }
     if let Some(arguments) = inner_stage() {
         let Err(what) = crate::backend::inner_stage(&arguments);
         std::process::exit(report::problems(&[report::Problem::new(what, None)]).min(2));
@@ -90,7 +93,7 @@ const NAME: &str = "ringfence";
 
 /// Whether this program was started under a name that [`main`] answers to.
 pub fn is_called() -> bool {
-    [NAME, codex::NAME, crate::backend::INNER_STAGE].into_iter().any(called_as)
+    [NAME, codex::NAME, crate::backend::INNER_STAGE, gpus::probe::NAME].into_iter().any(called_as)
 }
 
 /// Whether this program was started under a name.
@@ -104,7 +107,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
         Command::Convert(args) => convert::convert(args),
-        Command::Gpus(args) => gpus::gpus(&args),
+        Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Codex(args) => codex::run(args),
     }

@@ -143,7 +143,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     };
     let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
     let gpus = gpus(path, policy, &caller.ids);
-    let has_gpu = confines && (!gpus.gpus.is_empty() || gpus.wsl.is_some());
+    let has_gpu = confines && !gpus.is_empty();
     let narrowed = policy.is_narrowed();
     let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
     let private = [Path::new("/run"), Path::new("/tmp")];
@@ -227,7 +227,21 @@ fn gpus(root: &Path, policy: &Policy, caller: &gpu::CallerIds) -> gpu::Gpus {
     if policy.gpu.value == GpuWish::Off {
         return gpu::Gpus::default();
     }
-    gpu::probe_live(root, caller, &gpu::Look { wish: &policy.gpu.value, classes: &policy.gpu_class.value, all: false })
+    let look = gpu::Look { wish: &policy.gpu.value, classes: &policy.gpu_class.value, all: false };
+    let mut gpus = gpu::probe_live(root, caller, &look);
+    if policy.is_narrowed() && !gpus.is_empty() {
+        gpus.directories = gpu::libraries::directories(root);
+    }
+    if gpus.driver.is_some() {
+        gpus.mig_uuids = policy.gpu.value.mig_uuids().map(|uuid| (uuid.to_owned(), instance(uuid))).collect();
+    }
+    gpus
+}
+
+/// Which instance a MIG UUID means: nobody but the driver's library knows.
+fn instance(uuid: &str) -> Result<gpu::Slot, String> {
+    let found = gpu::nvml::resolve(uuid).map_err(|error| error.to_string())?;
+    Ok(gpu::Slot { gpu: found.gpu_minor, instance: found.gi, compute: Some(found.ci) })
 }
 
 /// What stays visible of `/run`, where GPU libraries lie elsewhere, and what a narrowed root needs to be usable.
@@ -238,7 +252,9 @@ fn baseline(root: &Root, narrowed: bool, gpus: &gpu::Gpus) -> Vec<Present> {
     let links = if narrowed { tables::ROOT_LINKS } else { &[] };
     let rows = if narrowed { ROWS } else { &[] };
     let named = links.iter().copied().chain(rows.iter().map(|row| row.path)).collect::<BTreeSet<_>>();
-    existing(root, kept.chain(gpus.libraries.iter().map(|row| row.path)).chain(named))
+    let libraries = gpus.libraries.iter().map(|row| row.path).filter(|path| !named.contains(path));
+    let found = gpus.directories.iter().filter_map(|path| path.to_str()).filter(|path| !named.contains(path));
+    existing(root, kept.chain(libraries).chain(found).chain(named.iter().copied()))
 }
 
 /// A device node itself: a link in `/dev` is not followed, so that what is bound is what was named.

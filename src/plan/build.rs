@@ -104,6 +104,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         env,
         timeout: policy.timeout.clone(),
         pass_fd: policy.pass_fd.clone(),
+        program: None,
     };
     Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
 }
@@ -216,6 +217,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
             perf: rights.perf,
             io_uring: rights.io_uring,
             own_network: true,
+            listens: false,
             own_processes: policy.pid_namespace.value,
             own_ipc: true,
             names_threads: false,

@@ -76,6 +76,16 @@ pub struct ProcessPlan {
     pub timeout: Option<Said<Duration>>,
     /// Descriptors above 2 that stay open.
     pub pass_fd: Vec<i32>,
+    /// The descriptor of the program, where it is not looked for by the first word of the command: it is executed as it
+    /// is, needs no path inside and no `/proc`, and does not stay open.
+    pub program: Option<i32>,
+}
+
+impl ProcessPlan {
+    /// Descriptors of the caller's that must get as far as the command's process.
+    pub fn given(&self) -> impl Iterator<Item = i32> {
+        self.pass_fd.iter().copied().chain(self.program)
+    }
 }
 
 /// What stands between the command and the machine.

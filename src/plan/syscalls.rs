@@ -75,6 +75,8 @@ pub enum Lift {
     /// A network namespace, or the host's network on purpose: the row stands only where nothing else keeps the network
     /// away.
     OwnNetwork,
+    /// As [`Lift::OwnNetwork`], and a GPU: CUDA listens on a socket of its own when it starts.
+    Listens,
     /// A PID namespace: the row stands only where the user's other processes can be named.
     OwnProcesses,
     /// An IPC namespace: the row stands only where shared memory and queues are the host's.
@@ -91,7 +93,7 @@ impl Lift {
             Self::Memory => Some("--allow ptrace or gpu class debug or ipc"),
             Self::Perf => Some("gpu class profiling"),
             Self::IoUring => Some("gpu class gds"),
-            Self::Never | Self::OwnNetwork | Self::OwnProcesses | Self::OwnIpc | Self::OwnNames => None,
+            Self::Never | Self::OwnNetwork | Self::Listens | Self::OwnProcesses | Self::OwnIpc | Self::OwnNames => None,
         }
     }
 }
@@ -109,6 +111,8 @@ pub struct Modes {
     pub io_uring: bool,
     /// What the command can reach of the network is decided by its namespace, not by system calls.
     pub own_network: bool,
+    /// The command may listen on sockets where no namespace decides about them.
+    pub listens: bool,
     /// What the command can name of processes is decided by its namespace.
     pub own_processes: bool,
     /// Whose shared memory and queues the command can name is decided by its namespace.
@@ -125,6 +129,7 @@ impl Modes {
         perf: false,
         io_uring: false,
         own_network: true,
+        listens: false,
         own_processes: true,
         own_ipc: true,
         names_threads: false,
@@ -140,6 +145,7 @@ impl Modes {
             Lift::Perf => self.perf,
             Lift::IoUring => self.io_uring,
             Lift::OwnNetwork => self.own_network,
+            Lift::Listens => self.own_network || self.listens,
             Lift::OwnProcesses => self.own_processes,
             Lift::OwnIpc => self.own_ipc,
             Lift::OwnNames => !self.names_threads,

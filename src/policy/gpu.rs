@@ -86,6 +86,18 @@ impl GpuWish {
         }
     }
 
+    /// The UUIDs of MIG instances among the selectors.
+    pub fn mig_uuids(&self) -> impl Iterator<Item = &str> {
+        let list = match self {
+            Self::These(list) => list.as_slice(),
+            Self::Off | Self::Auto | Self::All | Self::Visible => &[],
+        };
+        list.iter().filter_map(|item| match &item.pick {
+            Pick::MigUuid(uuid) => Some(uuid.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether certain GPUs, or all, were asked for: then they have to work.
     #[must_use]
     pub fn is_demand(&self) -> bool {

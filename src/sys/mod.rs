@@ -4,9 +4,11 @@
 
 pub mod fd;
 pub mod landlock;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod process;
+pub mod program;
 pub mod seccomp;
 pub mod signal;
 

@@ -56,16 +56,38 @@ pub fn fork_into(namespaces: u64) -> io::Result<Forked> {
 ///
 /// # Errors
 /// As [`fork_into`], or what the attempt said.
-pub fn try_inside(namespaces: i32, attempt: fn() -> Result<(), Errno>) -> io::Result<()> {
+pub fn try_inside(namespaces: i32, attempt: impl FnOnce() -> Result<(), Errno>) -> io::Result<()> {
     match fork_into(u64::from(namespaces.cast_unsigned()))? {
         Forked::Child => exit_now(attempt().map_or_else(Errno::raw_os_error, |()| 0)),
-        Forked::Parent(pid, _) => {
-            let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty())?;
-            match ended.and_then(|(_, status)| status.exit_status()) {
-                Some(0) => Ok(()),
-                errno => Err(io::Error::from_raw_os_error(errno.unwrap_or(libc::EPERM))),
-            }
-        }
+        Forked::Parent(pid, _) => result_of(pid),
+    }
+}
+
+/// Tries something in a process that ends at once, and waits no longer than this for it: what keeps a driver busy cannot
+/// always be killed, but left alone.
+///
+/// # Errors
+/// As [`fork_into`], what the attempt said, or `ETIMEDOUT`.
+pub fn try_for(limit: std::time::Duration, attempt: impl FnOnce() -> Result<(), Errno>) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let (pid, pidfd) = match fork_into(0)? {
+        Forked::Child => exit_now(attempt().map_or_else(Errno::raw_os_error, |()| 0)),
+        Forked::Parent(pid, pidfd) => (pid, pidfd),
+    };
+    let wait = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
+    if poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&wait)) == Ok(0) {
+        super::ignore(super::signal::send(pid.as_raw_nonzero().get(), false, libc::SIGKILL));
+        return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+    }
+    result_of(pid)
+}
+
+/// What the process of an attempt has ended with.
+fn result_of(pid: Pid) -> io::Result<()> {
+    let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty())?;
+    match ended.and_then(|(_, status)| status.exit_status()) {
+        Some(0) => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno.unwrap_or(libc::EPERM))),
     }
 }
 

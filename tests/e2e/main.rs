@@ -20,6 +20,7 @@ mod comm;
 mod devices;
 mod fs;
 mod git;
+mod gpu_probe;
 mod input;
 mod kernels;
 mod lab;

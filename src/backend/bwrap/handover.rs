@@ -31,6 +31,7 @@ pub struct Handover {
     cwd: Word,
     env: Vec<(Word, Word)>,
     pass_fd: Vec<RawFd>,
+    program: Option<RawFd>,
     abi: u32,
     rules: Vec<(Word, Beneath)>,
     scope_abstract: bool,
@@ -133,7 +134,7 @@ impl Handover {
     /// Of a plan with a confinement.
     #[must_use]
     pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
-        let ProcessPlan { command, cwd, env, timeout: _, pass_fd } = &plan.process;
+        let ProcessPlan { command, cwd, env, timeout: _, pass_fd, program } = &plan.process;
         let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, no_tcp, audit } = &confinement.landlock;
         // The inner stage asks the caller's terminal itself.
         let Setup { streams, terminal: _, signals, open_files } = setup;
@@ -142,6 +143,7 @@ impl Handover {
             cwd: Word::new(cwd),
             env: env.vars.iter().map(|(name, value)| (Word::new(name), Word::new(value))).collect(),
             pass_fd: pass_fd.clone(),
+            program: *program,
             abi: *abi,
             rules: rules.iter().map(|rule| (Word::new(&rule.path), rule.allow)).collect(),
             scope_abstract: *scope_abstract,
@@ -203,6 +205,7 @@ impl Handover {
             env: EnvPlan { vars, ..EnvPlan::default() },
             timeout: None,
             pass_fd: self.pass_fd,
+            program: self.program,
         };
         let engine = Engine::Bwrap { program: PathBuf::new(), argv0: false };
         let choice = Choice { engine, ..Choice::nothing() };

@@ -40,7 +40,7 @@ fn live(handover: Handover, control: &OwnedFd, early: &[i32]) -> Result<(), Step
     handover.checks.iter().try_for_each(verify)?;
     let (plan, setup) = handover.into_plan(Terminal::of_streams());
     let own = [control.as_raw_fd(), alive.as_raw_fd()];
-    let kept: Vec<RawFd> = plan.process.pass_fd.iter().copied().chain(own).collect();
+    let kept: Vec<RawFd> = plan.process.given().chain(own).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     let streams = stdio::open_in_place(&setup.streams)?;
     init::settle(&plan, &setup, control, Some(streams), early)

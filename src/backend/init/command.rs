@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -141,6 +141,9 @@ fn execute(plan: &Plan) -> Result<Infallible, Failure> {
         .collect();
     let argv: Vec<CString> =
         plan.process.command.iter().filter_map(|word| CString::new(word.as_bytes()).ok()).collect();
+    if let Some(number) = plan.process.program {
+        return execute_given(number, &argv, &environment);
+    }
     let program = plan.process.command.first().map_or(OsStr::new(""), OsString::as_os_str);
     let path = plan.process.env.vars.get(OsStr::new("PATH"));
     let searched = !program.as_bytes().contains(&b'/');
@@ -166,6 +169,16 @@ fn execute(plan: &Plan) -> Result<Infallible, Failure> {
         }
     }
     Err(Failure::Execute(StepError { step: "run".into(), path: Some(tried), errno: worst }))
+}
+
+/// Becomes the program that came as a descriptor, which closes by that.
+fn execute_given(number: RawFd, argv: &[CString], environment: &[CString]) -> Result<Infallible, Failure> {
+    let executed = sys::fd::borrow_if_open(number).ok_or(rustix::io::Errno::BADF.into()).and_then(|program| {
+        rustix::io::fcntl_setfd(program, rustix::io::FdFlags::CLOEXEC)?;
+        sys::program::execute_descriptor(program, argv, environment)
+    });
+    let path = Path::new(&format!("descriptor {number}")).to_owned();
+    executed.map_err(|error| Failure::Execute(StepError::new("run", Some(&path), error)))
 }
 
 /// A text file without `#!` is a shell script, to execvp(3) and to every shell.

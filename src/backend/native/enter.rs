@@ -28,7 +28,7 @@ pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
 }
 
 fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
-    let kept: Vec<_> = plan.process.pass_fd.iter().copied().chain([control.as_raw_fd()]).collect();
+    let kept: Vec<_> = plan.process.given().chain([control.as_raw_fd()]).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     tie_to_supervisor(plan)?;
     let mut early = Vec::new();

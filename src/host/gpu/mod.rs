@@ -11,9 +11,12 @@ mod drm;
 mod extras;
 pub mod fault;
 mod jetson;
+pub mod libraries;
+pub mod loader;
 pub mod mig;
 pub mod node;
 pub mod nvidia;
+pub mod nvml;
 pub mod pci;
 pub mod rows;
 pub mod show;
@@ -52,6 +55,9 @@ pub struct Gpus {
     pub unheld: Vec<Unheld>,
     /// MIG UUIDs that were asked for, and which instances they are, or why that is not known.
     pub mig_uuids: Vec<(String, Result<Slot, String>)>,
+    /// Directories that hold the driver's libraries, as the dynamic loader finds them; looked for only where the root is
+    /// narrowed.
+    pub directories: Vec<PathBuf>,
     /// Rows of [`LIBRARIES`] that exist; not looked for when there is no GPU.
     pub libraries: Vec<&'static LibraryRow>,
 }
@@ -214,6 +220,12 @@ impl Gpus {
         self.gpus.extend(accel::probe(looker, look));
     }
 
+    /// Whether there is anything to grant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gpus.is_empty() && self.wsl.is_none()
+    }
+
     /// Whether there are devices of a vendor.
     #[must_use]
     pub fn has(&self, vendor: Vendor) -> bool {
@@ -234,7 +246,7 @@ fn shared(looker: Looker<'_>, look: &Look<'_>, gpus: &Gpus) -> Vec<Node> {
 }
 
 fn libraries(gpus: &Gpus, nodes: &dyn NodeLookup) -> Vec<&'static LibraryRow> {
-    if gpus.gpus.is_empty() && gpus.wsl.is_none() {
+    if gpus.is_empty() {
         return Vec::new();
     }
     let has = |vendor| gpus.has(vendor) || vendor == Vendor::Wsl && gpus.wsl.is_some();

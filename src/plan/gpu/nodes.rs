@@ -81,8 +81,10 @@ fn drawn_on(asked: Asked<'_>, usable: &[Picked<'_>], subset: &BTreeSet<Vendor>) 
 }
 
 fn read_paths(asked: Asked<'_>, whose: &str) -> Vec<(PathBuf, Origin)> {
-    let libraries = asked.gpus.libraries.iter();
-    libraries.map(|row| (Path::new(row.path).to_owned(), Origin::Gpu(format!("{whose}, {}", row.what)))).collect()
+    let because = |what: &str| Origin::Gpu(format!("{whose}, {what}"));
+    let libraries = asked.gpus.libraries.iter().map(|row| (PathBuf::from(row.path), because(row.what)));
+    let found = asked.gpus.directories.iter().map(|path| (path.clone(), because("driver libraries")));
+    libraries.chain(found).collect()
 }
 
 /// Intel's compute runtime and some of Mesa look for nodes by place first. Links to others would only tell of them.

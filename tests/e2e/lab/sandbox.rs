@@ -117,6 +117,14 @@ impl<'a> Sandbox<'a> {
         self
     }
 
+    /// `ringfence gpus` instead of a command, with this option, in JSON.
+    pub fn gpus(mut self, how: &str) -> Ran {
+        let mut words: Vec<OsString> = vec![self.lab.binary.clone().into()];
+        words.extend(["gpus", how, "--json", "--backend", self.backend].map(OsString::from));
+        words.append(&mut self.options);
+        self.without().run(words)
+    }
+
     pub fn sh(self, script: &str) -> Ran {
         self.run(["sh", "-c", script])
     }

@@ -208,8 +208,9 @@ fn number() -> impl Strategy<Value = u32> {
 }
 
 fn modes() -> impl Strategy<Value = Modes> {
-    any::<[bool; 8]>().prop_map(
-        |[ptrace, memory, perf, io_uring, own_network, own_processes, own_ipc, names_threads]| Modes {
+    any::<[bool; 9]>().prop_map(
+        |[ptrace, memory, perf, io_uring, listens, own_network, own_processes, own_ipc, names_threads]| Modes {
+            listens,
             memory,
             perf,
             io_uring,

@@ -1,0 +1,65 @@
+//! Builds the driver loader of `loader/`, which `src/host/gpu/loader.rs` carries inside. It must be linked dynamically
+//! and `ringfence` must not, so it is no target of this package, whose targets all get the same flags.
+#![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=loader");
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    if let Err(why) = build() {
+        for line in why.lines() {
+            println!("cargo::error={line}");
+        }
+    }
+}
+
+fn build() -> Result<(), String> {
+    let target = variable("TARGET")?.into_string().map_err(|_| "TARGET is no text")?;
+    let output = PathBuf::from(variable("OUT_DIR")?).join("driver-loader");
+    let mut refusals = String::new();
+    for target in targets(&target) {
+        let mut rustc = Command::new(variable("RUSTC")?);
+        rustc.args(["--edition=2024", "--crate-name=driver_loader", "--crate-type=bin", "--target", &target]);
+        rustc.args([
+            "-C",
+            "target-feature=-crt-static",
+            "-C",
+            "panic=abort",
+            "-C",
+            "opt-level=s",
+            "-C",
+            "strip=symbols",
+        ]);
+        if let Some(linker) = env::var_os("RUSTC_LINKER").filter(|linker| !linker.is_empty()) {
+            let mut option = OsString::from("linker=");
+            option.push(linker);
+            rustc.arg("-C").arg(option);
+        }
+        let built = rustc.arg("loader/main.rs").arg("-o").arg(&output).output();
+        match built {
+            Ok(built) if built.status.success() => return Ok(()),
+            Ok(built) => refusals += &format!("for {target}: {}\n", String::from_utf8_lossy(&built.stderr).trim_end()),
+            Err(error) => refusals += &format!("for {target}: start rustc: {error}\n"),
+        }
+    }
+    Err(format!(
+        "the driver loader (loader/main.rs) cannot be built: it is a small program that is linked dynamically, and needs a \
+         linker and the C library's development files of the target\n{refusals}"
+    ))
+}
+
+/// For whom the loader is built: for the C library that the drivers' libraries are made for, which is glibc, also where
+/// `ringfence` itself is built with musl; else for the target as it is.
+fn targets(target: &str) -> Vec<String> {
+    let of_glibc = target.strip_suffix("-musl").map(|rest| format!("{rest}-gnu"));
+    of_glibc.into_iter().chain([target.to_owned()]).collect()
+}
+
+fn variable(name: &str) -> Result<OsString, String> {
+    env::var_os(name).ok_or_else(|| format!("cargo has not set {name}"))
+}
