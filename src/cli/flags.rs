@@ -286,7 +286,7 @@ impl Flags {
             command,
             ..Request::default()
         };
-        gpu.fill(&mut request);
+        gpu.fill(caller, &mut request);
         request
     }
 }

@@ -150,28 +150,12 @@ impl Policy {
         let workspace = normal(&request.cd.clone().unwrap_or_else(|| cwd.to_owned()));
         let confined = mode.value != Mode::FullAccess;
         let start_in = request.start_in.as_deref().map_or_else(|| workspace.clone(), normal);
-        let mut rules = preset_rules(request.dialect, mode.value, &workspace);
-        let mut globs = Vec::new();
-        if let Some(said) = request.workdir.as_ref().filter(|said| said.value) {
-            rules.push(Rule { path: workspace.clone(), access: Access::Write, because: said.by.clone() });
-        }
-        path_rules(&request, &workspace, &mut rules, &mut globs, &mut errors);
-        if confined && !rules.iter().any(|rule| rule.path == Path::new("/")) {
-            let because = Origin::Baseline("no rule of the policy names it");
-            rules.push(Rule { path: "/".into(), access: Access::None, because });
-        }
+        let (mut rules, globs) = rules(&request, mode.value, &workspace, &mut errors);
         let gpu = gpu_wish(&request, mode.value, &mut errors);
         let gpu_class = gpu_class(&request, mode.value, &mut errors);
-        let mut unix = request.unix.clone();
-        if gpu.value != GpuWish::Off {
-            let pipes = gpu_class.value.mps.iter();
-            rules.extend(pipes.clone().map(|path| Rule {
-                path: path.clone(),
-                access: Access::Write,
-                because: gpu_class.by.clone(),
-            }));
-            unix.extend(pipes.map(|path| Said::new(path.join("control"), gpu_class.by.clone())));
-        }
+        let mps = gpu_class.value.mps.as_ref().filter(|_| gpu.value != GpuWish::Off);
+        let socket = mps.map(|path| Said::new(path.join("control"), gpu_class.by.clone()));
+        rules.extend(mps.map(|path| written(path, &gpu_class.by)));
         check_devices(&request.device, &mut errors);
         check_env(&request.env, &mut errors);
         errors.extend(request.pass_fd.iter().filter(|fd| **fd <= 2).map(|fd| PolicyError::PassFd(*fd)));
@@ -199,10 +183,10 @@ impl Policy {
             rules,
             globs,
             devices: request.device,
-            unix,
+            unix: request.unix.into_iter().chain(socket).collect(),
             gpu,
             gpu_class,
-            gpu_hide_others: request.gpu_hide_others.filter(|said| said.value),
+            gpu_hide_others: request.gpu_options.hide_others.filter(|said| said.value),
             net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
             git: request.git.unwrap_or(said(Git::Protect)),
             tmp: request.tmp.unwrap_or(said(if confined { Tmp::Private } else { Tmp::Host })),
@@ -283,7 +267,7 @@ fn refuse_restricted_full_access(request: &Request, mode: Mode, errors: &mut Vec
     let tmp = request.tmp.iter().filter(|tmp| tmp.value == Tmp::Private).map(|tmp| &tmp.by);
     let gpu =
         request.gpu.iter().filter(|gpu| !matches!(gpu.value.as_str(), "auto" | "all" | "true")).map(|gpu| &gpu.by);
-    let others = request.gpu_hide_others.iter().filter(|hide| hide.value).map(|hide| &hide.by);
+    let others = request.gpu_options.hide_others.iter().filter(|hide| hide.value).map(|hide| &hide.by);
     errors.extend(
         paths
             .chain(net)
@@ -392,8 +376,26 @@ fn gpu_wish(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) -> Sai
     }
 }
 
+fn written(path: &Path, by: &Origin) -> Rule {
+    Rule { path: path.to_owned(), access: Access::Write, because: by.clone() }
+}
+
+/// The rules for paths, those of the mode among them, and the deny globs.
+fn rules(request: &Request, mode: Mode, workspace: &Path, errors: &mut Vec<PolicyError>) -> (Vec<Rule>, Vec<Glob>) {
+    let mut rules = preset_rules(request.dialect, mode, workspace);
+    let mut globs = Vec::new();
+    let workdir = request.workdir.as_ref().filter(|said| said.value);
+    rules.extend(workdir.map(|said| written(workspace, &said.by)));
+    path_rules(request, workspace, &mut rules, &mut globs, errors);
+    if mode != Mode::FullAccess && !rules.iter().any(|rule| rule.path == Path::new("/")) {
+        let because = Origin::Baseline("no rule of the policy names it");
+        rules.push(Rule { path: "/".into(), access: Access::None, because });
+    }
+    (rules, globs)
+}
+
 fn gpu_class(request: &Request, mode: Mode, errors: &mut Vec<PolicyError>) -> Said<Classes> {
-    let Some(text) = &request.gpu_class else {
+    let Some(text) = &request.gpu_options.class else {
         return Said::new(Classes::default(), Origin::Preset(mode.name()));
     };
     let classes = text.value.parse().unwrap_or_else(|source| {

@@ -1,5 +1,7 @@
 //! TOML → [`Request`]. Unknown keys are refused with file and line.
 
+mod gpu;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::ops::Range;
@@ -17,6 +19,8 @@ use super::{
     Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp, Wall, file,
 };
 use crate::policy::paths::{Access, has_metacharacters};
+use gpu::ClassValue;
+pub(super) use gpu::GpuValue;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +73,7 @@ struct File {
     gpu_passthrough: Option<Spanned<bool>>,
     gpu_class: Option<Spanned<ClassValue>>,
     gpu_hide_others: Option<Spanned<bool>>,
+    cdi_dirs: Vec<Spanned<PathBuf>>,
     net: Option<Spanned<Net>>,
     git: Option<Spanned<Git>>,
     tmp: Option<Spanned<Tmp>>,
@@ -117,61 +122,6 @@ struct ConflictTable {
 #[serde(deny_unknown_fields, default)]
 struct Features {
     use_legacy_landlock: Option<Spanned<bool>>,
-}
-
-/// `gpu = "auto"`, `gpu = true`, `gpu = [0, "mig:1/1/0"]`, `gpu = 0`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "gpu is \"auto\", \"off\", \"all\", \"visible\", true, false or a list of GPUs")]
-pub(super) enum GpuValue {
-    Word(String),
-    Switch(bool),
-    One(u32),
-    List(Vec<GpuItem>),
-}
-
-/// An item of a list of GPUs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(super) enum GpuItem {
-    Index(u32),
-    Selector(String),
-}
-
-/// `gpu_class = "graphics"`, `gpu_class = ["compute", "rdma"]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "gpu_class is a word or a list of words, such as \"compute\"")]
-enum ClassValue {
-    One(String),
-    List(Vec<String>),
-}
-
-impl GpuValue {
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Word(word) => word.clone(),
-            Self::Switch(on) => on.to_string(),
-            Self::One(index) => index.to_string(),
-            Self::List(list) => list.iter().map(GpuItem::text).collect::<Vec<_>>().join(","),
-        }
-    }
-}
-
-impl GpuItem {
-    fn text(&self) -> String {
-        match self {
-            Self::Index(index) => index.to_string(),
-            Self::Selector(word) => word.clone(),
-        }
-    }
-}
-
-impl ClassValue {
-    fn text(self) -> String {
-        match self {
-            Self::One(word) => word,
-            Self::List(words) => words.join(","),
-        }
-    }
 }
 
 /// Reads TOML. Relative paths are relative to `base`, `~/` is `home`.
@@ -239,6 +189,7 @@ impl Text<'_> {
             gpu_passthrough,
             gpu_class,
             gpu_hide_others,
+            cdi_dirs,
             net,
             git,
             tmp,
@@ -268,8 +219,7 @@ impl Text<'_> {
             device: self.all(device),
             unix: self.paths(unix),
             gpu: self.gpu(gpu, gpu_passthrough)?,
-            gpu_class: gpu_class.map(|value| self.said(value)).map(|said| Said::new(said.value.text(), said.by)),
-            gpu_hide_others: gpu_hide_others.map(|value| self.said(value)),
+            gpu_options: self.gpu_options(gpu_class, gpu_hide_others, cdi_dirs),
             net: net.map(|value| self.said(value)),
             git: git.map(|value| self.said(value)),
             tmp: tmp.map(|value| self.said(value)),
@@ -282,20 +232,21 @@ impl Text<'_> {
             wall: Wall { landlock: landlock.map(|value| self.said(value)), audit: audit.map(|value| self.said(value)) },
             dialect: if complete.is_some_and(Spanned::into_inner) { Dialect::OpenShell } else { Dialect::Ringfence },
             workdir: workdir.map(|value| self.said(value)),
-            identity: Identity {
-                user: run_as_user.map(|value| self.said(value)),
-                group: run_as_group.map(|value| self.said(value)),
-            },
+            identity: self.identity(run_as_user, run_as_group),
             reach: Reach {
                 rules: self.all(network),
-                unenforced: Vec::new(),
                 allow_unenforced: allow_unenforced.map(|value| self.said(value)),
+                ..Reach::default()
             },
             baseline: self.baseline(baseline),
             ..Request::default()
         };
         self.levels(paths, &mut request);
         Ok(request)
+    }
+
+    fn identity(&self, user: Option<Spanned<String>>, group: Option<Spanned<String>>) -> Identity {
+        Identity { user: user.map(|value| self.said(value)), group: group.map(|value| self.said(value)) }
     }
 
     /// `[paths]`: the same rules by their level.
@@ -330,27 +281,6 @@ impl Text<'_> {
             allow_cli_relax: said(allow_cli_relax),
             allow_compat: said(allow_compat),
             ..Baseline::default()
-        }
-    }
-
-    fn gpu(
-        &self,
-        gpu: Option<Spanned<GpuValue>>,
-        passthrough: Option<Spanned<bool>>,
-    ) -> Result<Option<Said<String>>, LoadError> {
-        match (gpu, passthrough) {
-            (Some(_), Some(switch)) => {
-                Err(self.error(switch.span(), "gpu and gpu_passthrough say the same thing: keep one".to_owned()))
-            }
-            (Some(value), None) => {
-                let said = self.said(value);
-                Ok(Some(Said::new(said.value.text(), said.by)))
-            }
-            (None, Some(switch)) => {
-                let said = self.said(switch);
-                Ok(Some(Said::new(said.value.to_string(), said.by)))
-            }
-            (None, None) => Ok(None),
         }
     }
 

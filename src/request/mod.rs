@@ -5,6 +5,7 @@
 pub mod baseline;
 pub mod codex;
 pub mod file;
+pub mod gpu;
 pub mod load;
 pub mod merge;
 pub mod network;
@@ -310,10 +311,8 @@ pub struct Request {
     pub unix: Vec<Said<PathBuf>>,
     /// `--gpu`, unparsed.
     pub gpu: Option<Said<String>>,
-    /// `--gpu-class`, unparsed.
-    pub gpu_class: Option<Said<String>>,
-    /// `--gpu-hide-others`.
-    pub gpu_hide_others: Option<Said<bool>>,
+    /// What else is said about GPUs.
+    pub gpu_options: gpu::GpuOptions,
     /// `--net`.
     pub net: Option<Said<Net>>,
     /// `--git`.

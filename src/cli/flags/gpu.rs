@@ -1,9 +1,12 @@
 //! Flags about GPUs.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
-use super::said;
+use super::{Caller, said};
 use crate::request::Request;
+use crate::request::gpu::GpuOptions;
 
 /// Which GPUs, and what for.
 #[derive(Debug, Args)]
@@ -17,14 +20,20 @@ pub struct GpuFlags {
     /// Hide what the driver tells in /proc of GPUs that are not granted; sandboxes in the sandbox have no /proc then.
     #[arg(long, help_heading = "Devices and network")]
     gpu_hide_others: bool,
+    /// Look for CDI specifications in this directory too, before /etc/cdi and /var/run/cdi.
+    #[arg(long, value_name = "DIR", help_heading = "Devices and network")]
+    cdi_dir: Vec<PathBuf>,
 }
 
 impl GpuFlags {
     /// Adds what they say to a request.
-    pub fn fill(self, request: &mut Request) {
-        let Self { gpu, gpu_class, gpu_hide_others } = self;
+    pub fn fill(self, caller: &Caller, request: &mut Request) {
+        let Self { gpu, gpu_class, gpu_hide_others, cdi_dir } = self;
         request.gpu = said(gpu, "--gpu");
-        request.gpu_class = said(gpu_class, "--gpu-class");
-        request.gpu_hide_others = said(gpu_hide_others.then_some(true), "--gpu-hide-others");
+        request.gpu_options = GpuOptions {
+            class: said(gpu_class, "--gpu-class"),
+            hide_others: said(gpu_hide_others.then_some(true), "--gpu-hide-others"),
+            cdi_dirs: caller.paths(cdi_dir, "--cdi-dir"),
+        };
     }
 }
