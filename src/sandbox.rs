@@ -27,8 +27,13 @@ pub enum Gpu {
     Auto,
     /// All of them; it is an error when one cannot be used.
     All,
+    /// Those that a scheduler allotted, by its variables; all where it said nothing. It is an error when one cannot be
+    /// used.
+    Visible,
     /// These, by index in PCI order as `nvidia-smi` shows it; it is an error when one cannot be used.
     Indices(Vec<u32>),
+    /// These, by selectors as `--gpu` takes them: `GPU-6f1c`, `mig:0/1/0`, `amd:0`; it is an error when one cannot be used.
+    These(Vec<String>),
 }
 
 impl fmt::Display for Gpu {
@@ -38,6 +43,8 @@ impl fmt::Display for Gpu {
             Self::Off => f.write_str("off"),
             Self::Auto => f.write_str("auto"),
             Self::All => f.write_str("all"),
+            Self::Visible => f.write_str("visible"),
+            Self::These(selectors) => f.write_str(&selectors.join(",")),
             Self::Indices(indices) => {
                 let words: Vec<_> = indices.iter().map(u32::to_string).collect();
                 f.write_str(&words.join(","))
@@ -146,6 +153,18 @@ impl Sandbox {
     #[must_use]
     pub fn gpu(self, gpu: Gpu) -> Self {
         self.flag("--gpu", gpu.to_string())
+    }
+
+    /// Says what GPUs are for, as `--gpu-class` takes it; compute if this is not called.
+    #[must_use]
+    pub fn gpu_class(self, classes: impl AsRef<OsStr>) -> Self {
+        self.flag("--gpu-class", classes.as_ref())
+    }
+
+    /// Looks for CDI specifications in this directory too, before `/etc/cdi` and `/var/run/cdi`.
+    #[must_use]
+    pub fn cdi_dir(self, path: impl AsRef<Path>) -> Self {
+        self.flag("--cdi-dir", path.as_ref())
     }
 
     /// Hides what the driver tells in `/proc` of GPUs that are not granted. Sandboxes inside have no procfs of their own
