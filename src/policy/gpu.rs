@@ -1,5 +1,7 @@
 //! Which GPUs are wished for: the parsed form of `--gpu`.
 
+pub mod cdi;
+
 use std::fmt;
 
 /// One selector of `--gpu`.

@@ -3,6 +3,7 @@
 //! Everything here is a fact; what is done with it is decided by [`crate::plan::gpu`]. Another vendor is one more file
 //! here and more rows in [`rows::ROWS`].
 
+pub mod cdi;
 pub mod fault;
 pub mod mig;
 pub mod node;

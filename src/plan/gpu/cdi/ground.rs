@@ -1,0 +1,65 @@
+//! What a policy makes of a path, before its view is built.
+
+use std::path::Path;
+
+use crate::host::Facts;
+use crate::policy::Policy;
+use crate::policy::paths::Access;
+use crate::request::{Origin, Tmp};
+
+/// What the sandbox has at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// What the host has, to be read.
+    Shown,
+    /// What the host has, to be written.
+    Writable,
+    /// A directory of the sandbox's own, in which things can be made while it is set up.
+    Anew,
+    /// Nothing, on purpose.
+    Hidden,
+}
+
+/// What a policy has at a path: the most specific rule counts, at equal depth the more restrictive one.
+#[must_use]
+pub fn ground_at(policy: &Policy, facts: &Facts, path: &Path) -> Ground {
+    let rules = facts.rules.iter().map(|(rule, fact)| (fact.leads_to(&rule.path), rule.access));
+    let rule = rules
+        .filter(|(at, _)| path.starts_with(at))
+        .max_by_key(|(at, access)| (at.components().count(), std::cmp::Reverse(*access)));
+    let own = ["/tmp", "/run", "/dev"].into_iter().find(|own| path.starts_with(own));
+    let own = own.filter(|own| *own != "/tmp" || policy.tmp.value == Tmp::Private);
+    match (rule, own) {
+        // A rule for all of the host says nothing of what every sandbox has for itself.
+        (Some((at, _)), Some(own)) if at.starts_with(own) => of_rule(at, rule),
+        (_, Some(_)) => Ground::Anew,
+        (Some((at, _)), None) => of_rule(at, rule),
+        // A narrowed root is made anew.
+        (None, None) => Ground::Anew,
+    }
+}
+
+fn of_rule(at: &Path, rule: Option<(&Path, Access)>) -> Ground {
+    match rule.map(|(_, access)| access) {
+        Some(Access::None) if at == Path::new("/") => Ground::Anew,
+        Some(Access::None) | None => Ground::Hidden,
+        Some(Access::Read) => Ground::Shown,
+        Some(Access::Modify | Access::Write) => Ground::Writable,
+    }
+}
+
+/// Who denied a path, by a rule or glob of the policy or as a place of secrets; a denial of the whole root is none.
+#[must_use]
+pub fn denied_by(facts: &Facts, path: &Path) -> Option<Origin> {
+    let ruled = facts.rules.iter().map(|(rule, fact)| (rule, fact.leads_to(&rule.path)));
+    let secret = facts.secrets.iter().map(|(rule, present)| (rule, present.path.as_path()));
+    let covers = |at: &Path| at != Path::new("/") && path.starts_with(at);
+    let depth = |at: &Path| at.components().count();
+    let all: Vec<_> = ruled.chain(secret).filter(|(rule, at)| covers(at) || covers(&rule.path)).collect();
+    // What is named below a denial is granted again.
+    let deepest = all.iter().map(|(_, at)| depth(at)).max()?;
+    let last = all.into_iter().filter(|(_, at)| depth(at) == deepest);
+    let by_rule = last.filter(|(rule, _)| rule.access == Access::None).map(|(rule, _)| rule.because.clone()).next();
+    let globbed = || facts.globbed.iter().any(|found| path.starts_with(&found.present.path));
+    by_rule.or_else(|| globbed().then_some(Origin::Baseline("a deny glob")))
+}
