@@ -111,6 +111,7 @@ fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option
         Mount::Proc => Mount::Bind { id: None, dir: true, writable: false, make: false },
         Mount::Pin { .. }
         | Mount::Plug { .. }
+        | Mount::Other { .. }
         | Mount::Dir
         | Mount::Link { .. }
         | Mount::Devpts

@@ -223,6 +223,11 @@ impl PlanError {
                  --backend, where there is one"
                     .to_owned()
             }
+            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.starts_with("landlock: it cannot show")) => {
+                "another name takes a mount: say --backend native or bwrap, where user namespaces can be made; or grant \
+                 it under its own name"
+                    .to_owned()
+            }
             Self::NoBackend { .. } => "ringfence doctor tells what stands in the way, and the cure".to_owned(),
             Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),
             Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,

@@ -3,6 +3,7 @@
 //! A GPU is granted by its nodes existing in the sandbox. What is not granted is absent, never present and denied:
 //! GPU libraries take an absent node for normal and a denied one for an error.
 
+pub mod cdi;
 mod env;
 mod error;
 
@@ -205,8 +206,10 @@ fn grant(node: &Node, who: &str) -> Option<DeviceGrant> {
     let because = Origin::Gpu(format!("{who}, {}", node.needed_for()));
     Some(DeviceGrant {
         path: node.path.clone(),
+        source: None,
         major: number.major,
         minor: number.minor,
+        read_only: false,
         id,
         because,
         required: node.row.required,

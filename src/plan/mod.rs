@@ -102,12 +102,16 @@ pub struct Confinement {
 /// A device node that the command may open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceGrant {
-    /// Its path, on the host and inside.
+    /// Its path inside, and on the host.
     pub path: PathBuf,
+    /// Its path on the host, where that is another one.
+    pub source: Option<PathBuf>,
     /// Its number, compared again before it is bound.
     pub major: u32,
     /// See [`DeviceGrant::major`].
     pub minor: u32,
+    /// Whether it may only be read.
+    pub read_only: bool,
     /// Device and inode of the node's directory entry, where it was looked up on a real machine.
     pub id: Option<FileId>,
     /// Who asked.

@@ -46,7 +46,13 @@ impl MountOp {
     /// Whether this operation makes `path` writable.
     #[must_use]
     pub fn grants_writing(&self, path: &Path) -> bool {
-        let writable = matches!(self.what, Mount::Bind { writable: true, .. } | Mount::Devices | Mount::Tmpfs { .. });
+        let writable = matches!(
+            self.what,
+            Mount::Bind { writable: true, .. }
+                | Mount::Other { writable: true, .. }
+                | Mount::Devices
+                | Mount::Tmpfs { .. }
+        );
         writable && path.starts_with(&self.target)
     }
 }
@@ -67,10 +73,27 @@ pub enum Mount {
     },
     /// A device node of the host.
     Device {
+        /// Its path on the host, where that is another one.
+        source: Option<PathBuf>,
         /// Its number, compared again.
         major: u32,
         /// See `major`.
         minor: u32,
+        /// Whether it may only be read.
+        read_only: bool,
+    },
+    /// Something of the host under another name.
+    Other {
+        /// Its path on the host: canonical.
+        source: PathBuf,
+        /// Identity of what was planned; anything else there is an error.
+        id: FileId,
+        /// Whether it is a directory.
+        dir: bool,
+        /// Whether it can be written.
+        writable: bool,
+        /// Identity of what it covers; `None`: the mount point has to be made first.
+        onto: Option<FileId>,
     },
     /// The host's directory of device nodes, all of them usable.
     Devices,

@@ -152,7 +152,13 @@ fn file(op: &MountOp) -> Line {
     let what = match &op.what {
         Mount::Bind { writable: true, .. } => "writable".to_owned(),
         Mount::Bind { writable: false, .. } => "read-only".to_owned(),
-        Mount::Device { major, minor } => format!("device {major}:{minor}"),
+        Mount::Device { source, major, minor, read_only } => {
+            let of = source.as_ref().map(|source| format!(", the host's {}", show(source))).unwrap_or_default();
+            format!("device {major}:{minor}{of}{}", if *read_only { ", to be read" } else { "" })
+        }
+        Mount::Other { source, writable, .. } => {
+            format!("{}, the host's {}", if *writable { "writable" } else { "read-only" }, show(source))
+        }
         Mount::Devices => "all device nodes".to_owned(),
         Mount::Pin { .. } => "pinned link".to_owned(),
         Mount::Plug { .. } => "hidden link".to_owned(),

@@ -28,7 +28,7 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
         return vec![op("/dev", what), op("/dev", Mount::Seal)];
     }
     for (path, major, minor) in tables::BASE_DEVICES.iter().filter(|(path, ..)| !denied(path)) {
-        ops.push(op(path, Mount::Device { major: *major, minor: *minor }));
+        ops.push(op(path, Mount::Device { source: None, major: *major, minor: *minor, read_only: false }));
     }
     for (link, to) in tables::DEV_LINKS {
         ops.push(op(link, Mount::Link { to: to.into() }));
@@ -41,7 +41,8 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
         ops.push(op("/dev/shm", if writable_root { shared } else { private }));
     }
     for device in devices {
-        let what = Mount::Device { major: device.major, minor: device.minor };
+        let DeviceGrant { source, major, minor, read_only, .. } = device;
+        let what = Mount::Device { source: source.clone(), major: *major, minor: *minor, read_only: *read_only };
         ops.push(MountOp { target: device.path.clone(), what, because: device.because.clone() });
     }
     ops.extend(asked.into_iter().map(made));

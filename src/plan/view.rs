@@ -275,8 +275,10 @@ impl Builder<'_> {
         }
         self.devices.push(DeviceGrant {
             path: present.path.clone(),
+            source: None,
             major,
             minor,
+            read_only: false,
             id: Some(present.id),
             because: rule.because.clone(),
             required: false,

@@ -95,6 +95,8 @@ pub enum Want {
     NoneOrReadOnly,
     /// Another file is there.
     Hidden,
+    /// A character device of this number is there.
+    Device(u32, u32),
 }
 
 impl Check {
@@ -277,8 +279,10 @@ fn check(op: &MountOp) -> Option<Check> {
         Mount::Bind { id, writable: false, .. } => (id, Want::ReadOnly),
         Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
         Mount::Block { .. } => (None, Want::NoneOrReadOnly),
-        Mount::Device { .. }
-        | Mount::Devices
+        Mount::Other { id, writable: true, .. } => (Some(id), Want::There),
+        Mount::Other { id, writable: false, .. } => (Some(id), Want::ReadOnly),
+        Mount::Device { major, minor, .. } => (None, Want::Device(major, minor)),
+        Mount::Devices
         | Mount::Pin { .. }
         | Mount::Plug { .. }
         | Mount::Guard

@@ -105,12 +105,7 @@ impl std::fmt::Debug for Around<'_> {
 ///
 /// # Errors
 /// One [`CdiError`] for each problem; all at once.
-pub fn edits(
-    specs: &Specs,
-    wanted: &[CdiName],
-    asked: &Origin,
-    around: Around<'_>,
-) -> Result<CdiPlan, Vec<CdiError>> {
+pub fn edits(specs: &Specs, wanted: &[CdiName], asked: &Origin, around: Around<'_>) -> Result<CdiPlan, Vec<CdiError>> {
     let mut planner = Planner { specs, asked, around, plan: CdiPlan::default(), errors: Vec::new() };
     let parts = planner.parts(wanted);
     planner.refused(&parts);
@@ -233,7 +228,8 @@ impl<'a> Planner<'a> {
                 if *gid == caller.gid || caller.groups.contains(gid) {
                     continue;
                 }
-                let needs = |problem: &CdiProblem| matches!(problem, CdiProblem::NoPermission { gid: of, .. } if of == gid);
+                let needs =
+                    |problem: &CdiProblem| matches!(problem, CdiProblem::NoPermission { gid: of, .. } if of == gid);
                 if self.errors.iter().any(|error| needs(&error.problem)) {
                     let problem = CdiProblem::Group { gid: *gid };
                     if !self.errors.iter().any(|error| error.problem == problem) {

@@ -41,7 +41,9 @@ fn listed(root: &Root, file: &Path, includes: bool) -> Vec<PathBuf> {
 }
 
 fn included(root: &Root, pattern: &str) -> Vec<PathBuf> {
-    let Some(directory) = Path::new("/etc").join(pattern).to_str().and_then(|path| Some(path.strip_suffix("/*.conf")?.to_owned())) else {
+    let Some(directory) =
+        Path::new("/etc").join(pattern).to_str().and_then(|path| Some(path.strip_suffix("/*.conf")?.to_owned()))
+    else {
         return Vec::new();
     };
     let directory = PathBuf::from(directory);

@@ -172,7 +172,9 @@ fn look_at_all(specs: &mut Specs, root: &Root, nodes: &dyn NodeLookup) {
         paths.extend(edits.mounts.iter().flat_map(|mount| [&mount.host_path, &mount.container_path]).cloned());
         for hook in edits.hooks.iter().filter_map(|hook| Hook::of(hook).ok()) {
             match hook {
-                Hook::CreateSymlinks(links) => paths.extend(links.iter().flat_map(|wish| [wish.link.clone(), wish.leads_to()])),
+                Hook::CreateSymlinks(links) => {
+                    paths.extend(links.iter().flat_map(|wish| [wish.link.clone(), wish.leads_to()]))
+                }
                 Hook::UpdateLdcache(folders) => {
                     libraries = true;
                     paths.extend(folders);

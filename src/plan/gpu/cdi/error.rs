@@ -194,7 +194,9 @@ impl fmt::Display for CdiProblem {
             }
             Self::KernelSource { path } => write!(f, "`{}` would be shown under another name", path.display()),
             Self::SourceMissing { path } => write!(f, "`{}`, which is to be mounted, does not exist", path.display()),
-            Self::SourceKind { path, link: true } => write!(f, "`{}`, which is to be mounted, is a link", path.display()),
+            Self::SourceKind { path, link: true } => {
+                write!(f, "`{}`, which is to be mounted, is a link", path.display())
+            }
             Self::SourceKind { path, link: false } => {
                 write!(f, "`{}`, which is to be mounted, is neither a file nor a directory", path.display())
             }
@@ -277,7 +279,9 @@ impl CdiError {
             | CdiProblem::KernelSource { .. }
             | CdiProblem::SourceKind { link: false, .. }
             | CdiProblem::MountKind { .. }
-            | CdiProblem::MountOption { .. } => "take the edit out of the file if the device works without it".to_owned(),
+            | CdiProblem::MountOption { .. } => {
+                "take the edit out of the file if the device works without it".to_owned()
+            }
         })
     }
 

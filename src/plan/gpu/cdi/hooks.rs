@@ -69,7 +69,10 @@ impl<'a> Planner<'a> {
             return;
         }
         let in_dev = link.starts_with("/dev");
-        if ["/proc", "/sys"].iter().any(|top| link.starts_with(top)) || in_dev && is_own(link) || link == Path::new("/dev") {
+        if ["/proc", "/sys"].iter().any(|top| link.starts_with(top))
+            || in_dev && is_own(link)
+            || link == Path::new("/dev")
+        {
             self.fail(part, place, CdiProblem::Covers { target: link.clone() });
             return;
         }

@@ -17,9 +17,35 @@ const SOCKETS: &[(&str, Option<&str>)] = &[
 
 /// Options that change nothing here: every mount is private, and gets the rest of its attributes from the host's.
 const IDLE: &[&str] = &[
-    "bind", "rbind", "rw", "nosuid", "nodev", "private", "rprivate", "slave", "rslave", "shared", "rshared",
-    "unbindable", "runbindable", "relatime", "norelatime", "noatime", "atime", "nodiratime", "diratime", "strictatime",
-    "async", "sync", "dirsync", "suid", "dev", "exec", "defaults", "nosymfollow", "symfollow",
+    "bind",
+    "rbind",
+    "rw",
+    "nosuid",
+    "nodev",
+    "private",
+    "rprivate",
+    "slave",
+    "rslave",
+    "shared",
+    "rshared",
+    "unbindable",
+    "runbindable",
+    "relatime",
+    "norelatime",
+    "noatime",
+    "atime",
+    "nodiratime",
+    "diratime",
+    "strictatime",
+    "async",
+    "sync",
+    "dirsync",
+    "suid",
+    "dev",
+    "exec",
+    "defaults",
+    "nosymfollow",
+    "symfollow",
 ];
 
 /// Directories that are the sandbox's own, or the kernel's.
@@ -97,7 +123,9 @@ impl<'a> Planner<'a> {
                 return None;
             }
             Ground::Shown => match self.specs.paths.get(target) {
-                Some(PathFact::Present(there)) if there.link.is_none() && (there.kind == Kind::Dir) == dir => Some(there.id),
+                Some(PathFact::Present(there)) if there.link.is_none() && (there.kind == Kind::Dir) == dir => {
+                    Some(there.id)
+                }
                 _ => {
                     self.fail(part, *place, CdiProblem::NoMountPoint { target: target.clone(), dir });
                     return None;
@@ -107,7 +135,11 @@ impl<'a> Planner<'a> {
         let asked_to_write = !mount.options.iter().any(|option| option == "ro");
         let read_only = !asked_to_write || (self.around.ground)(source) != Ground::Writable;
         if asked_to_write && read_only {
-            self.note(part, *place, format!("{} is read-only: no rule lets {} be written", target.display(), source.display()));
+            self.note(
+                part,
+                *place,
+                format!("{} is read-only: no rule lets {} be written", target.display(), source.display()),
+            );
         }
         let because = self.because(part, *place);
         let (source, id) = (present.path.clone(), present.id);
@@ -199,6 +231,7 @@ fn last_words<'a>(parts: &[Part<'a>]) -> Vec<(Part<'a>, &'a MountEdit)> {
     for (at, (_, mount)) in all.iter().enumerate() {
         last.insert(mount.container_path.as_path(), at);
     }
-    let counts = |(at, (_, mount)): &(usize, (Part<'_>, &MountEdit))| last.get(mount.container_path.as_path()) == Some(at);
+    let counts =
+        |(at, (_, mount)): &(usize, (Part<'_>, &MountEdit))| last.get(mount.container_path.as_path()) == Some(at);
     all.iter().copied().enumerate().filter(counts).map(|(_, found)| found).collect()
 }

@@ -83,9 +83,9 @@ fn never(path: &Path) -> Option<&'static str> {
 }
 
 fn never_number(number: DeviceNumber) -> Option<&'static str> {
-    let row = NEVER_NUMBERS.iter().find(|(major, minor, _)| {
-        *major == number.major && minor.is_none_or(|minor| minor == number.minor)
-    });
+    let row = NEVER_NUMBERS
+        .iter()
+        .find(|(major, minor, _)| *major == number.major && minor.is_none_or(|minor| minor == number.minor));
     row.map(|(.., why)| *why)
 }
 
@@ -190,7 +190,8 @@ impl<'a> Planner<'a> {
             Kind::Char { major, minor } if kind == NodeKind::Character => DeviceNumber { major, minor },
             found => return Err(CdiProblem::NodeKind { path, found: Found(found), wanted: node.kind }),
         };
-        let differs = major.is_some_and(|major| major != number.major) || minor.is_some_and(|minor| minor != number.minor);
+        let differs =
+            major.is_some_and(|major| major != number.major) || minor.is_some_and(|minor| minor != number.minor);
         if differs {
             return Err(CdiProblem::NodeNumber { path, found: number, major, minor: minor.unwrap_or(0) });
         }
@@ -209,7 +210,8 @@ impl<'a> Planner<'a> {
         }
         if let Some(mode) = node.file_mode.map(|mode| mode & 0o7777).filter(|mode| *mode != fact.mode) {
             let path = node.on_host().display();
-            let what = format!("{path} keeps its mode {:04o}: {mode:04o} cannot be given to a node of the host", fact.mode);
+            let what =
+                format!("{path} keeps its mode {:04o}: {mode:04o} cannot be given to a node of the host", fact.mode);
             self.note(part, node.place, what);
         }
         Some(())
