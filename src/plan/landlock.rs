@@ -160,9 +160,6 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: &(Access, Origin), pol
         rules.push(LandlockRule::new(path, allow, node.because.clone()));
     }
     for MountOp { target, what, because } in ops {
-        if matches!(what, Mount::Other { writable: true, .. }) {
-            rules.push(LandlockRule::new(target, Beneath::Write, because.clone()));
-        }
         if matches!(what, Mount::Tmpfs { .. }) && target.starts_with("/dev") && target != Path::new("/dev") {
             rules.push(LandlockRule::new(target, Beneath::Write, because.clone()));
         }

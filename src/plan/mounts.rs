@@ -46,13 +46,7 @@ impl MountOp {
     /// Whether this operation makes `path` writable.
     #[must_use]
     pub fn grants_writing(&self, path: &Path) -> bool {
-        let writable = matches!(
-            self.what,
-            Mount::Bind { writable: true, .. }
-                | Mount::Other { writable: true, .. }
-                | Mount::Devices
-                | Mount::Tmpfs { .. }
-        );
+        let writable = matches!(self.what, Mount::Bind { writable: true, .. } | Mount::Devices | Mount::Tmpfs { .. });
         writable && path.starts_with(&self.target)
     }
 }
@@ -82,7 +76,7 @@ pub enum Mount {
         /// Whether it may only be read.
         read_only: bool,
     },
-    /// Something of the host under another name.
+    /// Something of the host under another name, read-only: what is protected below its own name is not below this one.
     Other {
         /// Its path on the host: canonical.
         source: PathBuf,
@@ -90,8 +84,6 @@ pub enum Mount {
         id: FileId,
         /// Whether it is a directory.
         dir: bool,
-        /// Whether it can be written.
-        writable: bool,
         /// Identity of what it covers; `None`: the mount point has to be made first.
         onto: Option<FileId>,
     },

@@ -156,9 +156,7 @@ fn file(op: &MountOp) -> Line {
             let of = source.as_ref().map(|source| format!(", the host's {}", show(source))).unwrap_or_default();
             format!("device {major}:{minor}{of}{}", if *read_only { ", to be read" } else { "" })
         }
-        Mount::Other { source, writable, .. } => {
-            format!("{}, the host's {}", if *writable { "writable" } else { "read-only" }, show(source))
-        }
+        Mount::Other { source, .. } => format!("read-only, the host's {}", show(source)),
         Mount::Devices => "all device nodes".to_owned(),
         Mount::Pin { .. } => "pinned link".to_owned(),
         Mount::Plug { .. } => "hidden link".to_owned(),

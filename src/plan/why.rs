@@ -79,7 +79,7 @@ fn by_mounts(plan: &Plan, path: &Path) -> Answer {
 #[must_use]
 pub fn changes_host(plan: &Plan, path: &Path) -> bool {
     plan.confinement.as_ref().is_some_and(|confinement| match winner(confinement, path) {
-        Some(op) => matches!(op.what, Mount::Bind { writable: true, .. } | Mount::Other { writable: true, .. }),
+        Some(op) => matches!(op.what, Mount::Bind { writable: true, .. }),
         None => confinement.mounts.root == RootView::HostWritable,
     })
 }
@@ -93,8 +93,7 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
     let here = op.target == path;
     match &op.what {
         Mount::Bind { writable: true, .. } => (Access::Write, "bound writable"),
-        Mount::Other { writable: true, .. } => (Access::Write, "something else of the host, bound writable"),
-        Mount::Other { writable: false, .. } => (Access::Read, "something else of the host, bound read-only"),
+        Mount::Other { .. } => (Access::Read, "something else of the host, bound read-only"),
         Mount::Bind { writable: false, .. } | Mount::ReadOnly | Mount::Pin { .. } => (Access::Read, "bound read-only"),
         Mount::Devices => (Access::Write, "all device nodes of the host"),
         Mount::Device { read_only: true, .. } => (Access::Read, "a device that can be read"),

@@ -47,25 +47,35 @@ fn variables() {
         assert!(!is_filtered(name), "{name}");
     }
     let env = r#""env":["A=1","B=","NVIDIA_VISIBLE_DEVICES=void","A=2=3","NVIDIA_VISIBLE_DEVICES=0"]"#;
-    check_edits(Machine::new(), env, &expect![[r#"
+    check_edits(
+        Machine::new(),
+        env,
+        &expect![[r#"
         env B= because gpu: v.test/d=a by --gpu, /cdi/a.json:1
         env A=2=3 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
         env NVIDIA_VISIBLE_DEVICES=0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_file_s_edits_come_first_and_once() {
     let text = r#"{"cdiVersion":"1.0.0","kind":"v.test/d","containerEdits":{"env":["A=file","B=file"]},"devices":[
         {"name":"a","containerEdits":{"env":["A=a"]}},{"name":"b","containerEdits":{"env":["A=b"]}}]}"#;
-    Machine::with(text).check(&["v.test/d=a", "v.test/d=b"], &expect![[r#"
+    Machine::with(text).check(
+        &["v.test/d=a", "v.test/d=b"],
+        &expect![[r#"
         env B=file because gpu: every v.test/d by --gpu, /cdi/a.json:1
         env A=b because gpu: v.test/d=b by --gpu, /cdi/a.json:2
-    "#]]);
-    Machine::with(text).check(&["v.test/d=b", "v.test/d=a", "v.test/d=b"], &expect![[r#"
+    "#]],
+    );
+    Machine::with(text).check(
+        &["v.test/d=b", "v.test/d=a", "v.test/d=b"],
+        &expect![[r#"
         env B=file because gpu: every v.test/d by --gpu, /cdi/a.json:1
         env A=a because gpu: v.test/d=a by --gpu, /cdi/a.json:2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -82,52 +92,88 @@ fn nodes_that_are_what_the_file_says() {
         let plan = machine().file("/cdi/a.json", spec(&node(rest))).plan(&["v.test/d=a"]).unwrap();
         assert_eq!((plan.devices.len(), plan.devices[0].read_only, plan.notes.len()), (1, false, 0), "{rest}");
     }
-    check(machine(), r#""path":"/dev/x","permissions":"r""#, &expect![[r#"
+    check(
+        machine(),
+        r#""path":"/dev/x","permissions":"r""#,
+        &expect![[r#"
         device /dev/x 195:0 read-only because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
-    check(machine(), r#""path":"/dev/x","permissions":"none""#, &expect![[r#"
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check(machine(), r#""path":"/dev/x","fileMode":384"#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/x","permissions":"none""#,
+        &expect![[r#"
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/x","fileMode":384"#,
+        &expect![[r#"
         device /dev/x 195:0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
         note: cdi: /dev/x keeps its mode 0666: 0600 cannot be given to a node of the host (/cdi/a.json:1:97)
-    "#]]);
-    check(machine(), r#""path":"/dev/a/b","hostPath":"/dev/x""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/a/b","hostPath":"/dev/x""#,
+        &expect![[r#"
         device /dev/a/b of /dev/x 195:0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
+    "#]],
+    );
     // It is in every sandbox anyway.
-    check(machine(), r#""path":"/dev/null""#, &expect![[r#"
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
+    check(
+        machine(),
+        r#""path":"/dev/null""#,
+        &expect![[r#"
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
 }
 
 #[test]
 fn nodes_that_are_something_else() {
     let machine = || Machine::new().null().node("/dev/x", (195, 3), 0o666, 0);
-    check(machine(), r#""path":"/dev/none""#, &expect![[r#"
+    check(
+        machine(),
+        r#""path":"/dev/none""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/none` does not exist
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: make /cdi/a.json anew with its vendor's tool
-    "#]]);
-    check(machine(), r#""path":"/dev/x","major":195"#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/x","major":195"#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/x` is device 195:3, and the file says 195:0
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: make /cdi/a.json anew with its vendor's tool
-    "#]]);
-    check(machine(), r#""path":"/dev/x","major":510,"minor":3"#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/x","major":510,"minor":3"#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/x` is device 195:3, and the file says 510:3
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: make /cdi/a.json anew with its vendor's tool
-    "#]]);
-    check(machine(), r#""path":"/dev/x","minor":4"#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/x","minor":4"#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/x` is device 195:3, and the file says *:4
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: make /cdi/a.json anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
     for (kind, found) in [
         (Kind::File, "a regular file"),
         (Kind::Symlink, "a symbolic link"),
@@ -141,48 +187,76 @@ fn nodes_that_are_something_else() {
         assert!(text.contains(&format!("`/dev/y` is {found}, not a character device")), "{text}");
     }
     let block = || machine().entry("/dev/y", Kind::Block, 0o666, 0).entry("/dev/p", Kind::Fifo, 0o666, 0);
-    check(block(), r#""path":"/dev/y","type":"b""#, &expect![[r#"
+    check(
+        block(),
+        r#""path":"/dev/y","type":"b""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/y` is to be a block device, and only character devices are granted
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: see what it is: `ls -l /dev/y`
-    "#]]);
-    check(block(), r#""path":"/dev/p","type":"p""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        block(),
+        r#""path":"/dev/p","type":"p""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/p` is to be a named pipe, and only character devices are granted
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: see what it is: `ls -l /dev/p`
-    "#]]);
-    check(machine(), r#""path":"/etc/passwd""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/etc/passwd""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: node `/etc/passwd` is not below /dev
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: take the edit out of the file if the device works without it
-    "#]]);
-    check(machine(), r#""path":"/dev/x","hostPath":"/proc/self/mem""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/x","hostPath":"/proc/self/mem""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: node `/proc/self/mem` is not below /dev
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: take the edit out of the file if the device works without it
-    "#]]);
-    check(machine(), r#""path":"/dev","hostPath":"/dev/x""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev","hostPath":"/dev/x""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: node `/dev` is not below /dev
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: take the edit out of the file if the device works without it
-    "#]]);
-    check(machine(), r#""path":"/dev/null","hostPath":"/dev/x""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/null","hostPath":"/dev/x""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/null` would cover what the sandbox has of its own, or what a rule is about
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: take the edit out of the file if the device works without it
-    "#]]);
-    check(machine(), r#""path":"/dev/pts/7","hostPath":"/dev/x""#, &expect![[r#"
+    "#]],
+    );
+    check(
+        machine(),
+        r#""path":"/dev/pts/7","hostPath":"/dev/x""#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: `/dev/pts/7` would cover what the sandbox has of its own, or what a rule is about
           said in: /cdi/a.json:1:97
           needed by: --gpu cdi:v.test/d=a
         hint: take the edit out of the file if the device works without it
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -211,62 +285,97 @@ fn nodes_that_no_sandbox_gets() {
         }
     }
     let cap = Machine::new().node("/dev/nvidia-caps/nvidia-cap12", (511, 12), 0o444, 0);
-    check(cap, r#""path":"/dev/nvidia-caps/nvidia-cap12","major":511,"minor":12"#, &expect![[r#"
+    check(
+        cap,
+        r#""path":"/dev/nvidia-caps/nvidia-cap12","major":511,"minor":12"#,
+        &expect![[r#"
         device /dev/nvidia-caps/nvidia-cap12 511:12 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_denial_beats_a_file() {
     let machine = || Machine::new().null().node("/dev/x", (195, 0), 0o666, 0);
-    check(machine().denied("/dev/x"), r#""path":"/dev/x""#, &expect![[r#"
-        note: cdi: /dev/x is left out: it is denied (--deny) (/cdi/a.json:1:97)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check(machine().denied("/dev/x"), r#""path":"/dev/y","hostPath":"/dev/x""#, &expect![[r#"
-        note: cdi: /dev/y is left out: it is denied (--deny) (/cdi/a.json:1:97)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check(machine().denied("/dev/y"), r#""path":"/dev/y","hostPath":"/dev/x""#, &expect![[r#"
-        note: cdi: /dev/y is left out: it is denied (--deny) (/cdi/a.json:1:97)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
+    check(
+        machine().denied("/dev/x"),
+        r#""path":"/dev/x""#,
+        &expect![[r#"
+            note: cdi: /dev/x is left out: it is denied (--deny) (/cdi/a.json:1:97)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check(
+        machine().denied("/dev/x"),
+        r#""path":"/dev/y","hostPath":"/dev/x""#,
+        &expect![[r#"
+            note: cdi: /dev/y is left out: it is denied (--deny) (/cdi/a.json:1:97)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check(
+        machine().denied("/dev/y"),
+        r#""path":"/dev/y","hostPath":"/dev/x""#,
+        &expect![[r#"
+            note: cdi: /dev/y is left out: it is denied (--deny) (/cdi/a.json:1:97)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
 }
 
 #[test]
 fn groups() {
     let gids = |gids: &str| format!(r#"{},"additionalGids":[{gids}]"#, node(r#""path":"/dev/x""#));
     let machine = |mode| Machine::new().node("/dev/x", (195, 0), mode, 993);
-    check_edits(machine(0o660), &gids("0,993"), &expect![[r#"
+    check_edits(
+        machine(0o660),
+        &gids("0,993"),
+        &expect![[r#"
         device /dev/x 195:0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
-    check_edits(machine(0o660).groups(&[]).stranger(), &gids("0,993"), &expect![[r#"
-        error: CDI device v.test/d=a cannot be used: `/dev/x` may not be opened by you: owner 0, group 993, mode 0660
-          said in: /cdi/a.json:1:97
-          needed by: --gpu cdi:v.test/d=a
-        hint: join group 993, then log in again: `sudo usermod -aG "$(getent group 993 | cut -d: -f1)" "$USER"`
-        error: CDI device v.test/d=a cannot be used: it needs group 993, and a sandbox cannot join a group that you are not in
-          said in: /cdi/a.json:1:136
-          needed by: --gpu cdi:v.test/d=a
-        hint: join group 993, then log in again: `sudo usermod -aG "$(getent group 993 | cut -d: -f1)" "$USER"`
-    "#]]);
+    "#]],
+    );
+    check_edits(
+        machine(0o660).groups(&[]),
+        &gids("0,993"),
+        &expect![[r#"
+            error: CDI device v.test/d=a cannot be used: `/dev/x` needs group 993, and a sandbox cannot join a group that you are not in
+              said in: /cdi/a.json:1:97
+              needed by: --gpu cdi:v.test/d=a
+            hint: join group 993, then log in again: `sudo usermod -aG "$(getent group 993 | cut -d: -f1)" "$USER"`
+        "#]],
+    );
     // Of no concern where the node lets everybody in.
-    check_edits(machine(0o666).groups(&[]), &gids("0,993"), &expect![[r#"
+    check_edits(
+        machine(0o666).groups(&[]),
+        &gids("0,993"),
+        &expect![[r#"
         device /dev/x 195:0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
-    check_edits(machine(0o600).groups(&[]), &node(r#""path":"/dev/x""#), &expect![[r#"
-        device /dev/x 195:0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
+    "#]],
+    );
+    check_edits(
+        machine(0o600).groups(&[]),
+        &node(r#""path":"/dev/x""#),
+        &expect![[r#"
+            error: CDI device v.test/d=a cannot be used: `/dev/x` may not be opened by you: owner 54321, group 993, mode 0600
+              said in: /cdi/a.json:1:97
+              needed by: --gpu cdi:v.test/d=a
+            hint: open the node to all users of the host: `sudo chmod 0666 /dev/x`
+        "#]],
+    );
 }
 
 #[test]
 fn what_is_refused_as_a_whole() {
-    check_edits(Machine::new(), r#""intelRdt":{"closID":"x"}"#, &expect![[r#"
+    check_edits(
+        Machine::new(),
+        r#""intelRdt":{"closID":"x"}"#,
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: it sets up cache and memory bandwidth (intelRdt)
           said in: /cdi/a.json:1:93
           needed by: --gpu cdi:v.test/d=a
         hint: use a container engine for this device, or a file without that edit
-    "#]]);
+    "#]],
+    );
     let text = spec("").replace("v.test/d", "management.nvidia.com/gpu");
     let machine = Machine::with(&text);
     machine.check(&["management.nvidia.com/gpu=a"], &expect![[r#"
@@ -287,10 +396,13 @@ fn classes() {
         |class| Machine::with(&text(class)).node("/dev/nvidia-caps-imex-channels/channel0", (237, 0), 0o666, 0);
     assert_eq!(machine("imex-channel").plan(&["nvidia.com/imex-channel=a"]).unwrap().devices.len(), 1);
     assert_eq!(machine("gpu").granted(&["imex"]).plan(&["nvidia.com/gpu=a"]).unwrap().devices.len(), 1);
-    machine("gpu").check(&["nvidia.com/gpu=a"], &expect![[r#"
-        note: cdi: /dev/nvidia-caps-imex-channels/channel0 is left out: it needs the class imex (/cdi/a.json:1:103)
-        note: cdi: nvidia.com/gpu=a brings nothing that is not there anyway
-    "#]]);
+    machine("gpu").check(
+        &["nvidia.com/gpu=a"],
+        &expect![[r#"
+            note: cdi: /dev/nvidia-caps-imex-channels/channel0 is left out: it needs the class imex (/cdi/a.json:1:103)
+            note: cdi: nvidia.com/gpu=a comes to nothing here
+        "#]],
+    );
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn nvidia_one_gpu() {
         note: cdi: /dev/dri/renderD128 is left out: it needs the class graphics, which was not asked for (/cdi/nvidia.yaml:18:15)
         note: cdi: /run/nvidia-persistenced/socket is left out: sockets of the host are granted one by one (/cdi/nvidia.yaml:351:11)
         note: cdi: 5 mounts are not made: the sandbox shows the same at the same path anyway
-        note: cdi: link /usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so to ../libnvidia-allocator.so.1 is not made: nothing is made there (/cdi/nvidia.yaml:264:11)
+        note: cdi: link /usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so to ../libnvidia-allocator.so.1 is not made: the sandbox makes nothing there (/cdi/nvidia.yaml:264:11)
         note: cdi: enable-cuda-compat is not needed: it is about libraries in images (/cdi/nvidia.yaml:277:11)
     "#]]);
 }
@@ -61,7 +61,7 @@ fn nvidia_graphics_and_display() {
         profile because gpu: every nvidia.com/gpu by --gpu, /cdi/nvidia.yaml:303: {"profiles":[{"name":"_container_","settings":["EGLVisibleDGPUDevices","0x2"]}],"rules":[{"pattern":[],"profile":"_container_"}]}
         note: cdi: /run/nvidia-persistenced/socket is left out: sockets of the host are granted one by one (/cdi/nvidia.yaml:351:11)
         note: cdi: 5 mounts are not made: the sandbox shows the same at the same path anyway
-        note: cdi: link /usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so to ../libnvidia-allocator.so.1 is not made: nothing is made there (/cdi/nvidia.yaml:264:11)
+        note: cdi: link /usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so to ../libnvidia-allocator.so.1 is not made: the sandbox makes nothing there (/cdi/nvidia.yaml:264:11)
         note: cdi: enable-cuda-compat is not needed: it is about libraries in images (/cdi/nvidia.yaml:277:11)
     "#]]);
 }
@@ -85,7 +85,8 @@ fn nvidia_instance_by_either_name() {
         device /dev/nvidia-caps/nvidia-cap12 511:12
         device /dev/nvidia-caps/nvidia-cap13 511:13
         env NVIDIA_CTK_LIBCUDA_DIR=/usr/lib/x86_64-linux-gnu
-        libraries /usr/lib/x86_64-linux-gnu/vdpau"#]].assert_eq(&lines(&by_index).join("\n"));
+        libraries /usr/lib/x86_64-linux-gnu/vdpau"#]]
+    .assert_eq(&lines(&by_index).join("\n"));
 }
 
 #[test]
@@ -110,40 +111,60 @@ fn amd() {
     {
         machine = node(machine, path, number, gid);
     }
-    machine.check(&["amd.com/gpu=0"], &expect![[r#"
+    machine.check(
+        &["amd.com/gpu=0"],
+        &expect![[r#"
         device /dev/dri/renderD128 226:128 because gpu: amd.com/gpu=0 by --gpu, /cdi/amd.json:8
         device /dev/kfd 509:0 because gpu: amd.com/gpu=0 by --gpu, /cdi/amd.json:9
         note: cdi: /dev/dri/card1 is left out: it needs the class display, which was not asked for (/cdi/amd.json:7:7)
-    "#]]);
-    machine.check(&["amd.com/gpu=all"], &expect![[r#"
+    "#]],
+    );
+    machine.check(
+        &["amd.com/gpu=all"],
+        &expect![[r#"
         error: CDI device amd.com/gpu=all cannot be used: `/dev/dri/renderD129` does not exist
           said in: /cdi/amd.json:20:7
           needed by: --gpu cdi:amd.com/gpu=all
         hint: make /cdi/amd.json anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
     let outside = machine.groups(&[]);
-    outside.check(&["amd.com/gpu=0"], &expect![[r#"
-        device /dev/dri/renderD128 226:128 because gpu: amd.com/gpu=0 by --gpu, /cdi/amd.json:8
-        device /dev/kfd 509:0 because gpu: amd.com/gpu=0 by --gpu, /cdi/amd.json:9
-        note: cdi: /dev/dri/card1 is left out: it needs the class display, which was not asked for (/cdi/amd.json:7:7)
-    "#]]);
+    outside.check(
+        &["amd.com/gpu=0"],
+        &expect![[r#"
+            error: CDI device amd.com/gpu=0 cannot be used: `/dev/dri/renderD128` may not be opened by you: owner 54321, group 993, mode 0660
+              said in: /cdi/amd.json:8:7
+              needed by: --gpu cdi:amd.com/gpu=0
+            hint: join group 993, then log in again: `sudo usermod -aG "$(getent group 993 | cut -d: -f1)" "$USER"`
+            error: CDI device amd.com/gpu=0 cannot be used: `/dev/kfd` may not be opened by you: owner 54321, group 993, mode 0660
+              said in: /cdi/amd.json:9:7
+              needed by: --gpu cdi:amd.com/gpu=0
+            hint: join group 993, then log in again: `sudo usermod -aG "$(getent group 993 | cut -d: -f1)" "$USER"`
+        "#]],
+    );
 }
 
 #[test]
 fn standin() {
     let machine = Machine::new().fixture("standin.json").null().dir("/usr/share");
-    machine.check(&["ringfence.test/standin=0"], &expect![[r#"
+    machine.check(
+        &["ringfence.test/standin=0"],
+        &expect![[r#"
         device /dev/ringfence-test0 of /dev/null 1:3 because gpu: ringfence.test/standin=0 by --gpu, /cdi/standin.json:8
         env RINGFENCE_STANDIN_COMMON=1 because gpu: every ringfence.test/standin by --gpu, /cdi/standin.json:13
         env RINGFENCE_STANDIN=0 because gpu: ringfence.test/standin=0 by --gpu, /cdi/standin.json:6
         note: cdi: 1 mount is not made: the sandbox shows the same at the same path anyway
-    "#]]);
-    machine.check(&["cdi:ringfence.test/standin=1"], &expect![[r#"
+    "#]],
+    );
+    machine.check(
+        &["cdi:ringfence.test/standin=1"],
+        &expect![[r#"
         error: CDI device ringfence.test/standin=1 cannot be used: no file has it, there are ringfence.test/standin=0
           looked for: *.json and *.yaml in `/etc/cdi`, `/var/run/cdi`, `/cdi`
           needed by: --gpu cdi:ringfence.test/standin=1
         hint: name one of them, or make the file anew after a change of hardware
-    "#]]);
+    "#]],
+    );
     machine.check(&["ringfence.test/other=1"], &expect![[r#"
         error: CDI device ringfence.test/other=1 cannot be used: no file has devices of its vendor and class, there are ringfence.test/standin
           looked for: *.json and *.yaml in `/etc/cdi`, `/var/run/cdi`, `/cdi`
@@ -158,70 +179,91 @@ fn bad(name: &str, expect: &Expect) {
 
 #[test]
 fn ld_preload() {
-    bad("ld-preload", &expect![[r#"
-        note: cdi: LD_PRELOAD is not set: it would decide which code programs run (/cdi/ld-preload.json:1:99)
-        note: cdi: ringfence.test/bad=a brings nothing that is not there anyway
-    "#]]);
+    bad(
+        "ld-preload",
+        &expect![[r#"
+            note: cdi: LD_PRELOAD is not set: it would decide which code programs run (/cdi/ld-preload.json:1:99)
+            note: cdi: ringfence.test/bad=a comes to nothing here
+        "#]],
+    );
 }
 
 #[test]
 fn net_device() {
-    bad("net-device", &expect![[r#"
+    bad(
+        "net-device",
+        &expect![[r#"
         error: CDI device ringfence.test/bad=a cannot be used: it moves a network interface of the host
           said in: /cdi/net-device.json:1:106
           needed by: --gpu cdi:ringfence.test/bad=a
         hint: use a container engine for this device, or a file without that edit
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn no_devices() {
-    bad("no-devices", &expect![[r#"
+    bad(
+        "no-devices",
+        &expect![[r#"
         error: CDI device ringfence.test/bad=a cannot be used: a file in which it could stand is not usable
           /cdi/no-devices.json:1:61: devices: there is no device in it
           needed by: --gpu cdi:ringfence.test/bad=a
         hint: repair /cdi/no-devices.json, or make it anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn unknown_field() {
-    bad("unknown-field", &expect![[r#"
+    bad(
+        "unknown-field",
+        &expect![[r#"
         error: CDI device ringfence.test/bad=a cannot be used: a file in which it could stand is not usable
           /cdi/unknown-field.json:1:124: devices[0].containerEdits.deviceNodes[0]: unknown field `colour`
           needed by: --gpu cdi:ringfence.test/bad=a
         hint: repair /cdi/unknown-field.json, or make it anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn unknown_hook() {
-    bad("unknown-hook", &expect![[r#"
+    bad(
+        "unknown-hook",
+        &expect![[r#"
         error: CDI device ringfence.test/bad=a cannot be used: it runs a program of the host: `unknown-hook` is not known, and programs that a file names are never run
           said in: /cdi/unknown-hook.json:1:101
           needed by: --gpu cdi:ringfence.test/bad=a
         hint: take the hook out of the file if the device works without it
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn version_too_low() {
-    bad("version-too-low", &expect![[r#"
+    bad(
+        "version-too-low",
+        &expect![[r#"
         error: CDI device ringfence.test/bad=a cannot be used: a file in which it could stand is not usable
           /cdi/version-too-low.json:1:135: hostPath of a device node needs cdiVersion 0.5.0, the file says 0.4.0
           needed by: --gpu cdi:ringfence.test/bad=a
         hint: repair /cdi/version-too-low.json, or make it anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn wrong_minor() {
-    bad("wrong-minor", &expect![[r#"
+    bad(
+        "wrong-minor",
+        &expect![[r#"
         error: CDI device ringfence.test/bad=a cannot be used: `/dev/null` is device 1:3, and the file says 1:5
           said in: /cdi/wrong-minor.json:1:107
           needed by: --gpu cdi:ringfence.test/bad=a
         hint: make /cdi/wrong-minor.json anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

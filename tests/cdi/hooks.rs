@@ -114,12 +114,16 @@ fn unknown_hooks_are_errors() {
         let text = Machine::with(&crate::lab::spec(&hook(args))).text(&["v.test/d=a"]);
         assert!(text.contains("it runs a program of the host"), "{text}");
     }
-    check_edits(Machine::new(), &hook(&["nvidia-cdi-hook", "new-thing"]), &expect![[r#"
+    check_edits(
+        Machine::new(),
+        &hook(&["nvidia-cdi-hook", "new-thing"]),
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: it runs a program of the host: what `new-thing` of NVIDIA's hooks does is not known
           said in: /cdi/a.json:1:91
           needed by: --gpu cdi:v.test/d=a
         hint: take the hook out of the file if the device works without it
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -127,49 +131,90 @@ fn links() {
     let link = |link: &str| hook(&["nvidia-cdi-hook", "create-symlinks", "--link", link]);
     let machine = || Machine::new().file("/opt/lib.so.1", "").link("/opt/lib.so", "lib.so.1");
     // It leads there already, whatever it says.
-    check_edits(machine(), &link("lib.so.1::/opt/lib.so"), &expect![[r#"
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine(), &link("/opt/lib.so.1::/opt/lib.so"), &expect![[r#"
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine(), &link("lib.so.2::/opt/lib.so"), &expect![[r#"
-        note: cdi: link /opt/lib.so to lib.so.2 is not made: nothing is made there (/cdi/a.json:1:91)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine(), &link("lib.so.1::/opt/new.so"), &expect![[r#"
-        note: cdi: link /opt/new.so to lib.so.1 is not made: nothing is made there (/cdi/a.json:1:91)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
+    check_edits(
+        machine(),
+        &link("lib.so.1::/opt/lib.so"),
+        &expect![[r#"
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check_edits(
+        machine(),
+        &link("/opt/lib.so.1::/opt/lib.so"),
+        &expect![[r#"
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check_edits(
+        machine(),
+        &link("lib.so.2::/opt/lib.so"),
+        &expect![[r#"
+            note: cdi: link /opt/lib.so to lib.so.2 is not made: the sandbox makes nothing there (/cdi/a.json:1:91)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check_edits(
+        machine(),
+        &link("lib.so.1::/opt/new.so"),
+        &expect![[r#"
+            note: cdi: link /opt/new.so to lib.so.1 is not made: the sandbox makes nothing there (/cdi/a.json:1:91)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
     // Where the sandbox has directories of its own they are made.
-    check_edits(machine().ground("/opt", Ground::Anew), &link("lib.so.1::/opt/new.so"), &expect![[r#"
-        link /opt/new.so -> lib.so.1 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine(), &link("../x::/run/a/b"), &expect![[r#"
-        link /run/a/b -> ../x because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine().ground("/opt", Ground::Writable), &link("a::/opt/new.so"), &expect![[r#"
-        note: cdi: link /opt/new.so to a is not made: nothing is made there (/cdi/a.json:1:91)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine().ground("/opt", Ground::Hidden), &link("a::/opt/new.so"), &expect![[r#"
-        note: cdi: link /opt/new.so to a is not made: nothing is made there (/cdi/a.json:1:91)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine().denied("/opt"), &link("a::/opt/new.so"), &expect![[r#"
-        note: cdi: link /opt/new.so is left out: it is denied (--deny) (/cdi/a.json:1:91)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
+    check_edits(
+        machine().ground("/opt", Ground::Anew),
+        &link("lib.so.1::/opt/new.so"),
+        &expect![[r#"
+            link /opt/new.so -> lib.so.1 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
+        "#]],
+    );
+    check_edits(
+        machine(),
+        &link("../x::/run/a/b"),
+        &expect![[r#"
+            link /run/a/b -> ../x because gpu: v.test/d=a by --gpu, /cdi/a.json:1
+        "#]],
+    );
+    check_edits(
+        machine().ground("/opt", Ground::Writable),
+        &link("a::/opt/new.so"),
+        &expect![[r#"
+            note: cdi: link /opt/new.so to a is not made: the sandbox makes nothing there (/cdi/a.json:1:91)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check_edits(
+        machine().ground("/opt", Ground::Hidden),
+        &link("a::/opt/new.so"),
+        &expect![[r#"
+            note: cdi: link /opt/new.so to a is not made: the sandbox makes nothing there (/cdi/a.json:1:91)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check_edits(
+        machine().denied("/opt"),
+        &link("a::/opt/new.so"),
+        &expect![[r#"
+            note: cdi: link /opt/new.so is left out: it is denied (--deny) (/cdi/a.json:1:91)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
     // What is not granted is absent, and so is its other name.
-    check_edits(machine(), &link("nvidia7::/dev/alias"), &expect![[r#"
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine(), &link("null::/dev/alias"), &expect![[r#"
-        link /dev/alias -> null because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
+    check_edits(
+        machine(),
+        &link("nvidia7::/dev/alias"),
+        &expect![[r#"
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check_edits(
+        machine(),
+        &link("null::/dev/alias"),
+        &expect![[r#"
+            link /dev/alias -> null because gpu: v.test/d=a by --gpu, /cdi/a.json:1
+        "#]],
+    );
     for own in
         ["a::/dev/null", "a::/dev/pts/0", "a::/dev/shm/x", "a::/proc/self/x", "a::/sys/x", "a::/dev", "a::/dev/stdin"]
     {
@@ -179,13 +224,29 @@ fn links() {
 }
 
 #[test]
+fn links_below_links() {
+    let args = ["nvidia-cdi-hook", "create-symlinks", "--link", "/srv::/run/a", "--link", "x::/run/a/b"];
+    let text = Machine::with(&crate::lab::spec(&hook(&args))).text(&["v.test/d=a"]);
+    assert!(text.contains("`/run/a/b` would cover"), "{text}");
+    let args =
+        ["nvidia-cdi-hook", "create-symlinks", "--link", "x::/run/a", "--link", "y::/run/a", "--link", "z::/run/b"];
+    let plan = Machine::with(&crate::lab::spec(&hook(&args))).plan(&["v.test/d=a"]).unwrap();
+    let links: Vec<_> = plan.links.iter().map(|(link, to, _)| (link.to_str().unwrap(), to.to_str().unwrap())).collect();
+    assert_eq!(links, [("/run/a", "y"), ("/run/b", "z")]);
+}
+
+#[test]
 fn links_beside_nodes() {
     let node = r#""deviceNodes":[{"path":"/dev/dri/card9","hostPath":"/dev/null"}]"#;
     let with = |link: &str| format!("{node},{}", hook(&["nvidia-cdi-hook", "create-symlinks", "--link", link]));
-    check_edits(Machine::new().null(), &with("../card9::/dev/dri/by-path/x"), &expect![[r#"
+    check_edits(
+        Machine::new().null(),
+        &with("../card9::/dev/dri/by-path/x"),
+        &expect![[r#"
         device /dev/dri/card9 of /dev/null 1:3 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
         link /dev/dri/by-path/x -> ../card9 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-    "#]]);
+    "#]],
+    );
     for covering in ["/dev/null::/dev/dri/card9", "/dev/null::/dev/dri", "/dev/null::/dev/dri/card9/x"] {
         let text = Machine::with(&crate::lab::spec(&with(covering))).null().text(&["v.test/d=a"]);
         assert!(text.contains("would cover"), "{covering}: {text}");
@@ -212,14 +273,21 @@ fn libraries() {
             .file("/etc/ld.so.conf", "# x\ninclude ld.so.conf.d/*.conf\n")
             .file("/etc/ld.so.conf.d/a.conf", "/lib/known # why\n")
     };
-    check_edits(machine(), &folders, &expect![[r#"
-        libraries /opt/new because gpu: v.test/d=a by --gpu, /cdi/a.json:1
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
-    check_edits(machine().denied("/opt"), &folders, &expect![[r#"
-        note: cdi: libraries in /opt/new are left out: it is denied (--deny) (/cdi/a.json:1:91)
-        note: cdi: v.test/d=a brings nothing that is not there anyway
-    "#]]);
+    check_edits(
+        machine(),
+        &folders,
+        &expect![[r#"
+            libraries /opt/new because gpu: v.test/d=a by --gpu, /cdi/a.json:1
+        "#]],
+    );
+    check_edits(
+        machine().denied("/opt"),
+        &folders,
+        &expect![[r#"
+            note: cdi: libraries in /opt/new are left out: it is denied (--deny) (/cdi/a.json:1:91)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
     let plan = machine().file("/cdi/a.json", crate::lab::spec(&folders)).plan(&["v.test/d=a"]).unwrap();
     let path = |inherited: Option<&str>| plan.library_path(inherited.map(std::ffi::OsStr::new)).unwrap();
     assert_eq!(path(None), "/opt/new");

@@ -16,6 +16,9 @@ use ringfence::request::Origin;
 /// The user's own directory: its files may be his, whoever runs the tests.
 pub const OWN: &str = "/cdi";
 
+/// The owner of all nodes: not whoever runs the tests.
+const NOBODY: u32 = 54321;
+
 /// A machine: files below a directory of its own, nodes in memory.
 pub struct Machine {
     root: tempfile::TempDir,
@@ -109,7 +112,7 @@ impl Machine {
     }
 
     pub fn entry(mut self, path: &str, kind: Kind, mode: u32, gid: u32) -> Self {
-        self.nodes.insert(path.into(), NodeFact { kind, uid: 0, gid, mode, id: None });
+        self.nodes.insert(path.into(), NodeFact { kind, uid: NOBODY, gid, mode, id: None });
         self
     }
 
@@ -176,7 +179,11 @@ impl Machine {
             above.max_by_key(|(above, _)| Path::new(above).components().count()).unwrap().1
         };
         let granted = |class: &str| self.granted.contains(&class);
-        let around = Around { granted: &granted, denied: &denied, ground: &ground };
+        let within = |path: &Path| {
+            let by = self.denied.iter().any(|denied| Path::new(denied).starts_with(path));
+            by.then_some(Origin::Flag("--deny"))
+        };
+        let around = Around { granted: &granted, denied: &denied, denied_within: &within, ground: &ground };
         edits(&self.specs(&wanted), &wanted, &Origin::Flag("--gpu"), around)
     }
 
@@ -214,10 +221,9 @@ fn plan_text(plan: &CdiPlan) -> String {
         writeln!(text, "read {} because {by}", path.display()).unwrap();
     }
     for mount in mounts {
-        let how = if mount.read_only { "read-only" } else { "writable" };
         let on = if mount.onto.is_some() { "onto" } else { "made at" };
         let (source, target) = (mount.source.display(), mount.target.display());
-        writeln!(text, "mount {source} {how} {on} {target} because {}", mount.because).unwrap();
+        writeln!(text, "mount {source} {on} {target} because {}", mount.because).unwrap();
     }
     for (name, value, by) in env {
         writeln!(text, "env {}={} because {by}", name.to_string_lossy(), value.to_string_lossy()).unwrap();

@@ -52,30 +52,50 @@ fn everything_wrong_is_told_at_once() {
             19:17: containerEdits: expected a mapping, found the text `text`
         "#]],
     );
-    check("kind: v/c", &expect![[r#"
+    check(
+        "kind: v/c",
+        &expect![[r#"
         1:1: cdiVersion: it is missing
         1:1: devices: there is no device in it
-    "#]]);
-    check("[]", &expect![[r#"
+    "#]],
+    );
+    check(
+        "[]",
+        &expect![[r#"
         1:1: the top level is a list, a mapping of keys is expected
-    "#]]);
-    check("", &expect![[r#"
+    "#]],
+    );
+    check(
+        "",
+        &expect![[r#"
         1:1: the file is empty
-    "#]]);
-    check("a: &x 1\nb: *x\n", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a: &x 1\nb: *x\n",
+        &expect![[r#"
         1:4: anchors are not allowed
-    "#]]);
-    check("{\"kind\": \"v/c\", \"kind\": \"v/c\"}", &expect![[r#"
+    "#]],
+    );
+    check(
+        "{\"kind\": \"v/c\", \"kind\": \"v/c\"}",
+        &expect![[r#"
         1:17: key `kind` is there twice, first in line 1
-    "#]]);
-    check("{\"cdiVersion\": ", &expect![[r#"
+    "#]],
+    );
+    check(
+        "{\"cdiVersion\": ",
+        &expect![[r#"
         2:1: while parsing a node, did not find expected node content
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_smallest_file() {
-    check("{cdiVersion: v0.3.0, kind: v/c, devices: [{name: a, containerEdits: {}}]}", &expect![[r#"
+    check(
+        "{cdiVersion: v0.3.0, kind: v/c, devices: [{name: a, containerEdits: {}}]}",
+        &expect![[r#"
         Spec {
             vendor: "v",
             class: "c",
@@ -102,7 +122,8 @@ fn the_smallest_file() {
                 intel_rdt: None,
                 gids: [],
             },
-        }"#]]);
+        }"#]],
+    );
 }
 
 /// What a file uses, and the first version that has it.
@@ -197,12 +218,15 @@ fn three_hundred_devices_work_and_five_thousand_nodes_are_refused() {
         assert_eq!(unusable.wrong[0].message, "the file has more than 4096 device nodes and mounts");
     }
     let padding = " ".repeat(4 << 20);
-    Machine::with(&format!("{}{padding}", spec(""))).check(&["v.test/d=a"], &expect![[r#"
+    Machine::with(&format!("{}{padding}", spec(""))).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /cdi/a.json: it has more than 4194304 bytes
           needed by: --gpu cdi:v.test/d=a
         hint: repair /cdi/a.json, or make it anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
     assert!(parse(&"[".repeat(100_000)).is_err());
     assert!(parse(&format!("{{a: [{}]}}", "[],".repeat(500_000))).is_err());
 }

@@ -86,77 +86,107 @@ fn other_names_and_directories_below_are_not_read() {
 fn files_that_others_could_have_written() {
     let own = || Machine::new().file("/cdi/a.json", env("own"));
     assert_eq!(who(&own()), "own", "the control");
-    own().mode("/cdi/a.json", 0o646).check(&["v.test/d=a"], &expect![[r#"
+    own().mode("/cdi/a.json", 0o646).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /cdi/a.json: others than its owner can write it (mode 0646)
           needed by: --gpu cdi:v.test/d=a
         hint: if its content is its owner's word, keep others out: `sudo chmod go-w /cdi/a.json`
-    "#]]);
-    own().mode("/cdi/a.json", 0o664).check(&["v.test/d=a"], &expect![[r#"
+    "#]],
+    );
+    own().mode("/cdi/a.json", 0o664).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /cdi/a.json: others than its owner can write it (mode 0664)
           needed by: --gpu cdi:v.test/d=a
         hint: if its content is its owner's word, keep others out: `sudo chmod go-w /cdi/a.json`
-    "#]]);
-    own().mode("/cdi", 0o775).check(&["v.test/d=a"], &expect![[r#"
+    "#]],
+    );
+    own().mode("/cdi", 0o775).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /cdi: others than its owner can write it (mode 0775)
           needed by: --gpu cdi:v.test/d=a
         hint: if its content is its owner's word, keep others out: `sudo chmod go-w /cdi`
-    "#]]);
+    "#]],
+    );
     // Above it, where the entries of others cannot be moved, it does not matter.
     let deep = || Machine::new().dirs(&["/deep/cdi"]).file("/deep/cdi/a.json", env("deep"));
     assert_eq!(who(&deep().mode("/deep", 0o1777)), "deep");
-    deep().mode("/deep", 0o777).check(&["v.test/d=a"], &expect![[r#"
+    deep().mode("/deep", 0o777).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /deep/cdi: others than its owner can write `/deep` (mode 0777)
           needed by: --gpu cdi:v.test/d=a
         hint: if its content is its owner's word, keep others out: `sudo chmod go-w /deep`
-    "#]]);
-    deep().mode("/deep/cdi", 0o1777).check(&["v.test/d=a"], &expect![[r#"
+    "#]],
+    );
+    deep().mode("/deep/cdi", 0o1777).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /deep/cdi: others than its owner can write it (mode 1777)
           needed by: --gpu cdi:v.test/d=a
         hint: if its content is its owner's word, keep others out: `sudo chmod go-w /deep/cdi`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn links_pipes_and_missing_directories() {
     let link = Machine::new().file("/elsewhere/a.json", env("x")).link("/cdi/a.json", "/elsewhere/a.json");
-    link.check(&["v.test/d=a"], &expect![[r#"
-        error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
-          /cdi/a.json: it is a symbolic link
-          needed by: --gpu cdi:v.test/d=a
-        hint: put a regular file in its place: `ls -l /cdi/a.json`
-    "#]]);
+    link.check(
+        &["v.test/d=a"],
+        &expect![[r#"
+            error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
+              /cdi/a.json: it is a symbolic link
+              needed by: --gpu cdi:v.test/d=a
+            hint: see what is there: `ls -l /cdi/a.json`
+        "#]],
+    );
     let pipe = Machine::new();
     rustix::fs::mkfifoat(rustix::fs::CWD, pipe.real("/cdi/a.json"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
-    pipe.check(&["v.test/d=a"], &expect![[r#"
-        error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
-          /cdi/a.json: it is no regular file
-          needed by: --gpu cdi:v.test/d=a
-        hint: put a regular file in its place: `ls -l /cdi/a.json`
-    "#]]);
-    Machine::new().dirs(&["/nowhere"]).check(&["v.test/d=a"], &expect![[r#"
+    pipe.check(
+        &["v.test/d=a"],
+        &expect![[r#"
+            error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
+              /cdi/a.json: it is no regular file
+              needed by: --gpu cdi:v.test/d=a
+            hint: see what is there: `ls -l /cdi/a.json`
+        "#]],
+    );
+    Machine::new().dirs(&["/nowhere"]).check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /nowhere: no such directory
           needed by: --gpu cdi:v.test/d=a
         hint: make it, or leave it out: `mkdir -p /nowhere`
-    "#]]);
-    Machine::new().file("/file", "").dirs(&["/file"]).check(&["v.test/d=a"], &expect![[r#"
-        error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
-          /file: it is no directory
-          needed by: --gpu cdi:v.test/d=a
-        hint: put a regular file in its place: `ls -l /file`
-    "#]]);
+    "#]],
+    );
+    Machine::new().file("/file", "").dirs(&["/file"]).check(
+        &["v.test/d=a"],
+        &expect![[r#"
+            error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
+              /file: it is no directory
+              needed by: --gpu cdi:v.test/d=a
+            hint: see what is there: `ls -l /file`
+        "#]],
+    );
     let binary = Machine::new().file("/cdi/a.json", b"\xff\xfe");
-    binary.check(&["v.test/d=a"], &expect![[r#"
+    binary.check(
+        &["v.test/d=a"],
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
           /cdi/a.json: it is not text in UTF-8
           needed by: --gpu cdi:v.test/d=a
         hint: repair /cdi/a.json, or make it anew with its vendor's tool
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -166,20 +196,26 @@ fn files_of_somebody_else() {
         // Root's files are trusted by everybody; those of somebody else by nobody.
         let foreign = Machine::new().file("/cdi/a.json", env("own"));
         rustix::fs::chown(foreign.real("/cdi/a.json"), Some(rustix::process::Uid::from_raw(4242)), None).unwrap();
-        foreign.check(&["v.test/d=a"], &expect![[r#"
+        foreign.check(
+            &["v.test/d=a"],
+            &expect![[r#"
             error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
               /cdi/a.json: it belongs to uid 4242, neither to root nor to you
               needed by: --gpu cdi:v.test/d=a
             hint: if its content is root's word, make it root's: `sudo chown root:root /cdi/a.json`
-        "#]]);
+        "#]],
+        );
         let usual = Machine::new().file("/etc/cdi/a.json", env("etc"));
         rustix::fs::chown(usual.real("/etc/cdi"), Some(rustix::process::Uid::from_raw(4242)), None).unwrap();
-        usual.check(&["v.test/d=a"], &expect![[r#"
+        usual.check(
+            &["v.test/d=a"],
+            &expect![[r#"
             error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
               /etc/cdi: it belongs to uid 4242, not to root
               needed by: --gpu cdi:v.test/d=a
             hint: if its content is root's word, make it root's: `sudo chown root:root /etc/cdi`
-        "#]]);
+        "#]],
+        );
     } else {
         assert!(text.contains("neither to root nor to you"), "{text}");
         let usual = Machine::new().file("/etc/cdi/a.json", env("etc")).text(&["v.test/d=a"]);

@@ -186,9 +186,7 @@ impl Arguments {
             Mount::Bind { writable: false, .. } | Mount::ReadOnly => self.same("--ro-bind", path),
             Mount::Device { source: None, .. } => self.same("--dev-bind", path),
             Mount::Device { source: Some(source), .. } => self.other("--dev-bind", source, path),
-            Mount::Other { source, writable, .. } => {
-                self.other(if *writable { "--bind" } else { "--ro-bind" }, source, path);
-            }
+            Mount::Other { source, .. } => self.other("--ro-bind", source, path),
             Mount::Mask { dir: true, .. } => {
                 self.add(["--perms", "000"]);
                 self.at("--tmpfs", path);

@@ -279,8 +279,7 @@ fn check(op: &MountOp) -> Option<Check> {
         Mount::Bind { id, writable: false, .. } => (id, Want::ReadOnly),
         Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
         Mount::Block { .. } => (None, Want::NoneOrReadOnly),
-        Mount::Other { id, writable: true, .. } => (Some(id), Want::There),
-        Mount::Other { id, writable: false, .. } => (Some(id), Want::ReadOnly),
+        Mount::Other { id, .. } => (Some(id), Want::ReadOnly),
         Mount::Device { major, minor, .. } => (None, Want::Device(major, minor)),
         Mount::Devices
         | Mount::Pin { .. }

@@ -112,14 +112,10 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
         }
         Mount::Bind { id, writable: false, .. } => opened("mount", *id).map(Early::Location),
         Mount::Pin { id } => opened("pin link", Some(*id)).map(Early::Location),
-        Mount::Other { source, id, dir, writable, onto: _ } => {
+        Mount::Other { source, id, dir: _, onto: _ } => {
             let location = open("mount", source, OFlags::empty())?;
             compare("mount", &location, Some(*id), source)?;
-            if !writable {
-                return Ok(Early::Location(location));
-            }
-            let copy = Tree::copy(&location, source, *dir)?;
-            Ok(Early::Writable(location, copy))
+            Ok(Early::Location(location))
         }
         Mount::Devices => {
             let location = opened("mount", None)?;
@@ -158,10 +154,6 @@ fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<So
             }
             // A device can be written to on a read-only mount; its owner, mode and times cannot be changed there.
             let copy = calls.with(copy, path, libc::MOUNT_ATTR_RDONLY & !inherited)?;
-            Ok(Source::Copy { location: None, copy })
-        }
-        (Mount::Other { .. }, Early::Writable(_, copy)) => {
-            let copy = calls.with(copy, path, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)?;
             Ok(Source::Copy { location: None, copy })
         }
         (Mount::Bind { dir, .. }, Early::Writable(location, copy)) => {
@@ -250,9 +242,6 @@ impl Applier {
             }
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, *dir)?, path, Point::of(*make, *dir, *id))
-            }
-            (Mount::Other { dir, onto, .. }, Source::Copy { copy, .. }) => {
-                self.put(&copy, path, Point::of(onto.is_none(), *dir, *onto))
             }
             (Mount::Other { dir, onto, .. }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, *dir)?, path, Point::of(onto.is_none(), *dir, *onto))

@@ -11,12 +11,13 @@ mod hooks;
 mod mounts;
 mod nodes;
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 pub use env::{FILTERED, is_filtered};
 pub use error::{CdiError, CdiProblem};
-pub use ground::{Ground, denied_by, ground_at};
+pub use ground::{Ground, denied_by, denied_within, ground_at};
 pub use hooks::{ApplicationProfile, PROFILE};
 
 use crate::host::gpu::cdi::{Edits, Lookup, Specs, Spot};
@@ -65,7 +66,8 @@ impl CdiPlan {
     }
 }
 
-/// Something of the host under another name. No program in it gets more rights, and no device node in it works.
+/// Something of the host under another name, read-only: by a second name nothing can be changed that is protected below
+/// the first. No program in it gets more rights, and no device node in it works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CdiMount {
     /// Where it is on the host; canonical.
@@ -78,8 +80,6 @@ pub struct CdiMount {
     pub target: PathBuf,
     /// What it covers there; `None`: the mount point has to be made.
     pub onto: Option<FileId>,
-    /// Whether it cannot be written.
-    pub read_only: bool,
     /// Who asked.
     pub because: Origin,
 }
@@ -89,8 +89,10 @@ pub struct CdiMount {
 pub struct Around<'a> {
     /// Which classes are granted, by name: `compute`, `graphics`, `display`, `mps` …
     pub granted: &'a dyn Fn(&str) -> bool,
-    /// Who denied a path, if anybody did.
+    /// Who denied a path, or what it lies in, if anybody did; see [`denied_by`].
     pub denied: &'a dyn Fn(&Path) -> Option<Origin>,
+    /// Why something in a directory must not be seen, if there is anything; see [`denied_within`].
+    pub denied_within: &'a dyn Fn(&Path) -> Option<Origin>,
     /// What the sandbox has at a path before these edits.
     pub ground: &'a dyn Fn(&Path) -> Ground,
 }
@@ -106,14 +108,15 @@ impl std::fmt::Debug for Around<'_> {
 /// # Errors
 /// One [`CdiError`] for each problem; all at once.
 pub fn edits(specs: &Specs, wanted: &[CdiName], asked: &Origin, around: Around<'_>) -> Result<CdiPlan, Vec<CdiError>> {
-    let mut planner = Planner { specs, asked, around, plan: CdiPlan::default(), errors: Vec::new() };
+    let (plan, gids) = (CdiPlan::default(), BTreeSet::new());
+    let mut planner = Planner { specs, asked, around, gids, plan, errors: Vec::new() };
     let parts = planner.parts(wanted);
+    planner.gids = parts.iter().flat_map(|part| part.edits.gids.iter().map(|(gid, _)| *gid)).collect();
     planner.refused(&parts);
     planner.nodes(&parts);
     planner.mounts(&parts);
     planner.env(&parts);
     planner.hooks(&parts);
-    planner.gids(&parts);
     planner.empty_handed(&parts);
     let Planner { mut plan, errors, .. } = planner;
     plan.mounts.sort_by_key(|mount| mount.target.components().count());
@@ -140,6 +143,8 @@ struct Planner<'a> {
     specs: &'a Specs,
     asked: &'a Origin,
     around: Around<'a>,
+    /// Groups that the files ask for.
+    gids: BTreeSet<u32>,
     plan: CdiPlan,
     errors: Vec<CdiError>,
 }
@@ -220,32 +225,11 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Groups that the caller is not in matter where a node lets only them in.
-    fn gids(&mut self, parts: &[Part<'a>]) {
-        let caller = &self.specs.caller;
-        for part in parts {
-            for (gid, place) in part.edits.gids.iter().filter(|(gid, _)| *gid != 0) {
-                if *gid == caller.gid || caller.groups.contains(gid) {
-                    continue;
-                }
-                let needs =
-                    |problem: &CdiProblem| matches!(problem, CdiProblem::NoPermission { gid: of, .. } if of == gid);
-                if self.errors.iter().any(|error| needs(&error.problem)) {
-                    let problem = CdiProblem::Group { gid: *gid };
-                    if !self.errors.iter().any(|error| error.problem == problem) {
-                        self.fail(part, *place, problem);
-                    }
-                }
-            }
-        }
-    }
-
     /// A device that was asked for and brings nothing is probably not what was meant.
     fn empty_handed(&mut self, parts: &[Part<'a>]) {
-        let CdiPlan { devices, mounts, read_paths, env, .. } = &self.plan;
-        let nothing = devices.is_empty() && mounts.is_empty() && read_paths.is_empty() && env.is_empty();
+        let nothing = CdiPlan { notes: self.plan.notes.clone(), ..CdiPlan::default() } == self.plan;
         if let Some(part) = parts.last().filter(|_| nothing && self.errors.is_empty()) {
-            self.plan.notes.push(format!("cdi: {} brings nothing that is not there anyway", part.name));
+            self.plan.notes.push(format!("cdi: {} comes to nothing here", part.name));
         }
     }
 }

@@ -98,6 +98,8 @@ pub enum CdiProblem {
     },
     /// A group that the file asks for, that the caller is not in, and without which a node cannot be opened.
     Group {
+        /// Path of the node.
+        path: PathBuf,
         /// The group.
         gid: u32,
     },
@@ -186,14 +188,17 @@ impl fmt::Display for CdiProblem {
             Self::NoPermission { path, uid, gid, mode } => {
                 write!(f, "`{}` may not be opened by you: owner {uid}, group {gid}, mode {mode:04o}", path.display())
             }
-            Self::Group { gid } => {
-                write!(f, "it needs group {gid}, and a sandbox cannot join a group that you are not in")
+            Self::Group { path, gid } => {
+                let path = path.display();
+                write!(f, "`{path}` needs group {gid}, and a sandbox cannot join a group that you are not in")
             }
             Self::Covers { target } => {
                 write!(f, "`{}` would cover what the sandbox has of its own, or what a rule is about", target.display())
             }
             Self::KernelSource { path } => write!(f, "`{}` would be shown under another name", path.display()),
-            Self::SourceMissing { path } => write!(f, "`{}`, which is to be mounted, does not exist", path.display()),
+            Self::SourceMissing { path } => {
+                write!(f, "`{}`, which is to be mounted, does not exist or cannot be reached", path.display())
+            }
             Self::SourceKind { path, link: true } => {
                 write!(f, "`{}`, which is to be mounted, is a link", path.display())
             }
@@ -256,6 +261,11 @@ impl CdiError {
             CdiProblem::Missing { .. } => "name the directory of its file: `--cdi-dir DIR`".to_owned(),
             CdiProblem::Conflict { .. } => "remove one of them, or move it to a directory of its own".to_owned(),
             CdiProblem::Broken { faults } => faults.first().map(repair)?,
+            CdiProblem::NodeMissing { path }
+                if self.is_nvidia() && path.as_path() == std::path::Path::new("/dev/nvidia-uvm") =>
+            {
+                "load the module on the host: `sudo nvidia-modprobe -u -c 0`".to_owned()
+            }
             CdiProblem::NodeNumber { .. } | CdiProblem::NodeMissing { .. } | CdiProblem::SourceMissing { .. } => {
                 self.regenerate()
             }
@@ -264,7 +274,7 @@ impl CdiError {
             CdiProblem::NoPermission { path, .. } => {
                 format!("open the node to all users of the host: `sudo chmod 0666 {}`", path.display())
             }
-            CdiProblem::Group { gid } => join_group(*gid),
+            CdiProblem::Group { gid, .. } => join_group(*gid),
             CdiProblem::NoMountPoint { target, dir: true } => format!("make it: `sudo mkdir -p {}`", target.display()),
             CdiProblem::NoMountPoint { target, dir: false } => format!("make it: `sudo touch {}`", target.display()),
             CdiProblem::SourceKind { path, link: true } => {
@@ -314,7 +324,7 @@ fn repair(fault: &FileFault) -> String {
             format!("if its content is its owner's word, keep others out: `sudo chmod go-w {}`", at.display())
         }
         FileProblem::Missing => format!("make it, or leave it out: `mkdir -p {path}`"),
-        FileProblem::WrongKind { .. } => format!("put a regular file in its place: `ls -l {path}`"),
+        FileProblem::WrongKind { .. } => format!("see what is there: `ls -l {path}`"),
         FileProblem::Unreadable { .. } => format!("see what keeps it: `ls -l {path}`"),
         FileProblem::TooLarge | FileProblem::NoText | FileProblem::Content(_) => {
             format!("repair {path}, or make it anew with its vendor's tool")

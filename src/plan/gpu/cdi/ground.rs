@@ -48,6 +48,22 @@ fn of_rule(at: &Path, rule: Option<(&Path, Access)>) -> Ground {
     }
 }
 
+/// Why something in a directory of the host must not be seen: what is hidden under its own name would be seen under
+/// another.
+#[must_use]
+pub fn denied_within(facts: &Facts, directory: &Path) -> Option<Origin> {
+    let ruled = facts.rules.iter().filter(|(rule, _)| rule.access == Access::None);
+    let ruled = ruled.map(|(rule, fact)| (fact.leads_to(&rule.path), rule.because.clone()));
+    let secret = facts.secrets.iter().chain(&facts.aliases);
+    let secret = secret.map(|(rule, present)| (present.path.as_path(), rule.because.clone()));
+    let glob = Origin::Baseline("a deny glob");
+    let globbed = facts.globbed.iter().map(|found| (found.present.path.as_path(), glob.clone()));
+    let socket = Origin::Baseline("a socket of the host");
+    let sockets = facts.sockets.iter().map(|present| (present.path.as_path(), socket.clone()));
+    let mut all = ruled.chain(secret).chain(globbed).chain(sockets);
+    all.find(|(path, _)| path.starts_with(directory)).map(|(_, by)| by)
+}
+
 /// Who denied a path, by a rule or glob of the policy or as a place of secrets; a denial of the whole root is none.
 #[must_use]
 pub fn denied_by(facts: &Facts, path: &Path) -> Option<Origin> {

@@ -90,7 +90,7 @@ impl<'a> Planner<'a> {
             Ground::Shown if self.leads_alike(wish) => return,
             Ground::Shown | Ground::Writable | Ground::Hidden => {
                 let (link, target) = (link.display(), target.display());
-                self.note(part, place, format!("link {link} to {target} is not made: nothing is made there"));
+                self.note(part, place, format!("link {link} to {target} is not made: the sandbox makes nothing there"));
                 return;
             }
         }
@@ -109,11 +109,12 @@ impl<'a> Planner<'a> {
             || BASE_DEVICES.iter().any(|(base, ..)| path == Path::new(base))
     }
 
-    /// Whether a node or mount of these files is at a path, or lies above it or below.
+    /// Whether a node, mount or other link of these files is at a path, or lies above it or below.
     fn covers_planned(&self, link: &Path) -> bool {
         let above = |path: &Path| link.starts_with(path) || path.starts_with(link);
         self.plan.devices.iter().any(|device| above(&device.path))
             || self.plan.mounts.iter().any(|mount| above(&mount.target))
+            || self.plan.links.iter().any(|(known, ..)| known != link && above(known))
     }
 
     fn leads_alike(&self, wish: &SymlinkWish) -> bool {

@@ -132,18 +132,21 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        let asked_to_write = !mount.options.iter().any(|option| option == "ro");
-        let read_only = !asked_to_write || (self.around.ground)(source) != Ground::Writable;
-        if asked_to_write && read_only {
+        if let Some(by) = (self.around.denied_within)(&present.path) {
+            let (target, source) = (target.display(), source.display());
+            self.note(part, *place, format!("{target} is not mounted: something in {source} must not be seen ({by})"));
+            return None;
+        }
+        if !mount.options.iter().any(|option| option == "ro") {
             self.note(
                 part,
                 *place,
-                format!("{} is read-only: no rule lets {} be written", target.display(), source.display()),
+                format!("{} is read-only: under another name nothing is written", target.display()),
             );
         }
         let because = self.because(part, *place);
         let (source, id) = (present.path.clone(), present.id);
-        Some(CdiMount { source, id, dir, target: target.clone(), onto, read_only, because })
+        Some(CdiMount { source, id, dir, target: target.clone(), onto, because })
     }
 
     /// Mounts of other kinds, and options that say something that is not done here.
@@ -182,7 +185,10 @@ impl<'a> Planner<'a> {
             return false;
         }
         match known_socket(source).flatten() {
-            Some(class) if (self.around.granted)(class) && (self.around.denied)(source).is_none() => {
+            Some(_) if (self.around.denied)(source).is_some() => {
+                self.note(part, mount.place, format!("{} is left out: it is denied", source.display()));
+            }
+            Some(class) if (self.around.granted)(class) => {
                 let because = self.because(part, mount.place);
                 self.plan.sockets.push((source.clone(), because));
             }

@@ -205,7 +205,13 @@ impl<'a> Planner<'a> {
         if !self.specs.caller.may_use(&fact, if writes { 0o6 } else { 0o4 }) {
             let NodeFact { uid, gid, mode, .. } = fact;
             let path = node.on_host().to_owned();
-            self.fail(part, node.place, CdiProblem::NoPermission { path, uid, gid, mode });
+            // A file that asks for the group knows of it.
+            let problem = if gid != 0 && self.gids.contains(&gid) {
+                CdiProblem::Group { path, gid }
+            } else {
+                CdiProblem::NoPermission { path, uid, gid, mode }
+            };
+            self.fail(part, node.place, problem);
             return None;
         }
         if let Some(mode) = node.file_mode.map(|mode| mode & 0o7777).filter(|mode| *mode != fact.mode) {
