@@ -140,6 +140,10 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
                 .to_owned(),
         );
     }
+    let brought = |op: &MountOp| matches!((&op.what, &op.because), (Mount::Link { .. }, Origin::Gpu(_)));
+    if draft.confinement.mounts.ops.iter().any(brought) {
+        notes.push("Landlock alone: links that come with a device are those of the host, and none is made".to_owned());
+    }
     if draft.proc.0 == Access::Write {
         let what = "Landlock alone: of /proc, which is the host's, the names of the command's threads can be written";
         notes.push(what.to_owned());

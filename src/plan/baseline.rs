@@ -6,6 +6,7 @@
 
 mod compat;
 mod decide;
+mod elsewhere;
 mod levels;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use super::DeviceGrant;
 use super::build::Told;
 use super::error::PlanError;
 use super::gpu::GpuPlan;
+use super::mounts::MountOp;
 use crate::host::Facts;
 use crate::host::paths::PathFact;
 use crate::policy::Policy;
@@ -59,6 +61,8 @@ pub(super) struct Enriched {
     pub entries: Vec<Entry>,
     /// The nodes of GPUs that nothing keeps away.
     pub devices: Vec<DeviceGrant>,
+    /// Links that come with them, and what of the host is to be there under another name.
+    pub others: Vec<MountOp>,
     /// What was decided, one record for each path.
     pub decisions: Vec<Decision>,
 }
@@ -88,7 +92,7 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut T
     if policy.baseline.compat.is_some() {
         return compat::enrich(policy, facts, &levels, told);
     }
-    let mut found = Enriched::default();
+    let mut found = Enriched { others: elsewhere::operations(gpu), ..Enriched::default() };
     let mut decided: Vec<(Decision, Item<'_>)> = Vec::new();
     for item in items(policy, facts, gpu, &mut found.decisions) {
         let decision = decide::decide(policy, &levels, &item);

@@ -236,6 +236,10 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
         env.drop(std::ffi::OsStr::new("DISPLAY"), Origin::Baseline("the display's socket is hidden"));
         env.drop(std::ffi::OsStr::new("WAYLAND_DISPLAY"), Origin::Baseline("the display's socket is hidden"));
     }
+    for (name, value, by) in &gpu.env {
+        env.set(name, value, by.clone());
+    }
+    add_libraries(env, gpu);
     if gpu.devices.is_empty() {
         return;
     }
@@ -249,4 +253,13 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
             env.set(name, value, Origin::Gpu("compiled kernels are cached here, the home is read-only".to_owned()));
         }
     }
+}
+
+/// Directories of libraries that the host's cache does not cover come before those that the caller named.
+fn add_libraries(env: &mut EnvPlan, gpu: &GpuPlan) {
+    let Some((_, by)) = gpu.libraries.first() else { return };
+    let name = std::ffi::OsStr::new("LD_LIBRARY_PATH");
+    let directories = gpu.libraries.iter().map(|(path, _)| path.as_path());
+    let path = gpu::cdi::library_path(directories, env.vars.get(name).map(std::ffi::OsString::as_os_str));
+    env.set(name, path, by.clone());
 }

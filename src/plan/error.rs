@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::baseline::Event;
 use super::gpu::GpuError;
+use super::gpu::cdi::CdiError;
 use crate::request::Origin;
 use crate::request::network::LEAVE_OUT;
 
@@ -163,6 +164,9 @@ pub enum PlanError {
     /// A GPU that was asked for cannot be used.
     #[error(transparent)]
     Gpu(Box<GpuError>),
+    /// A CDI device cannot be had.
+    #[error("{0}")]
+    Cdi(Box<CdiError>),
 }
 
 impl PlanError {
@@ -232,6 +236,7 @@ impl PlanError {
             Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),
             Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,
             Self::Gpu(error) => return error.hint(),
+            Self::Cdi(error) => return error.hint(),
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod cdi;
 mod env;
 mod error;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use env::{CACHES, CacheRow, EnvChange, VISIBILITY, env_changes, jit_cache_env};
@@ -24,6 +25,14 @@ pub struct GpuPlan {
     pub devices: Vec<DeviceGrant>,
     /// Library directories that must be readable, and who asked.
     pub read_paths: Vec<(PathBuf, Origin)>,
+    /// Links to make: where, what they say, who asked.
+    pub links: Vec<(PathBuf, OsString, Origin)>,
+    /// What of the host is to be there under another name.
+    pub mounts: Vec<cdi::CdiMount>,
+    /// Variables to set.
+    pub env: Vec<(OsString, OsString, Origin)>,
+    /// Directories that the dynamic loader must be told of.
+    pub libraries: Vec<(PathBuf, Origin)>,
     /// Whether some, but not all, of the GPUs that the driver offers are granted: host indices lose their meaning.
     pub subset: bool,
     /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.
@@ -169,7 +178,7 @@ impl<'a> Asked<'a> {
         let read_paths = if devices.is_empty() { Vec::new() } else { self.read_paths(&who) };
         notes.extend((!devices.is_empty()).then(|| self.surface()));
         let subset = !selection.usable.is_empty() && selection.usable.len() < self.offered().count();
-        GpuPlan { devices, read_paths, subset, who, notes }
+        GpuPlan { devices, read_paths, subset, who, notes, ..GpuPlan::default() }
     }
 
     /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.

@@ -21,7 +21,7 @@ mod view;
 pub mod why;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::paths::FileId;
@@ -118,4 +118,18 @@ pub struct DeviceGrant {
     pub because: Origin,
     /// Whether what asked for it is of no use without it.
     pub required: bool,
+}
+
+impl DeviceGrant {
+    /// Whether this is its path, inside or on the host.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.path == path || self.source.as_deref() == Some(path)
+    }
+
+    /// Whether one of its paths lies in a directory, or is this one.
+    #[must_use]
+    pub fn lies_in(&self, top: &Path) -> bool {
+        self.path.starts_with(top) || self.source.as_ref().is_some_and(|source| source.starts_with(top))
+    }
 }

@@ -50,6 +50,15 @@ pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], aske
     ops
 }
 
+/// Puts what comes with devices where it belongs: with the rest of `/dev`, or behind what the tree makes and before it is
+/// closed.
+pub(super) fn others(others: &[MountOp], ops: &mut Vec<MountOp>, dev: &mut Vec<MountOp>) {
+    let (in_dev, rest): (Vec<_>, Vec<_>) = others.iter().cloned().partition(|op| op.target.starts_with("/dev"));
+    dev.extend(in_dev);
+    let at = ops.iter().position(|op| op.what == Mount::Seal).unwrap_or(ops.len());
+    ops.splice(at..at, rest);
+}
+
 /// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.
 pub(super) fn has_nodes(path: &Path) -> bool {
     !["/dev/shm", "/dev/mqueue", "/dev/hugepages"].iter().any(|plain| path.starts_with(plain))

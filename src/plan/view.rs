@@ -39,6 +39,8 @@ pub(super) struct Builder<'a> {
     /// Links to pin, as `blocks`.
     pub pins: Vec<MountOp>,
     pub devices: Vec<DeviceGrant>,
+    /// Links and other things that come with them.
+    others: &'a [MountOp],
     /// What may be done in `/proc`.
     proc: (Access, Origin),
     /// What stays read-only in a `/proc` that can be written.
@@ -59,6 +61,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
         blocks: Vec::new(),
         pins: Vec::new(),
         devices: enriched.devices.clone(),
+        others: &enriched.others,
         proc: proc::level(policy, &enriched.entries),
         kept_in_proc: Vec::new(),
         shm: None,
@@ -249,7 +252,7 @@ impl Builder<'_> {
             }
             // Absent from the private /dev, unless the host's directory around it is shown.
             _ if rule.access == Access::None => {
-                self.devices.retain(|device| !device.path.starts_with(&present.path));
+                self.devices.retain(|device| !device.lies_in(&present.path));
                 if !super::special::has_nodes(&present.path) {
                     self.node(rule, present.path.clone(), Some(present.id), present.kind);
                 }
@@ -298,7 +301,7 @@ impl Builder<'_> {
             }
         }
         let denied: Vec<_> = self.facts.rules.iter().filter(|(rule, _)| rule.access == Access::None).collect();
-        self.devices.retain(|device| !denied.iter().any(|(rule, _)| device.path == rule.path));
+        self.devices.retain(|device| !denied.iter().any(|(rule, _)| device.is_at(&rule.path)));
         self.devices.sort_by(|a, b| a.path.cmp(&b.path));
         self.devices.dedup_by(|a, b| a.path == b.path);
     }
@@ -449,11 +452,12 @@ impl Builder<'_> {
             ops.extend(super::links::of_narrow_root(self.facts, &self.tree));
         }
         let in_proc = |op: &MountOp| op.target.starts_with("/proc");
-        let dev = self.tree.operations_in_new(Path::new("/dev"));
+        let mut dev = self.tree.operations_in_new(Path::new("/dev"));
         let rest = self.tree.operations().into_iter().filter(|op| !op.target.starts_with("/dev"));
         let (mut proc, rest): (Vec<_>, Vec<_>) = rest.partition(in_proc);
         proc.splice(0..0, self.kept_in_proc);
         ops.extend(rest);
+        super::special::others(self.others, &mut ops, &mut dev);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
         ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));
         let gpu = !self.devices.is_empty();

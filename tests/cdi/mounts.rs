@@ -147,10 +147,15 @@ fn under_another_name_it_is_mounted_where_it_can_be() {
             note: cdi: v.test/d=a comes to nothing here
         "#]],
     );
-    check(machine().denied("/opt/lib/a.so"), "/opt/lib", "/srv/dir", &expect![[r#"
+    check(
+        machine().denied("/opt/lib/a.so"),
+        "/opt/lib",
+        "/srv/dir",
+        &expect![[r#"
         note: cdi: /srv/dir is not mounted: something in /opt/lib must not be seen (--deny) (/cdi/a.json:1:92)
         note: cdi: v.test/d=a comes to nothing here
-    "#]]);
+    "#]],
+    );
     check(
         machine().denied("/opt"),
         "/opt/lib",

@@ -40,7 +40,7 @@ pub struct CdiPlan {
     pub mounts: Vec<CdiMount>,
     /// Variables to set, each once.
     pub env: Vec<(OsString, OsString, Origin)>,
-    /// Directories that the dynamic loader must be told of; see [`CdiPlan::library_path`].
+    /// Directories that the dynamic loader must be told of; see [`library_path`].
     pub libraries: Vec<(PathBuf, Origin)>,
     /// Sockets that were asked for by a class of their own.
     pub sockets: Vec<(PathBuf, Origin)>,
@@ -50,20 +50,17 @@ pub struct CdiPlan {
     pub notes: Vec<String>,
 }
 
-impl CdiPlan {
-    /// `LD_LIBRARY_PATH`, with what the command would inherit at its end; `None`: nothing need be set.
-    #[must_use]
-    pub fn library_path(&self, inherited: Option<&OsStr>) -> Option<OsString> {
-        let mut path = OsString::new();
-        let inherited = inherited.filter(|value| !value.is_empty() && !self.libraries.is_empty());
-        for part in self.libraries.iter().map(|(path, _)| path.as_os_str()).chain(inherited) {
-            if !path.is_empty() {
-                path.push(":");
-            }
-            path.push(part);
+/// `LD_LIBRARY_PATH`: these directories, and what the command would inherit at the end.
+#[must_use]
+pub fn library_path<'a>(directories: impl Iterator<Item = &'a Path>, inherited: Option<&'a OsStr>) -> OsString {
+    let mut path = OsString::new();
+    for part in directories.map(Path::as_os_str).chain(inherited.filter(|value| !value.is_empty())) {
+        if !path.is_empty() {
+            path.push(":");
         }
-        (!path.is_empty()).then_some(path)
+        path.push(part);
     }
+    path
 }
 
 /// Something of the host under another name, read-only: by a second name nothing can be changed that is protected below
