@@ -21,7 +21,7 @@ pub use hooks::{Hook, SymlinkWish, UnknownHook};
 pub use spec::{Edits, EnvEdit, HookEdit, MountEdit, NodeEdit, NodeKind, Permissions, Wrong};
 
 use super::node::{CallerIds, NodeFact, NodeLookup};
-use crate::host::paths::{PathFact, Root};
+use crate::host::paths::{PathFact, Present, Root};
 use crate::policy::gpu::cdi::CdiName;
 use crate::request::yaml::Place;
 
@@ -75,6 +75,20 @@ impl Specs {
             let could = |(vendor, class): &(String, String)| vendor == name.vendor() && class == name.class();
             // What has less priority than what was found does not count anyway.
             fault.kind.as_ref().is_none_or(could) && found.is_none_or(|found| fault.priority >= found)
+        })
+    }
+
+    /// What is to be mounted under its own name, where it exists: where that does not show anyway, it has to be read.
+    pub fn same_names(&self) -> impl Iterator<Item = &Present> {
+        let own = self.wanted.iter().filter_map(|(_, lookup)| match lookup {
+            Lookup::Found { edits, .. } => Some(edits),
+            Lookup::Conflict(_) | Lookup::Missing => None,
+        });
+        let mounts = self.common.values().chain(own).flat_map(|edits| &edits.mounts);
+        let same = mounts.filter(|mount| mount.host_path == mount.container_path);
+        same.filter_map(|mount| match self.paths.get(&mount.host_path) {
+            Some(PathFact::Present(present)) => Some(present),
+            _ => None,
         })
     }
 
