@@ -76,6 +76,8 @@ pub struct Facts {
     pub baseline: Vec<Present>,
     /// The GPUs and their nodes.
     pub gpus: gpu::Gpus,
+    /// What files say of the CDI devices that are wished for.
+    pub cdi: gpu::cdi::Specs,
     /// What is protected already, from outside.
     pub kept: kept::Kept,
     /// Entries of the directories that hold something hidden, where Landlock alone could be what enforces.
@@ -138,8 +140,16 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
     let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
     let gpu_wished = policy.gpu.value != crate::policy::gpu::GpuWish::Off;
     let gpus = if gpu_wished { gpu::probe_live(path, &caller.ids) } else { gpu::Gpus::default() };
+    let cdi = match &policy.gpu.value {
+        crate::policy::gpu::GpuWish::Cdi(names) => {
+            let (dirs, nodes) = (gpu::cdi::CdiDir::list([]), gpu::HostNodes::below(path));
+            gpu::cdi::probe(path, &dirs, names, &caller.ids, &nodes)
+        }
+        _ => gpu::cdi::Specs::default(),
+    };
     let narrowed = policy.is_narrowed();
-    let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
+    let mut baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
+    baseline.extend(cdi.same_names().cloned());
     let private = [Path::new("/run"), Path::new("/tmp")];
     let private = if policy.tmp.value == Tmp::Rules { &private[..1] } else { &private };
     let mut sockets = if confines { sockets::bound(root, private) } else { Vec::new() };
@@ -165,6 +175,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         sockets,
         baseline,
         gpus,
+        cdi,
         engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
         caller,

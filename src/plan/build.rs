@@ -157,6 +157,18 @@ fn why_unusable(fact: &PathFact) -> &'static str {
 }
 
 fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
+    if let crate::policy::gpu::GpuWish::Cdi(names) = &policy.gpu.value {
+        return match gpu::cdi_grants(names, &policy.gpu.by, policy, facts) {
+            Ok(plan) => {
+                told.notes.extend(plan.notes.iter().cloned());
+                plan
+            }
+            Err(found) => {
+                told.errors.extend(found.into_iter().map(|error| PlanError::Cdi(Box::new(error))));
+                GpuPlan::default()
+            }
+        };
+    }
     match gpu::grants(&policy.gpu, false, &facts.gpus) {
         Ok(plan) => {
             told.notes.extend(plan.notes.iter().cloned());

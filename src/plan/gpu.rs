@@ -66,6 +66,28 @@ pub fn grants(wish: &Said<GpuWish>, default_off: bool, gpus: &Gpus) -> Result<Gp
     Ok(asked.plan(&selection))
 }
 
+/// Resolves devices of CDI files on a machine.
+///
+/// # Errors
+/// One [`cdi::CdiError`] for each problem, all at once.
+pub fn cdi_grants(
+    names: &[crate::policy::gpu::cdi::CdiName],
+    asked: &Origin,
+    policy: &crate::policy::Policy,
+    facts: &crate::host::Facts,
+) -> Result<GpuPlan, Vec<cdi::CdiError>> {
+    let around = cdi::Around {
+        granted: &|class| matches!(class, "utility" | "compute"),
+        denied: &|path| cdi::denied_by(facts, path),
+        denied_within: &|path| cdi::denied_within(facts, path),
+        ground: &|path| cdi::ground_at(policy, facts, path),
+    };
+    let plan = cdi::edits(&facts.cdi, names, asked, around)?;
+    let cdi::CdiPlan { devices, links, read_paths, mounts, env, libraries, sockets: _, profile: _, notes } = plan;
+    let who = format!("cdi by {asked}");
+    Ok(GpuPlan { devices, links, read_paths, mounts, env, libraries, notes, who, subset: true })
+}
+
 /// A wish and the machine that it is resolved on.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -186,7 +208,7 @@ impl<'a> Asked<'a> {
         let gpus = if names.is_empty() { "every gpu".to_owned() } else { format!("gpu {}", names.join(", ")) };
         match &self.wish.value {
             GpuWish::Auto => format!("{gpus} (auto)"),
-            wish @ (GpuWish::Off | GpuWish::All | GpuWish::Indices(_)) => {
+            wish @ (GpuWish::Off | GpuWish::All | GpuWish::Indices(_) | GpuWish::Cdi(_)) => {
                 format!("{gpus} ({wish} by {})", self.wish.by)
             }
         }

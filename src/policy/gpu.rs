@@ -19,6 +19,8 @@ pub enum GpuWish {
     All,
     /// These, by index in PCI order, and refuse to start when one cannot be used.
     Indices(Vec<GpuIndex>),
+    /// These devices of CDI files, and refuse to start when one cannot be used.
+    Cdi(Vec<cdi::CdiName>),
 }
 
 /// A `--gpu` value that is none of the known forms.
@@ -37,6 +39,12 @@ impl std::str::FromStr for GpuWish {
             "all" => Ok(Self::All),
             // `gpu_passthrough = true` in a policy file means: it has to work.
             "true" => Ok(Self::All),
+            list if list.starts_with("cdi:") => list
+                .split(',')
+                .map(|name| name.trim().parse())
+                .collect::<Result<_, _>>()
+                .map(Self::Cdi)
+                .map_err(|_| GpuSyntax(text.to_owned())),
             list => indices(list).ok_or_else(|| GpuSyntax(text.to_owned())),
         }
     }
@@ -56,6 +64,10 @@ impl fmt::Display for GpuWish {
             Self::Off => f.write_str("off"),
             Self::Auto => f.write_str("auto"),
             Self::All => f.write_str("all"),
+            Self::Cdi(list) => {
+                let words: Vec<_> = list.iter().map(|name| format!("cdi:{name}")).collect();
+                f.write_str(&words.join(","))
+            }
             Self::Indices(list) => {
                 let words: Vec<_> = list.iter().map(|index| index.0.to_string()).collect();
                 f.write_str(&words.join(","))

@@ -102,7 +102,7 @@ impl GpuError {
         }
         match wish {
             GpuWish::Indices(list) => format!("gpu = [{}] ({by})", join(list)),
-            GpuWish::Off | GpuWish::Auto | GpuWish::All => format!("gpu = \"{wish}\" ({by})"),
+            GpuWish::Off | GpuWish::Auto | GpuWish::All | GpuWish::Cdi(_) => format!("gpu = \"{wish}\" ({by})"),
         }
     }
 
