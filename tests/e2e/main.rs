@@ -14,6 +14,7 @@
 )]
 
 mod backends;
+mod cdi;
 mod codex;
 mod comm;
 mod devices;

@@ -164,6 +164,12 @@ fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<So
             let copy = calls.with(copy, path, libc::MOUNT_ATTR_NOSUID)?;
             Ok(Source::Copy { location: None, copy })
         }
+        // Now, while nothing of ours stands on the source or below it: that would be copied too, as writable as it is.
+        (Mount::Other { source, dir, .. }, Early::Location(location)) => {
+            let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+            let copy = calls.copy(&location, source, *dir, attributes & !inherited)?;
+            Ok(Source::Copy { location: None, copy })
+        }
         (_, Early::Location(location)) => Ok(Source::Location(location)),
         (_, Early::Nothing | Early::Writable(..)) => Ok(Source::Nothing),
     }
@@ -243,8 +249,8 @@ impl Applier {
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, *dir)?, path, Point::of(*make, *dir, *id))
             }
-            (Mount::Other { dir, onto, .. }, Source::Location(location)) => {
-                self.put(&self.read_only(&location, path, *dir)?, path, Point::of(onto.is_none(), *dir, *onto))
+            (Mount::Other { dir, onto, .. }, Source::Copy { copy, .. }) => {
+                self.put(&copy, path, Point::of(onto.is_none(), *dir, *onto))
             }
             (Mount::Devices, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Planned(None)),
             (Mount::Device { .. }, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Made(Shape::File)),
