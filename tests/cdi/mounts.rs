@@ -313,6 +313,37 @@ fn sockets_stay_outside() {
 }
 
 #[test]
+fn directories_with_sockets_stay_outside() {
+    let line = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+                0000000000000000: 00000002 00000000 00010000 0001 01 17 /opt/lib/deep/socket\n";
+    let socket = || {
+        let machine = machine().dir("/opt/lib/deep").file("/proc/net/unix", line);
+        let _bound = std::os::unix::net::UnixListener::bind(machine.real("/opt/lib/deep/socket")).unwrap();
+        machine
+    };
+    check(
+        socket(),
+        "/opt/lib",
+        "/srv/dir",
+        &expect![[r#"
+        note: cdi: /srv/dir is not mounted: it holds the socket /opt/lib/deep/socket of the host (/cdi/a.json:1:92)
+        note: cdi: v.test/d=a comes to nothing here
+    "#]],
+    );
+    check(
+        socket().ground("/opt", Ground::Anew),
+        "/opt/lib",
+        "/opt/lib",
+        &expect![[r#"
+        note: cdi: /opt/lib is not mounted: it holds the socket /opt/lib/deep/socket of the host (/cdi/a.json:1:92)
+        note: cdi: v.test/d=a comes to nothing here
+    "#]],
+    );
+    let other = socket().file("/cdi/a.json", spec(&mount("/data", "/srv/dir", ""))).plan(&["v.test/d=a"]);
+    assert_eq!(other.unwrap().mounts.len(), 1, "the control");
+}
+
+#[test]
 fn the_later_of_two_at_one_place_counts_and_parents_come_first() {
     let one = r#"{"hostPath":"/opt/lib","containerPath":"/run/a/b"}"#;
     let two = r#"{"hostPath":"/srv/dir","containerPath":"/run/a"}"#;

@@ -321,3 +321,27 @@ fn a_root_that_is_a_link_is_bound_where_it_leads() {
     "#]],
     );
 }
+
+#[test]
+fn other_names() {
+    let device = |source: Option<&str>| Mount::Device {
+        source: source.map(PathBuf::from),
+        major: 1,
+        minor: 5,
+        read_only: false,
+    };
+    let id = crate::host::paths::FileId { dev: 1, ino: 2 };
+    let other = Mount::Other { source: "/opt/a".into(), id, dir: true, onto: None };
+    let mut out = Arguments(Vec::new());
+    for what in [device(None), device(Some("/dev/zero")), other] {
+        let op = MountOp { target: "/dev/shown".into(), what, because: Origin::Flag("--test") };
+        assert!(out.operation(&op).is_ok());
+    }
+    let words = out.0.iter().map(|word| match word {
+        Argument::Text(text) => text.to_string_lossy().into_owned(),
+        Argument::Empty | Argument::Inner => "FD".to_owned(),
+    });
+    let words: Vec<_> = words.collect();
+    let want = "--dev-bind /dev/shown /dev/shown --dev-bind /dev/zero /dev/shown --ro-bind /opt/a /dev/shown";
+    assert_eq!(words.join(" "), want);
+}

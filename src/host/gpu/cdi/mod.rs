@@ -21,7 +21,8 @@ pub use hooks::{Hook, SymlinkWish, UnknownHook};
 pub use spec::{Edits, EnvEdit, HookEdit, MountEdit, NodeEdit, NodeKind, Permissions, Wrong};
 
 use super::node::{CallerIds, NodeFact, NodeLookup};
-use crate::host::paths::{PathFact, Present, Root};
+use crate::host::paths::{Kind, PathFact, Present, Root};
+use crate::host::sockets;
 use crate::policy::gpu::cdi::CdiName;
 use crate::request::yaml::Place;
 
@@ -40,6 +41,8 @@ pub struct Specs {
     pub nodes: BTreeMap<PathBuf, NodeFact>,
     /// Where sources and targets of mounts, links and directories of libraries lead.
     pub paths: BTreeMap<PathBuf, PathFact>,
+    /// Sockets that are bound in directories to be mounted.
+    pub sockets: Vec<PathBuf>,
     /// Directories that the dynamic loader searches anyway, where they lead.
     pub loader: Vec<PathBuf>,
     /// Every device that could be asked for, in order.
@@ -80,11 +83,7 @@ impl Specs {
 
     /// What is to be mounted under its own name, where it exists: where that does not show anyway, it has to be read.
     pub fn same_names(&self) -> impl Iterator<Item = &Present> {
-        let own = self.wanted.iter().filter_map(|(_, lookup)| match lookup {
-            Lookup::Found { edits, .. } => Some(edits),
-            Lookup::Conflict(_) | Lookup::Missing => None,
-        });
-        let mounts = self.common.values().chain(own).flat_map(|edits| &edits.mounts);
+        let mounts = edits_of(self).flat_map(|edits| &edits.mounts);
         let same = mounts.filter(|mount| mount.host_path == mount.container_path);
         same.filter_map(|mount| match self.paths.get(&mount.host_path) {
             Some(PathFact::Present(present)) => Some(present),
@@ -168,17 +167,21 @@ fn available(files: &Files) -> Vec<CdiName> {
     seen.into_iter().filter(usable).map(|(name, _)| name).collect()
 }
 
-/// Looks at every path that an edit of a wanted device names.
-fn look_at_all(specs: &mut Specs, root: &Root, nodes: &dyn NodeLookup) {
+/// The edits of every wanted device that was found, and of its file.
+fn edits_of(specs: &Specs) -> impl Iterator<Item = &Edits> {
     let own = specs.wanted.iter().filter_map(|(_, lookup)| match lookup {
         Lookup::Found { edits, .. } => Some(edits),
         Lookup::Conflict(_) | Lookup::Missing => None,
     });
-    let all: Vec<&Edits> = specs.common.values().chain(own).collect();
+    specs.common.values().chain(own)
+}
+
+/// Looks at every path that an edit of a wanted device names.
+fn look_at_all(specs: &mut Specs, root: &Root, nodes: &dyn NodeLookup) {
     let mut paths = BTreeSet::new();
     let mut libraries = false;
     let mut found = BTreeMap::new();
-    for edits in all {
+    for edits in edits_of(specs) {
         for node in &edits.nodes {
             let path = node.on_host();
             found.extend(nodes.node(path).map(|fact| (path.to_owned(), fact)));
@@ -201,8 +204,15 @@ fn look_at_all(specs: &mut Specs, root: &Root, nodes: &dyn NodeLookup) {
             }
         }
     }
+    let looked: BTreeMap<_, _> = paths.into_iter().map(|path| (path.clone(), root.look(&path))).collect();
+    let directories = edits_of(specs).flat_map(|edits| &edits.mounts).filter_map(|mount| {
+        let found = looked.get(&mount.host_path)?;
+        matches!(found, PathFact::Present(present) if present.kind == Kind::Dir)
+            .then(|| found.leads_to(&mount.host_path))
+    });
+    specs.sockets = sockets::bound_below(root, &directories.collect::<Vec<_>>());
     specs.nodes = found;
-    specs.paths = paths.into_iter().map(|path| (path.clone(), root.look(&path))).collect();
+    specs.paths = looked;
     specs.loader = if libraries { loader::directories(root) } else { Vec::new() };
 }
 

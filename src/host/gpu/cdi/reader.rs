@@ -46,7 +46,7 @@ impl<'a> Map<'a> {
     pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         let at = below(&self.at, key);
-        (!is_null(&entry.node)).then(|| Field { at, place: entry.node.place, node: &entry.node })
+        (!is_null(&entry.node)).then_some(Field { at, place: entry.node.place, node: &entry.node })
     }
 
     fn missing(&self, key: &str) -> Wrong {

@@ -307,10 +307,10 @@ fn counted<'a>(reader: &mut Reader, map: &Map<'a>, key: &str) -> Vec<Field<'a>> 
     let items = reader.list(map, key);
     let before = reader.edits;
     reader.edits += items.len();
-    if before <= MAX_EDITS && reader.edits > MAX_EDITS {
-        if let Some(field) = items.get(MAX_EDITS - before) {
-            reader.refuse(field, format!("the file has more than {MAX_EDITS} device nodes and mounts"));
-        }
+    // The first one too many, and no other, is told.
+    let too_many = MAX_EDITS.checked_sub(before).and_then(|left| items.get(left));
+    if let Some(field) = too_many {
+        reader.refuse(field, format!("the file has more than {MAX_EDITS} device nodes and mounts"));
     }
     if reader.edits > MAX_EDITS { Vec::new() } else { items }
 }
@@ -380,10 +380,9 @@ fn mount(reader: &mut Reader, map: &Map<'_>, place: Place) -> Option<MountEdit> 
 }
 
 fn hook(reader: &mut Reader, map: &Map<'_>, place: Place) -> Option<HookEdit> {
-    if let Some((name, field)) = reader.required(map, "hookName") {
-        if !HOOK_NAMES.contains(&name.as_str()) {
-            reader.refuse(&field, format!("`{}` is none of {}", shown(&name), HOOK_NAMES.join(" ")));
-        }
+    let name = reader.required(map, "hookName").filter(|(name, _)| !HOOK_NAMES.contains(&name.as_str()));
+    if let Some((name, field)) = name {
+        reader.refuse(&field, format!("`{}` is none of {}", shown(&name), HOOK_NAMES.join(" ")));
     }
     let path = reader.required_path(map, "path");
     let args = reader.texts(map, "args");

@@ -87,8 +87,17 @@ impl<'a> Planner<'a> {
             self.fail(part, *place, CdiProblem::SourceMissing { path: source.clone() });
             return Done::Else;
         };
+        if source == target && matches!((self.around.ground)(source), Ground::Shown | Ground::Writable) {
+            return Done::There;
+        }
+        if let Some(socket) = self.specs.sockets.iter().find(|socket| socket.starts_with(&present.path)) {
+            let (target, socket) = (target.display(), socket.display());
+            self.note(part, *place, format!("{target} is not mounted: it holds the socket {socket} of the host"));
+            return Done::Else;
+        }
         if source == target {
-            return self.same(part, mount);
+            self.same(part, mount);
+            return Done::Else;
         }
         let made = self.elsewhere(part, mount, present);
         self.plan.mounts.extend(made);
@@ -96,17 +105,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Under its own name it need not be mounted, only be seen.
-    fn same(&mut self, part: &Part<'a>, mount: &MountEdit) -> Done {
+    fn same(&mut self, part: &Part<'a>, mount: &MountEdit) {
         let path = &mount.host_path;
-        match (self.around.ground)(path) {
-            Ground::Shown | Ground::Writable => return Done::There,
-            Ground::Hidden | Ground::Anew => {}
-        }
         if !self.plan.read_paths.iter().any(|(known, _)| known == path) {
             let because = self.because(part, mount.place);
             self.plan.read_paths.push((path.clone(), because));
         }
-        Done::Else
     }
 
     fn elsewhere(&mut self, part: &Part<'a>, mount: &MountEdit, present: &Present) -> Option<CdiMount> {
