@@ -11,6 +11,7 @@
 
 mod edits;
 mod fixtures;
+mod ground;
 mod hooks;
 mod lab;
 mod mounts;

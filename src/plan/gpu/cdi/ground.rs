@@ -29,10 +29,14 @@ pub fn ground_at(policy: &Policy, facts: &Facts, path: &Path) -> Ground {
         .max_by_key(|(at, access)| (at.components().count(), std::cmp::Reverse(*access)));
     let own = ["/tmp", "/run", "/dev"].into_iter().find(|own| path.starts_with(own));
     let own = own.filter(|own| *own != "/tmp" || policy.tmp.value == Tmp::Private);
+    // The host's own is written as if a rule said so.
+    let of_host = |at: &Path| policy.tmp.value == Tmp::Host && path.starts_with("/tmp") && !at.starts_with("/tmp");
     match (rule, own) {
         // A rule for all of the host says nothing of what every sandbox has for itself.
         (Some((at, _)), Some(own)) if at.starts_with(own) => of_rule(at, rule),
         (_, Some(_)) => Ground::Anew,
+        (Some((at, _)), None) if of_host(at) => Ground::Writable,
+        (None, None) if of_host(Path::new("/")) => Ground::Writable,
         (Some((at, _)), None) => of_rule(at, rule),
         // A narrowed root is made anew.
         (None, None) => Ground::Anew,
@@ -73,7 +77,7 @@ pub fn denied_by(facts: &Facts, path: &Path) -> Option<Origin> {
     let depth = |at: &Path| at.components().count();
     let all: Vec<_> = ruled.chain(secret).filter(|(rule, at)| covers(at) || covers(&rule.path)).collect();
     // What is named below a denial is granted again.
-    let deepest = all.iter().map(|(_, at)| depth(at)).max()?;
+    let deepest = all.iter().map(|(_, at)| depth(at)).max().unwrap_or(0);
     let last = all.into_iter().filter(|(_, at)| depth(at) == deepest);
     let by_rule = last.filter(|(rule, _)| rule.access == Access::None).map(|(rule, _)| rule.because.clone()).next();
     let globbed = || facts.globbed.iter().any(|found| path.starts_with(&found.present.path));

@@ -87,6 +87,10 @@ impl<'a> Planner<'a> {
             self.fail(part, *place, CdiProblem::SourceMissing { path: source.clone() });
             return Done::Else;
         };
+        if let Some(by) = (self.around.denied)(&present.path) {
+            self.note(part, *place, format!("{} is not mounted: it is denied ({by})", target.display()));
+            return Done::Else;
+        }
         if source == target && matches!((self.around.ground)(source), Ground::Shown | Ground::Writable) {
             return Done::There;
         }
@@ -127,7 +131,7 @@ impl<'a> Planner<'a> {
                 return None;
             }
             Ground::Shown => match self.specs.paths.get(target) {
-                Some(PathFact::Present(there)) if there.link.is_none() && (there.kind == Kind::Dir) == dir => {
+                Some(PathFact::Present(there)) if there.path == *target && (there.kind == Kind::Dir) == dir => {
                     Some(there.id)
                 }
                 _ => {
