@@ -173,7 +173,7 @@ fn of_device(grant: &DeviceGrant) -> Item<'_> {
         resolved: grant.path.clone(),
         fact: PathFact::Unreachable { errno: 0 },
         // Of a device, `modify` means: read, write and ioctl.
-        want: Access::Modify,
+        want: if grant.read_only { Access::Read } else { Access::Modify },
         group: Group::Gpu,
         because: grant.because.clone(),
         needed_for: "this node of the driver",

@@ -153,10 +153,11 @@ fn file(op: &MountOp) -> Line {
         Mount::Bind { writable: true, .. } => "writable".to_owned(),
         Mount::Bind { writable: false, .. } => "read-only".to_owned(),
         Mount::Device { source, major, minor, read_only } => {
-            let of = source.as_ref().map(|source| format!(", the host's {}", show(source))).unwrap_or_default();
-            format!("device {major}:{minor}{of}{}", if *read_only { ", to be read" } else { "" })
+            let read = if *read_only { ", to be read" } else { "" };
+            let of = source.as_ref().map(|source| format!(", the host's {}, as", show(source))).unwrap_or_default();
+            format!("device {major}:{minor}{read}{of}")
         }
-        Mount::Other { source, .. } => format!("read-only, the host's {}", show(source)),
+        Mount::Other { source, .. } => format!("read-only, the host's {}, as", show(source)),
         Mount::Devices => "all device nodes".to_owned(),
         Mount::Pin { .. } => "pinned link".to_owned(),
         Mount::Plug { .. } => "hidden link".to_owned(),

@@ -169,20 +169,35 @@ fn under_another_name_it_is_mounted_where_it_can_be() {
 
 #[test]
 fn other_names_of_paths_do_not_help() {
-    check(machine().denied("/opt/lib"), "/opt/link/a.so", "/srv/file", &expect![[r#"
+    check(
+        machine().denied("/opt/lib"),
+        "/opt/link/a.so",
+        "/srv/file",
+        &expect![[r#"
         note: cdi: /srv/file is not mounted: it is denied (--deny) (/cdi/a.json:1:92)
         note: cdi: v.test/d=a comes to nothing here
-    "#]]);
-    check(machine().link("/srv/link", "dir").dir("/srv/dir/below"), "/opt/lib", "/srv/link/below", &expect![[r#"
+    "#]],
+    );
+    check(
+        machine().link("/srv/link", "dir").dir("/srv/dir/below"),
+        "/opt/lib",
+        "/srv/link/below",
+        &expect![[r#"
         error: CDI device v.test/d=a cannot be used: there is no directory `/srv/link/below` to mount on, and the root is read-only
           said in: /cdi/a.json:1:92
           needed by: --gpu cdi:v.test/d=a
         hint: make it: `sudo mkdir -p /srv/link/below`
-    "#]]);
-    check(machine().denied("/opt/lib").ground("/opt", Ground::Anew), "/opt/link", "/opt/link", &expect![[r#"
+    "#]],
+    );
+    check(
+        machine().denied("/opt/lib").ground("/opt", Ground::Anew),
+        "/opt/link",
+        "/opt/link",
+        &expect![[r#"
         note: cdi: /opt/link is not mounted: it is denied (--deny) (/cdi/a.json:1:92)
         note: cdi: v.test/d=a comes to nothing here
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
