@@ -59,6 +59,16 @@ pub(super) fn others(others: &[MountOp], ops: &mut Vec<MountOp>, dev: &mut Vec<M
     ops.splice(at..at, rest);
 }
 
+/// What cannot be there where the host's own `/dev` is.
+pub(super) fn lost(devices: &[DeviceGrant], others: &[MountOp]) -> Vec<String> {
+    let renamed = devices.iter().filter(|device| device.source.is_some()).map(|device| (&device.path, &device.because));
+    let others = others.iter().filter(|op| op.target.starts_with("/dev")).map(|op| (&op.target, &op.because));
+    let note = |(path, by): (&std::path::PathBuf, &Origin)| {
+        format!("{} ({by}) is not made: all of the host's /dev is shown as it is", path.display())
+    };
+    renamed.chain(others).map(note).collect()
+}
+
 /// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.
 pub(super) fn has_nodes(path: &Path) -> bool {
     !["/dev/shm", "/dev/mqueue", "/dev/hugepages"].iter().any(|plain| path.starts_with(plain))
@@ -119,4 +129,29 @@ pub(super) fn proc(
         ops.push(op(Mount::ReadOnly, because.clone()));
     }
     ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_s_dev_cannot_show_is_told() {
+        let because = || Origin::Gpu("test".to_owned());
+        let device = |source: Option<&str>| DeviceGrant {
+            path: "/dev/shown".into(),
+            source: source.map(Into::into),
+            major: 1,
+            minor: 5,
+            read_only: false,
+            id: None,
+            because: because(),
+            required: true,
+        };
+        let link =
+            |target: &str| MountOp { target: target.into(), what: Mount::Link { to: "x".into() }, because: because() };
+        assert_eq!(lost(&[device(None)], &[link("/opt/link")]), [""; 0]);
+        let told = lost(&[device(Some("/dev/zero"))], &[link("/dev/link")]);
+        assert!(told.len() == 2 && told[0].starts_with("/dev/shown") && told[1].starts_with("/dev/link"), "{told:?}");
+    }
 }

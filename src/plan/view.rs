@@ -457,6 +457,9 @@ impl Builder<'_> {
         let (mut proc, rest): (Vec<_>, Vec<_>) = rest.partition(in_proc);
         proc.splice(0..0, self.kept_in_proc);
         ops.extend(rest);
+        if self.policy.restricts_no_files() {
+            self.notes.extend(super::special::lost(&self.devices, self.others));
+        }
         super::special::others(self.others, &mut ops, &mut dev);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
         ops.extend(super::special::dev(self.policy, self.tree.root(), &self.devices, dev));
