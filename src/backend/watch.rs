@@ -184,6 +184,7 @@ fn is_watched(op: &MountOp) -> bool {
         Mount::Mask { .. } | Mount::Plug { .. } | Mount::Pin { .. } | Mount::Block { .. } | Mount::Guard => true,
         Mount::Veil { .. }
         | Mount::Device { .. }
+        | Mount::Other { .. }
         | Mount::Devices
         | Mount::Tmpfs { .. }
         | Mount::Dir

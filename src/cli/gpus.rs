@@ -61,7 +61,9 @@ fn list(json: bool, schema: bool) -> i32 {
         return 0;
     }
     let look = Look { wish: &GpuWish::All, classes: &Classes::all(), all: true };
-    let found = gpu::probe_live(Path::new("/"), &crate::host::users::ids(), &look);
+    let (root, ids) = (Path::new("/"), crate::host::users::ids());
+    let found = gpu::probe_live(root, &ids, &look);
+    let found = gpu::Gpus { cdi: gpu::cdi::names(root, &gpu::cdi::CdiDir::list([]), &ids), ..found };
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&show::view(&found)).unwrap_or_default()));
     } else {

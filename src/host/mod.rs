@@ -20,6 +20,7 @@ pub mod siblings;
 pub mod sockets;
 pub mod users;
 pub mod walk;
+mod wished;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -27,7 +28,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::policy::baseline::rows::ROWS;
-use crate::policy::gpu::GpuWish;
 use crate::policy::paths::{Access, Rule};
 use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Git, Origin, Said, Tmp};
@@ -80,6 +80,8 @@ pub struct Facts {
     pub gpus: gpu::Gpus,
     /// Files of the driver that a sandbox may have its own version of; empty where there is no GPU.
     pub driver_files: gpu::driver_files::DriverFiles,
+    /// What files say of the CDI devices that are wished for.
+    pub cdi: gpu::cdi::Specs,
     /// What is protected already, from outside.
     pub kept: kept::Kept,
     /// Entries of the directories that hold something hidden, where Landlock alone could be what enforces.
@@ -142,10 +144,11 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         None => root.look(&policy.workspace),
     };
     let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
-    let gpus = gpus(path, policy, &caller.ids);
-    let has_gpu = confines && !gpus.is_empty();
+    let (gpus, cdi) = (wished::gpus(path, policy, &caller.ids), wished::cdi(path, policy, &caller.ids));
+    let has_gpu = confines && !(gpus.is_empty() && policy.gpu.value.cdi_names().next().is_none());
     let narrowed = policy.is_narrowed();
-    let baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
+    let mut baseline = if confines { baseline(root, narrowed, &gpus) } else { Vec::new() };
+    baseline.extend(cdi.same_names().cloned());
     let private = [Path::new("/run"), Path::new("/tmp")];
     let private = if policy.tmp.value == Tmp::Rules { &private[..1] } else { &private };
     let mut sockets = if confines { sockets::bound(root, private) } else { Vec::new() };
@@ -173,6 +176,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         baseline,
         gpus,
         driver_files: if has_gpu { gpu::driver_files::probe(root) } else { gpu::driver_files::DriverFiles::default() },
+        cdi,
         engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
         caller,
@@ -220,28 +224,6 @@ fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
 
 fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {
     paths.filter_map(|path| root.look_if_present(Path::new(path))).collect()
-}
-
-/// The GPUs that may be meant; where none is wished for, nothing is read.
-fn gpus(root: &Path, policy: &Policy, caller: &gpu::CallerIds) -> gpu::Gpus {
-    if policy.gpu.value == GpuWish::Off {
-        return gpu::Gpus::default();
-    }
-    let look = gpu::Look { wish: &policy.gpu.value, classes: &policy.gpu_class.value, all: false };
-    let mut gpus = gpu::probe_live(root, caller, &look);
-    if policy.is_narrowed() && !gpus.is_empty() {
-        gpus.directories = gpu::libraries::directories(root);
-    }
-    if gpus.driver.is_some() {
-        gpus.mig_uuids = policy.gpu.value.mig_uuids().map(|uuid| (uuid.to_owned(), instance(uuid))).collect();
-    }
-    gpus
-}
-
-/// Which instance a MIG UUID means: nobody but the driver's library knows.
-fn instance(uuid: &str) -> Result<gpu::Slot, String> {
-    let found = gpu::nvml::resolve(uuid).map_err(|error| error.to_string())?;
-    Ok(gpu::Slot { gpu: found.gpu_minor, instance: found.gi, compute: Some(found.ci) })
 }
 
 /// What stays visible of `/run`, where GPU libraries lie elsewhere, and what a narrowed root needs to be usable.

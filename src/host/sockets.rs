@@ -17,6 +17,18 @@ pub fn bound(root: &Root, hidden: &[&Path]) -> Vec<Present> {
     paths.iter().filter_map(|path| root.look_if_present(path)).filter(|found| found.kind == Kind::Socket).collect()
 }
 
+/// As [`bound`], of those in directories that are named.
+#[must_use]
+pub fn bound_below(root: &Root, directories: &[&Path]) -> Vec<PathBuf> {
+    if directories.is_empty() {
+        return Vec::new();
+    }
+    let text = read::whole(&root.real(Path::new("/proc/net/unix"))).unwrap_or_default();
+    let below = |path: &PathBuf| directories.iter().any(|directory| path.starts_with(directory));
+    let places = paths(&text).filter_map(|path| Some(root.look_if_present(&path)?.path));
+    places.filter(below).collect()
+}
+
 /// Absolute paths in the eighth column.
 fn paths(text: &[u8]) -> impl Iterator<Item = PathBuf> {
     names(text).filter(|name| name.is_absolute())

@@ -125,6 +125,7 @@ fn without_mounting(op: &MountOp, scratch: Option<&Path>, kept: &Kept) -> Option
         Mount::Proc => Mount::Bind { id: None, dir: true, writable: false, make: false },
         Mount::Pin { .. }
         | Mount::Plug { .. }
+        | Mount::Other { .. }
         | Mount::Dir
         | Mount::Link { .. }
         | Mount::Devpts
@@ -160,6 +161,10 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
              libraries take that for an error"
                 .to_owned(),
         );
+    }
+    let brought = |op: &MountOp| matches!((&op.what, &op.because), (Mount::Link { .. }, Origin::Gpu(_)));
+    if draft.confinement.mounts.ops.iter().any(brought) {
+        notes.push("Landlock alone: links that come with a device are those of the host, and none is made".to_owned());
     }
     if draft.proc.0 == Access::Write {
         let what = "Landlock alone: of /proc, which is the host's, the names of the command's threads can be written";

@@ -6,6 +6,7 @@
 
 mod compat;
 mod decide;
+mod elsewhere;
 mod levels;
 
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ pub(super) struct Enriched {
     pub devices: Vec<DeviceGrant>,
     /// Mounts that show other content than the host's.
     pub shown: Vec<MountOp>,
+    /// Links that come with them, and what of the host is to be there under another name.
+    pub others: Vec<MountOp>,
     /// What was decided, one record for each path.
     pub decisions: Vec<Decision>,
 }
@@ -129,6 +132,7 @@ pub(super) fn enrich(policy: &Policy, facts: &Facts, gpu: &GpuPlan, told: &mut T
     }
     found.decisions.sort_by(|a, b| (&a.path, a.event as u8).cmp(&(&b.path, b.event as u8)));
     found.entries = levels.into_entries();
+    found.others = elsewhere::operations(gpu, &found.devices);
     found
 }
 
@@ -187,7 +191,7 @@ fn of_device(grant: &DeviceGrant) -> Item<'_> {
         resolved: grant.path.clone(),
         fact: PathFact::Unreachable { errno: 0 },
         // Of a device, `modify` means: read, write and ioctl.
-        want: Access::Modify,
+        want: if grant.read_only { Access::Read } else { Access::Modify },
         group: Group::Gpu,
         because: grant.because.clone(),
         needed_for: "this node of the driver",

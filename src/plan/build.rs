@@ -164,16 +164,16 @@ fn why_unusable(fact: &PathFact) -> &'static str {
 
 fn grant_gpus(policy: &Policy, facts: &Facts, told: &mut Told) -> GpuPlan {
     let asked = gpu::Asked { wish: &policy.gpu, classes: &policy.gpu_class, gpus: &facts.gpus, env: &facts.env };
-    match gpu::grants(asked) {
-        Ok(plan) => {
-            told.notes.extend(plan.notes.iter().cloned());
-            plan
-        }
-        Err(found) => {
-            told.errors.extend(found.into_iter().map(|error| PlanError::Gpu(Box::new(error))));
-            GpuPlan::default()
-        }
-    }
+    let found = gpu::grants(asked).unwrap_or_else(|found| {
+        told.errors.extend(found.into_iter().map(|error| PlanError::Gpu(Box::new(error))));
+        GpuPlan::default()
+    });
+    let all = gpu::with_cdi(found, policy, facts).unwrap_or_else(|found| {
+        told.errors.extend(found.into_iter().map(|error| PlanError::Cdi(Box::new(error))));
+        GpuPlan::default()
+    });
+    told.notes.extend(all.notes.iter().cloned());
+    all
 }
 
 /// What the driver's programs see in the place of some of its files.
@@ -192,7 +192,7 @@ fn show_driver_files(policy: &Policy, facts: &Facts, gpu: &GpuPlan, enriched: &m
 }
 
 fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, told: &mut Told) -> Draft {
-    let Built { tree, ops, proc, shm, cache } = view::build(policy, facts, enriched, &gpu.links, told);
+    let Built { tree, ops, proc, shm, cache } = view::build(policy, facts, enriched, told);
     let rights = gpu.rights;
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {
@@ -267,6 +267,10 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
         env.drop(std::ffi::OsStr::new("DISPLAY"), Origin::Baseline("the display's socket is hidden"));
         env.drop(std::ffi::OsStr::new("WAYLAND_DISPLAY"), Origin::Baseline("the display's socket is hidden"));
     }
+    for (name, value, by) in &gpu.cdi.env {
+        env.set(name, value, by.clone());
+    }
+    add_libraries(env, gpu);
     if gpu.devices.is_empty() {
         return;
     }
@@ -289,4 +293,13 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
             env.set(name, value, Origin::Gpu(why.to_owned()));
         }
     }
+}
+
+/// Directories of libraries that the host's cache does not cover come before those that the caller named.
+fn add_libraries(env: &mut EnvPlan, gpu: &GpuPlan) {
+    let Some((_, by)) = gpu.cdi.libraries.first() else { return };
+    let name = std::ffi::OsStr::new("LD_LIBRARY_PATH");
+    let directories = gpu.cdi.libraries.iter().map(|(path, _)| path.as_path());
+    let path = gpu::cdi::library_path(directories, env.vars.get(name).map(std::ffi::OsString::as_os_str));
+    env.set(name, path, by.clone());
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::baseline::Event;
 use super::gpu::GpuError;
+use super::gpu::cdi::CdiError;
 use crate::request::Origin;
 use crate::request::network::LEAVE_OUT;
 
@@ -163,6 +164,9 @@ pub enum PlanError {
     /// A GPU that was asked for cannot be used.
     #[error(transparent)]
     Gpu(Box<GpuError>),
+    /// A CDI device cannot be had.
+    #[error("{0}")]
+    Cdi(Box<CdiError>),
 }
 
 impl PlanError {
@@ -215,23 +219,37 @@ impl PlanError {
                  /etc/ringfence/config.toml: [baseline] conflicts"
                     .to_owned()
             }
-            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("landlock: it cannot show other content in")) => {
-                "only mounts can: choose another --backend, where there is one, or leave out what asks for it, as \
-                 --gpu-hide-others"
-                    .to_owned()
-            }
-            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.contains("(protected: ")) => {
-                "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is".to_owned()
-            }
-            Self::NoBackend { attempts } if attempts.iter().any(|attempt| attempt.starts_with("landlock: it cannot hide")) => {
-                "Landlock only adds rights: grant what lies beside it one by one, not the directory around it; or another \
-                 --backend, where there is one"
-                    .to_owned()
-            }
-            Self::NoBackend { .. } => "ringfence doctor tells what stands in the way, and the cure".to_owned(),
+            Self::NoBackend { attempts } => no_backend(attempts).to_owned(),
             Self::Wsl1 => "WSL 2 has them: wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2".to_owned(),
             Self::Unreachable { .. } | Self::ProcessPath { .. } => return None,
             Self::Gpu(error) => return error.hint(),
+            Self::Cdi(error) => return error.hint(),
         })
     }
+}
+
+/// What helps where nothing can enforce a policy, by what Landlock alone, which stands last, says of it.
+const BY_LANDLOCK: &[(&str, &str)] = &[
+    (
+        "landlock: it cannot show other content in",
+        "only mounts can: choose another --backend, where there is one, or leave out what asks for it, as \
+         --gpu-hide-others",
+    ),
+    ("(protected: ", "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is"),
+    (
+        "landlock: it cannot hide",
+        "Landlock only adds rights: grant what lies beside it one by one, not the directory around it; or another \
+         --backend, where there is one",
+    ),
+    (
+        "landlock: it cannot show",
+        "another name takes a mount: say --backend native or bwrap, where user namespaces can be made; or grant it under \
+         its own name",
+    ),
+];
+
+fn no_backend(attempts: &[String]) -> &'static str {
+    let said = |part: &&(&str, &str)| attempts.iter().any(|attempt| attempt.contains(part.0));
+    let known = BY_LANDLOCK.iter().find(said);
+    known.map_or("ringfence doctor tells what stands in the way, and the cure", |(_, hint)| hint)
 }

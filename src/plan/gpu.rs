@@ -3,6 +3,7 @@
 //! A GPU is granted by its nodes existing in the sandbox. What is not granted is absent, never present and denied:
 //! GPU libraries take an absent node for normal and a denied one for an error.
 
+pub mod cdi;
 pub mod driver_view;
 mod env;
 mod error;
@@ -19,8 +20,10 @@ pub use env::{CACHES, CacheRow, EnvChange, VISIBILITY, env_changes, jit_cache_en
 pub use error::{GpuError, GpuProblem};
 
 use super::DeviceGrant;
+use crate::host::Facts;
 use crate::host::gpu::{Gpus, Vendor};
-use crate::policy::gpu::{Class, Classes, GpuWish};
+use crate::policy::Policy;
+use crate::policy::gpu::{CLASSES, Class, Classes, GpuWish};
 use crate::request::{Origin, Said};
 
 /// What is done for GPUs.
@@ -41,6 +44,8 @@ pub struct GpuPlan {
     pub drawn_on: Option<Vec<u32>>,
     /// What extras open of the system calls.
     pub rights: Rights,
+    /// What files say beside all this of the CDI devices that are granted.
+    pub cdi: cdi::Beside,
     /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.
     pub who: String,
     /// Remarks for the reader of the plan, one line each.
@@ -115,6 +120,43 @@ pub fn grants(asked: Asked<'_>) -> Result<GpuPlan, Vec<GpuError>> {
         return Err(selection.errors);
     }
     Ok(nodes::plan(asked, selection))
+}
+
+/// Resolves the CDI devices of a wish, and joins them with what was found without.
+///
+/// # Errors
+/// One [`cdi::CdiError`] for each problem, all at once.
+pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPlan, Vec<cdi::CdiError>> {
+    let names: Vec<_> = policy.gpu.value.cdi_names().cloned().collect();
+    if names.is_empty() {
+        return Ok(found);
+    }
+    let classes = &policy.gpu_class.value;
+    let around = cdi::Around {
+        granted: &|word| CLASSES.iter().any(|(known, class)| *known == word && classes.has(*class)),
+        denied: &|path| cdi::denied_by(facts, path),
+        denied_within: &|path| cdi::denied_within(facts, path),
+        ground: &|path| cdi::ground_at(policy, facts, path),
+    };
+    let plan = cdi::edits(&facts.cdi, &names, &policy.gpu.by, around)?;
+    // Sockets are those of MPS, whose class grants its directory by itself.
+    let cdi::CdiPlan { devices, links, read_paths, mounts, env, libraries, sockets: _, profile, notes } = plan;
+    let mut joined = GpuPlan { cdi: cdi::Beside { links, mounts, env, libraries }, ..found };
+    let is_new = |device: &DeviceGrant, known: &[DeviceGrant]| !known.iter().any(|one| one.path == device.path);
+    let new: Vec<_> = devices.into_iter().filter(|device| is_new(device, &joined.devices)).collect();
+    joined.devices.extend(new);
+    joined.read_paths.extend(read_paths);
+    joined.notes.extend(notes);
+    joined.drawn_on = joined.drawn_on.or(profile.map(|profile| profile.minors()));
+    joined.rights = Rights::of(classes);
+    if joined.who.is_empty() {
+        let list: Vec<_> = names.iter().map(ToString::to_string).collect();
+        joined.who = format!("gpu {} ({} by {})", list.join(", "), policy.gpu.value, policy.gpu.by);
+        joined
+            .notes
+            .push("a GPU is granted: its driver is a large attack surface in the kernel; keep it updated".to_owned());
+    }
+    Ok(joined)
 }
 
 impl Asked<'_> {

@@ -141,10 +141,8 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: &(Access, Origin), pol
         return LandlockPlan::NONE;
     }
     let baseline = |path: &str, allow, why| LandlockRule::new(path, allow, Origin::Baseline(why));
-    let mut rules = vec![
-        baseline("/", Beneath::Read, "what the mounts show can be read"),
-        baseline("/dev", Beneath::Devices, "the nodes in the private /dev"),
-    ];
+    let mut rules = vec![baseline("/", Beneath::Read, "what the mounts show can be read")];
+    rules.extend(of_devices(ops));
     let (in_proc, because) = proc;
     if in_proc.writes() {
         // Nothing can be made in procfs, and of what is there only what a rule names is to be written.
@@ -176,4 +174,16 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: &(Access, Origin), pol
         no_tcp: false,
         audit: policy.audit.is_some(),
     }
+}
+
+/// One rule for all nodes, or one for each where some may only be read: rules only add rights.
+fn of_devices(ops: &[MountOp]) -> Vec<LandlockRule> {
+    let reads_only = |op: &&MountOp| matches!(op.what, Mount::Device { read_only: true, .. });
+    if !ops.iter().any(|op| reads_only(&op)) {
+        let because = Origin::Baseline("the nodes in the private /dev");
+        return vec![LandlockRule::new("/dev", Beneath::Devices, because)];
+    }
+    let nodes = |op: &&MountOp| matches!(op.what, Mount::Device { read_only: false, .. } | Mount::Devpts);
+    let rule = |op: &MountOp| LandlockRule::new(&op.target, Beneath::Devices, op.because.clone());
+    ops.iter().filter(nodes).map(rule).collect()
 }

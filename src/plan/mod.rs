@@ -22,7 +22,7 @@ mod view;
 pub mod why;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::paths::FileId;
@@ -115,16 +115,34 @@ pub struct Confinement {
 /// A device node that the command may open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceGrant {
-    /// Its path, on the host and inside.
+    /// Its path inside, and on the host.
     pub path: PathBuf,
+    /// Its path on the host, where that is another one.
+    pub source: Option<PathBuf>,
     /// Its number, compared again before it is bound.
     pub major: u32,
     /// See [`DeviceGrant::major`].
     pub minor: u32,
+    /// Whether it may only be read.
+    pub read_only: bool,
     /// Device and inode of the node's directory entry, where it was looked up on a real machine.
     pub id: Option<FileId>,
     /// Who asked.
     pub because: Origin,
     /// Whether what asked for it is of no use without it.
     pub required: bool,
+}
+
+impl DeviceGrant {
+    /// Whether this is its path, inside or on the host.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.path == path || self.source.as_deref() == Some(path)
+    }
+
+    /// Whether one of its paths lies in a directory, or is this one.
+    #[must_use]
+    pub fn lies_in(&self, top: &Path) -> bool {
+        self.path.starts_with(top) || self.source.as_ref().is_some_and(|source| source.starts_with(top))
+    }
 }

@@ -67,10 +67,25 @@ pub enum Mount {
     },
     /// A device node of the host.
     Device {
+        /// Its path on the host, where that is another one.
+        source: Option<PathBuf>,
         /// Its number, compared again.
         major: u32,
         /// See `major`.
         minor: u32,
+        /// Whether it may only be read.
+        read_only: bool,
+    },
+    /// Something of the host under another name, read-only: what is protected below its own name is not below this one.
+    Other {
+        /// Its path on the host: canonical.
+        source: PathBuf,
+        /// Identity of what was planned; anything else there is an error.
+        id: FileId,
+        /// Whether it is a directory.
+        dir: bool,
+        /// Identity of what it covers; `None`: the mount point has to be made first.
+        onto: Option<FileId>,
     },
     /// The host's directory of device nodes, all of them usable.
     Devices,

@@ -152,7 +152,12 @@ fn file(op: &MountOp) -> Line {
     let what = match &op.what {
         Mount::Bind { writable: true, .. } => "writable".to_owned(),
         Mount::Bind { writable: false, .. } => "read-only".to_owned(),
-        Mount::Device { major, minor } => format!("device {major}:{minor}"),
+        Mount::Device { source, major, minor, read_only } => {
+            let read = if *read_only { ", to be read" } else { "" };
+            let of = source.as_ref().map(|source| format!(", the host's {}, as", show(source))).unwrap_or_default();
+            format!("device {major}:{minor}{read}{of}")
+        }
+        Mount::Other { source, .. } => format!("read-only, the host's {}, as", show(source)),
         Mount::Devices => "all device nodes".to_owned(),
         Mount::Pin { .. } => "pinned link".to_owned(),
         Mount::Plug { .. } => "hidden link".to_owned(),

@@ -8,17 +8,11 @@ use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Origin};
 
 use super::DeviceGrant;
-use super::gpu::NodeLink;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 
-/// A private `/dev`: base nodes, granted nodes with their other names, a terminal file system, shared memory. `asked` are
-/// operations that rules asked for below it.
-pub(super) fn dev(
-    policy: &Policy,
-    root: RootView,
-    (devices, links): (&[DeviceGrant], &[NodeLink]),
-    asked: Vec<MountOp>,
-) -> Vec<MountOp> {
+/// A private `/dev`: base nodes, granted nodes, a terminal file system, shared memory. `asked` are operations that rules
+/// asked for below it.
+pub(super) fn dev(policy: &Policy, root: RootView, devices: &[DeviceGrant], asked: Vec<MountOp>) -> Vec<MountOp> {
     let base = || Origin::Baseline("every program expects it");
     let op = |target: &str, what| MountOp { target: target.into(), what, because: base() };
     if policy.restricts_no_files() {
@@ -34,7 +28,7 @@ pub(super) fn dev(
         return vec![op("/dev", what), op("/dev", Mount::Seal)];
     }
     for (path, major, minor) in tables::BASE_DEVICES.iter().filter(|(path, ..)| !denied(path)) {
-        ops.push(op(path, Mount::Device { major: *major, minor: *minor }));
+        ops.push(op(path, Mount::Device { source: None, major: *major, minor: *minor, read_only: false }));
     }
     for (link, to) in tables::DEV_LINKS {
         ops.push(op(link, Mount::Link { to: to.into() }));
@@ -47,18 +41,32 @@ pub(super) fn dev(
         ops.push(op("/dev/shm", if writable_root { shared } else { private }));
     }
     for device in devices {
-        let what = Mount::Device { major: device.major, minor: device.minor };
+        let DeviceGrant { source, major, minor, read_only, .. } = device;
+        let what = Mount::Device { source: source.clone(), major: *major, minor: *minor, read_only: *read_only };
         ops.push(MountOp { target: device.path.clone(), what, because: device.because.clone() });
-    }
-    for NodeLink { path, node, to, because } in links {
-        if devices.iter().any(|device| device.path == *node) {
-            let what = Mount::Link { to: to.clone().into() };
-            ops.push(MountOp { target: path.clone(), what, because: because.clone() });
-        }
     }
     ops.extend(asked.into_iter().map(made));
     ops.push(op("/dev", Mount::Seal));
     ops
+}
+
+/// Puts what comes with devices where it belongs: with the rest of `/dev`, or behind what the tree makes and before it is
+/// closed.
+pub(super) fn others(others: &[MountOp], ops: &mut Vec<MountOp>, dev: &mut Vec<MountOp>) {
+    let (in_dev, rest): (Vec<_>, Vec<_>) = others.iter().cloned().partition(|op| op.target.starts_with("/dev"));
+    dev.extend(in_dev);
+    let at = ops.iter().position(|op| op.what == Mount::Seal).unwrap_or(ops.len());
+    ops.splice(at..at, rest);
+}
+
+/// What cannot be there where the host's own `/dev` is.
+pub(super) fn lost(devices: &[DeviceGrant], others: &[MountOp]) -> Vec<String> {
+    let renamed = devices.iter().filter(|device| device.source.is_some()).map(|device| (&device.path, &device.because));
+    let others = others.iter().filter(|op| op.target.starts_with("/dev")).map(|op| (&op.target, &op.because));
+    let note = |(path, by): (&std::path::PathBuf, &Origin)| {
+        format!("{} ({by}) is not made: all of the host's /dev is shown as it is", path.display())
+    };
+    renamed.chain(others).map(note).collect()
 }
 
 /// Directories of `/dev` that hold nodes: granting them as a whole would grant every node.
@@ -130,4 +138,29 @@ pub(super) fn proc(
         ops.push(op(Mount::ReadOnly, because.clone()));
     }
     ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_s_dev_cannot_show_is_told() {
+        let because = || Origin::Gpu("test".to_owned());
+        let device = |source: Option<&str>| DeviceGrant {
+            path: "/dev/shown".into(),
+            source: source.map(Into::into),
+            major: 1,
+            minor: 5,
+            read_only: false,
+            id: None,
+            because: because(),
+            required: true,
+        };
+        let link =
+            |target: &str| MountOp { target: target.into(), what: Mount::Link { to: "x".into() }, because: because() };
+        assert_eq!(lost(&[device(None)], &[link("/opt/link")]), [""; 0]);
+        let told = lost(&[device(Some("/dev/zero"))], &[link("/dev/link")]);
+        assert!(told.len() == 2 && told[0].starts_with("/dev/shown") && told[1].starts_with("/dev/link"), "{told:?}");
+    }
 }

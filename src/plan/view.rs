@@ -16,7 +16,6 @@ use super::baseline::{Enriched, Entry};
 use super::build::Told;
 use super::cache::{self, CacheDirectory};
 use super::error::PlanError;
-use super::gpu::NodeLink;
 use super::mounts::{Mount, MountOp, Node, RootView, Tree, View};
 use super::{DeviceGrant, protect, special};
 
@@ -43,10 +42,10 @@ pub(super) struct Builder<'a> {
     /// Links to pin, as `blocks`.
     pub pins: Vec<MountOp>,
     pub devices: Vec<DeviceGrant>,
-    /// Other names of those.
-    links: &'a [NodeLink],
     /// Mounts that show other content than the host's.
     shown: Vec<MountOp>,
+    /// Links and other things that come with them.
+    others: &'a [MountOp],
     /// What may be done in `/proc`.
     proc: (Access, Origin),
     /// What stays read-only in a `/proc` that can be written.
@@ -59,7 +58,7 @@ pub(super) struct Builder<'a> {
     pub notes: &'a mut Vec<String>,
 }
 
-pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, links: &[NodeLink], told: &mut Told) -> Built {
+pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &mut Told) -> Built {
     let mut builder = Builder {
         policy,
         facts,
@@ -67,8 +66,8 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, links: 
         blocks: Vec::new(),
         pins: Vec::new(),
         devices: enriched.devices.clone(),
-        links,
         shown: enriched.shown.clone(),
+        others: &enriched.others,
         proc: proc::level(policy, &enriched.entries),
         kept_in_proc: Vec::new(),
         shm: None,
@@ -258,7 +257,7 @@ impl Builder<'_> {
             }
             // Absent from the private /dev, unless the host's directory around it is shown.
             _ if rule.access == Access::None => {
-                self.devices.retain(|device| !device.path.starts_with(&present.path));
+                self.devices.retain(|device| !device.lies_in(&present.path));
                 if !special::has_nodes(&present.path) {
                     self.node(rule, present.path.clone(), Some(present.id), present.kind);
                 }
@@ -284,8 +283,10 @@ impl Builder<'_> {
         }
         self.devices.push(DeviceGrant {
             path: present.path.clone(),
+            source: None,
             major,
             minor,
+            read_only: false,
             id: Some(present.id),
             because: rule.because.clone(),
             required: false,
@@ -305,7 +306,7 @@ impl Builder<'_> {
             }
         }
         let denied: Vec<_> = self.facts.rules.iter().filter(|(rule, _)| rule.access == Access::None).collect();
-        self.devices.retain(|device| !denied.iter().any(|(rule, _)| device.path == rule.path));
+        self.devices.retain(|device| !denied.iter().any(|(rule, _)| device.is_at(&rule.path)));
         self.devices.sort_by(|a, b| a.path.cmp(&b.path));
         self.devices.dedup_by(|a, b| a.path == b.path);
     }
@@ -456,7 +457,7 @@ impl Builder<'_> {
             ops.extend(super::links::of_narrow_root(self.facts, &self.tree));
         }
         let in_proc = |op: &MountOp| op.target.starts_with("/proc");
-        let dev = self.tree.operations_in_new(Path::new("/dev"));
+        let mut dev = self.tree.operations_in_new(Path::new("/dev"));
         let rest = self.tree.operations().into_iter().filter(|op| !op.target.starts_with("/dev"));
         let (mut proc, rest): (Vec<_>, Vec<_>) = rest.partition(in_proc);
         proc.splice(0..0, self.kept_in_proc);
@@ -465,8 +466,12 @@ impl Builder<'_> {
         proc.extend(shown_in_proc);
         ops.extend(rest);
         ops.extend(shown);
+        if self.policy.restricts_no_files() {
+            self.notes.extend(special::lost(&self.devices, self.others));
+        }
+        special::others(self.others, &mut ops, &mut dev);
         ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
-        ops.extend(special::dev(self.policy, self.tree.root(), (&self.devices, self.links), dev));
+        ops.extend(special::dev(self.policy, self.tree.root(), &self.devices, dev));
         let gpu = !self.devices.is_empty();
         ops.extend(special::proc(self.policy, self.facts, self.tree.root(), (&self.proc, gpu), proc));
         if self.tree.root() == RootView::Empty {

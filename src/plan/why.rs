@@ -93,9 +93,11 @@ fn meaning(op: &MountOp, path: &Path) -> (Access, &'static str) {
     let here = op.target == path;
     match &op.what {
         Mount::Bind { writable: true, .. } => (Access::Write, "bound writable"),
+        Mount::Other { .. } => (Access::Read, "something else of the host, bound read-only"),
         Mount::Bind { writable: false, .. } | Mount::ReadOnly | Mount::Pin { .. } => (Access::Read, "bound read-only"),
         Mount::Data { .. } => (Access::Read, "content of the sandbox's own"),
         Mount::Devices => (Access::Write, "all device nodes of the host"),
+        Mount::Device { read_only: true, .. } => (Access::Read, "a device that can be read"),
         Mount::Device { .. } => (Access::Modify, "a granted device"),
         Mount::Mask { .. } | Mount::Plug { .. } => (Access::None, "hidden"),
         Mount::Veil { .. } if here => (Access::None, "hidden, but can be passed through"),

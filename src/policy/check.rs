@@ -186,6 +186,7 @@ impl Policy {
             unix: request.unix.into_iter().chain(socket).collect(),
             gpu,
             gpu_class,
+            cdi_dirs: request.gpu_options.cdi_dirs,
             gpu_hide_others: request.gpu_options.hide_others.filter(|said| said.value),
             net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
             git: request.git.unwrap_or(said(Git::Protect)),

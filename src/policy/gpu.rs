@@ -1,11 +1,13 @@
 //! Which GPUs are wished for: the parsed form of `--gpu` and `--gpu-class`.
 
+pub mod cdi;
 mod class;
 mod pci;
 mod selector;
 
 use std::fmt;
 
+pub use cdi::CdiName;
 pub use class::{CLASSES, Class, ClassSyntax, Classes};
 pub use pci::{PciAddress, PciSyntax};
 pub use selector::{Pick, Selector, SelectorSyntax, VENDORS, Vendor};
@@ -80,22 +82,36 @@ impl GpuWish {
             Self::Auto | Self::All | Self::Visible => vendor.is_automatic(),
             Self::These(list) => list.iter().any(|item| match item.vendor {
                 Some(named) => named == vendor,
+                None if matches!(item.pick, Pick::Cdi(_)) => false,
                 // A bare render node may be anybody's; other bare forms mean what `all` means.
                 None => vendor.is_automatic() || matches!(item.pick, Pick::Node(_) | Pick::Pci(_)),
             }),
         }
     }
 
-    /// The UUIDs of MIG instances among the selectors.
-    pub fn mig_uuids(&self) -> impl Iterator<Item = &str> {
+    fn picks(&self) -> impl Iterator<Item = &Pick> {
         let list = match self {
             Self::These(list) => list.as_slice(),
             Self::Off | Self::Auto | Self::All | Self::Visible => &[],
         };
-        list.iter().filter_map(|item| match &item.pick {
-            Pick::MigUuid(uuid) => Some(uuid.as_str()),
-            _ => None,
-        })
+        list.iter().map(|item| &item.pick)
+    }
+
+    /// The UUIDs of MIG instances among the selectors.
+    pub fn mig_uuids(&self) -> impl Iterator<Item = &str> {
+        self.picks().filter_map(|pick| if let Pick::MigUuid(uuid) = pick { Some(uuid.as_str()) } else { None })
+    }
+
+    /// The devices of CDI files among the selectors.
+    pub fn cdi_names(&self) -> impl Iterator<Item = &CdiName> {
+        self.picks().filter_map(|pick| if let Pick::Cdi(name) = pick { Some(name) } else { None })
+    }
+
+    /// Whether anything but devices of CDI files is meant.
+    #[must_use]
+    pub fn needs_discovery(&self) -> bool {
+        let is_cdi = |item: &Selector| matches!(item.pick, Pick::Cdi(_));
+        !matches!(self, Self::Off) && !matches!(self, Self::These(list) if list.iter().all(is_cdi))
     }
 
     /// Whether certain GPUs, or all, were asked for: then they have to work.

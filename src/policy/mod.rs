@@ -42,6 +42,8 @@ pub struct Policy {
     pub gpu: Said<GpuWish>,
     /// What they are for.
     pub gpu_class: Said<Classes>,
+    /// Where else CDI files are looked for; absolute.
+    pub cdi_dirs: Vec<Said<PathBuf>>,
     /// Whether what the driver tells of other GPUs is hidden; `None`: nothing was said, or that it is not.
     pub gpu_hide_others: Option<Said<bool>>,
     /// Which network.

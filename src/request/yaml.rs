@@ -13,12 +13,26 @@ use std::fmt;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
-/// The longest text that is read.
+/// The longest policy that is read.
 pub const MAX_BYTES: usize = 1 << 20;
 /// How deep lists and mappings may lie in one another.
 pub const MAX_DEPTH: usize = 32;
-/// How many keys and values there may be.
+/// How many keys and values there may be in a policy.
 pub const MAX_NODES: usize = 100_000;
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest text, in bytes.
+    pub bytes: usize,
+    /// How many keys and values there may be.
+    pub nodes: usize,
+}
+
+impl Limits {
+    /// A text that people write.
+    pub const POLICY: Self = Self { bytes: MAX_BYTES, nodes: MAX_NODES };
+}
 
 /// Where something stands: counted from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,10 +171,18 @@ fn is_float(text: &str) -> bool {
 /// # Errors
 /// [`YamlError`], with the place. Only the first: what follows it cannot be trusted.
 pub fn parse(text: &str) -> Result<Node, YamlError> {
+    parse_within(text, Limits::POLICY)
+}
+
+/// As [`parse`], for texts that programs write.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(text: &str, limits: Limits) -> Result<Node, YamlError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    check_text(text)?;
+    check_text(text, limits.bytes)?;
     let mut parser = Parser::new_from_str(text);
-    let mut tree = Tree::default();
+    let mut tree = Tree { most: limits.nodes, ..Tree::default() };
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| scan_error(&error))?;
         tree.event(event, Place::from(&span.start))?;
@@ -173,9 +195,9 @@ fn error(place: Place, message: impl Into<String>) -> YamlError {
 }
 
 /// The parser takes NUL for the end of the text, so what stands behind it would never be seen.
-fn check_text(text: &str) -> Result<(), YamlError> {
-    if text.len() > MAX_BYTES {
-        let message = format!("the file has {} bytes, {MAX_BYTES} are allowed", text.len());
+fn check_text(text: &str, most: usize) -> Result<(), YamlError> {
+    if text.len() > most {
+        let message = format!("the file has {} bytes, {most} are allowed", text.len());
         return Err(error(Place::START, message));
     }
     let (mut line, mut column) = (1, 1);
@@ -207,6 +229,8 @@ enum Open {
 struct Tree {
     documents: usize,
     nodes: usize,
+    /// How many there may be.
+    most: usize,
     open: Vec<Open>,
     root: Option<Node>,
 }
@@ -249,8 +273,8 @@ impl Tree {
         if tagged {
             return Err(error(place, "tags are not allowed"));
         }
-        if self.nodes > MAX_NODES {
-            return Err(error(place, format!("more than {MAX_NODES} keys and values")));
+        if self.nodes > self.most {
+            return Err(error(place, format!("more than {} keys and values", self.most)));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@
 
 mod backends;
 mod caches;
+mod cdi;
 mod codex;
 mod comm;
 mod devices;

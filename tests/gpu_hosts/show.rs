@@ -280,6 +280,7 @@ fn json() {
             }
           ],
           "unheld": [],
+          "cdi": [],
           "libraries": []
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&view).unwrap());

@@ -105,6 +105,13 @@ impl Arguments {
         self.path(path);
     }
 
+    /// `OPTION SOURCE PATH`: something of the host at another place.
+    fn other(&mut self, option: &str, source: &Path, path: &Path) {
+        self.add([option]);
+        self.path(source);
+        self.path(path);
+    }
+
     fn at(&mut self, option: &str, path: &Path) {
         self.add([option]);
         self.path(path);
@@ -179,7 +186,9 @@ impl Arguments {
             // The sandbox's own, which stands there already: bound from outside, it would be the host's.
             Mount::ReadOnly if path == Path::new("/proc") => self.at("--remount-ro", path),
             Mount::Bind { writable: false, .. } | Mount::ReadOnly => self.same("--ro-bind", path),
-            Mount::Device { .. } => self.same("--dev-bind", path),
+            Mount::Device { source: None, .. } => self.same("--dev-bind", path),
+            Mount::Device { source: Some(source), .. } => self.other("--dev-bind", source, path),
+            Mount::Other { source, .. } => self.other("--ro-bind", source, path),
             Mount::Mask { dir: true, .. } => {
                 self.add(["--perms", "000"]);
                 self.at("--tmpfs", path);

@@ -96,6 +96,8 @@ pub enum Want {
     NoneOrReadOnly,
     /// Another file is there.
     Hidden,
+    /// A character device of this number is there.
+    Device(u32, u32),
 }
 
 impl Check {
@@ -282,8 +284,9 @@ fn check(op: &MountOp) -> Option<Check> {
         Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
         Mount::Block { .. } => (None, Want::NoneOrReadOnly),
         Mount::Data { .. } => (None, Want::ReadOnly),
-        Mount::Device { .. }
-        | Mount::Devices
+        Mount::Other { id, .. } => (Some(id), Want::ReadOnly),
+        Mount::Device { major, minor, .. } => (None, Want::Device(major, minor)),
+        Mount::Devices
         | Mount::Pin { .. }
         | Mount::Plug { .. }
         | Mount::Guard

@@ -11,7 +11,7 @@ use crate::backend::child::Terminal;
 use crate::backend::init::message::{Report, report};
 use crate::backend::init::{self, stdio};
 use crate::backend::{STDIO, StepError};
-use crate::host::paths::id_of;
+use crate::host::paths::{Kind, id_of, kind_of};
 use crate::sys::{self, signal::SignalSet};
 
 /// The word that makes this program the inner stage: its name, or its first argument.
@@ -71,6 +71,7 @@ fn verify(check: &Check) -> Result<(), StepError> {
         Want::ReadOnly => is_it && read_only(),
         Want::NoneOrReadOnly => found.is_err() || read_only(),
         Want::Hidden => !is_it,
+        Want::Device(major, minor) => found.is_ok_and(|found| kind_of(&found) == Kind::Char { major, minor }),
     };
     if holds { Ok(()) } else { Err(StepError::changed("mount", &path)) }
 }

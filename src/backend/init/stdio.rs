@@ -67,7 +67,11 @@ struct Around<'a>(&'a Confinement);
 impl Around<'_> {
     /// Whether a device is there for the command anyway.
     fn grants(&self, number: (u32, u32)) -> bool {
-        self.0.mounts.ops.iter().any(|op| matches!(op.what, Mount::Device { major, minor } if (major, minor) == number))
+        self.0
+            .mounts
+            .ops
+            .iter()
+            .any(|op| matches!(op.what, Mount::Device { major, minor, .. } if (major, minor) == number))
     }
 
     /// Whether the plan hides the file that a descriptor is open on: through it, it could be read.

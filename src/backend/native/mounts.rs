@@ -112,6 +112,11 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
         }
         Mount::Bind { id, writable: false, .. } => opened("mount", *id).map(Early::Location),
         Mount::Pin { id } => opened("pin link", Some(*id)).map(Early::Location),
+        Mount::Other { source, id, dir: _, onto: _ } => {
+            let location = open("mount", source, OFlags::empty())?;
+            compare("mount", &location, Some(*id), source)?;
+            Ok(Early::Location(location))
+        }
         Mount::Devices => {
             let location = opened("mount", None)?;
             let copy = Tree::copy(&location, path, true)?;
@@ -139,13 +144,14 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
 fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<Source, StepError> {
     let path = &op.target;
     match (&op.what, early) {
-        (Mount::Device { major, minor }, _) => {
-            let copy = Tree::copy_entry(rustix::fs::CWD, path)
-                .map_err(|error| StepError::new("copy device", Some(path), error))?;
+        (Mount::Device { source, major, minor, read_only: _ }, _) => {
+            let host = source.as_deref().unwrap_or(path);
+            let copy = Tree::copy_entry(rustix::fs::CWD, host)
+                .map_err(|error| StepError::new("copy device", Some(host), error))?;
             let stat =
-                rustix::fs::fstat(copy.fd()).map_err(|error| StepError::new("look at device", Some(path), error))?;
+                rustix::fs::fstat(copy.fd()).map_err(|error| StepError::new("look at device", Some(host), error))?;
             if kind_of(&stat) != (Kind::Char { major: *major, minor: *minor }) {
-                return Err(StepError::changed("mount device", path));
+                return Err(StepError::changed("mount device", host));
             }
             // A device can be written to on a read-only mount; its owner, mode and times cannot be changed there.
             let copy = calls.with(copy, path, libc::MOUNT_ATTR_RDONLY & !inherited)?;
@@ -157,6 +163,12 @@ fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<So
         }
         (Mount::Devices, Early::Writable(_, copy)) => {
             let copy = calls.with(copy, path, libc::MOUNT_ATTR_NOSUID)?;
+            Ok(Source::Copy { location: None, copy })
+        }
+        // Now, while nothing of ours stands on the source or below it: that would be copied too, as writable as it is.
+        (Mount::Other { source, dir, .. }, Early::Location(location)) => {
+            let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+            let copy = calls.copy(&location, source, *dir, attributes & !inherited)?;
             Ok(Source::Copy { location: None, copy })
         }
         (_, Early::Location(location)) => Ok(Source::Location(location)),
@@ -238,6 +250,9 @@ impl Applier {
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, *dir)?, path, Point::of(*make, *dir, *id))
             }
+            (Mount::Other { dir, onto, .. }, Source::Copy { copy, .. }) => {
+                self.put(&copy, path, Point::of(onto.is_none(), *dir, *onto))
+            }
             (Mount::Devices, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Planned(None)),
             (Mount::Device { .. }, Source::Copy { copy, .. }) => self.put(&copy, path, Point::Made(Shape::File)),
             (Mount::Pin { id }, Source::Location(location)) => {
@@ -275,6 +290,7 @@ impl Applier {
             (Mount::Seal, _) => self.calls.seal(&self.target(path)?, path),
             (
                 Mount::Bind { .. }
+                | Mount::Other { .. }
                 | Mount::Devices
                 | Mount::Device { .. }
                 | Mount::Pin { .. }

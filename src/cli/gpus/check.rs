@@ -71,7 +71,7 @@ pub(super) fn check(flags: Flags, json: bool) -> i32 {
     };
     let root = Path::new("/");
     let nodes: Vec<_> = nodes(&plan).collect();
-    let mut checks: Vec<_> = nodes.iter().map(|(op, number)| node(op, *number)).collect();
+    let mut checks: Vec<_> = nodes.iter().map(|(op, found)| node(op, *found)).collect();
     checks.extend(driver::checks(root, &nodes.iter().map(|(op, _)| op.target.as_path()).collect::<Vec<_>>()));
     let failed = checks.iter().any(|check| check.state == State::Error);
     if json {
@@ -84,26 +84,38 @@ pub(super) fn check(flags: Flags, json: bool) -> i32 {
 }
 
 /// Device nodes that are granted, without those that every sandbox has.
-fn nodes(plan: &Plan) -> impl Iterator<Item = (&MountOp, (u32, u32))> {
+fn nodes(plan: &Plan) -> impl Iterator<Item = (&MountOp, Node<'_>)> {
     let ops = plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
     ops.filter_map(|op| {
-        let Mount::Device { major, minor } = op.what else { return None };
+        let Mount::Device { source, major, minor, read_only } = &op.what else { return None };
         let base = BASE_DEVICES.iter().any(|(path, ..)| op.target == Path::new(path));
-        (!base).then_some((op, (major, minor)))
+        let path = source.as_deref().unwrap_or(&op.target);
+        (!base).then_some((op, Node { path, number: (*major, *minor), read_only: *read_only }))
     })
 }
 
-/// What a library opens it for: a capability of an instance is read-only.
-fn flags(path: &Path) -> OFlags {
-    let how = if path.starts_with("/dev/nvidia-caps") { OFlags::RDONLY } else { OFlags::RDWR };
-    how | OFlags::CLOEXEC | OFlags::NOCTTY
+/// A device node of the host.
+#[derive(Debug, Clone, Copy)]
+struct Node<'a> {
+    path: &'a Path,
+    number: (u32, u32),
+    read_only: bool,
+}
+
+impl Node<'_> {
+    /// What a library opens it for: a capability of an instance is read-only.
+    fn flags(self) -> OFlags {
+        let reads = self.read_only || self.path.starts_with("/dev/nvidia-caps");
+        let how = if reads { OFlags::RDONLY } else { OFlags::RDWR };
+        how | OFlags::CLOEXEC | OFlags::NOCTTY
+    }
 }
 
 /// Opens a node in a process that ends at once: ours never holds one, through which a hidden GPU could be reached.
-fn node(op: &MountOp, (major, minor): (u32, u32)) -> Check {
-    let path = &op.target;
+fn node(op: &MountOp, node: Node<'_>) -> Check {
+    let Node { path, number: (major, minor), .. } = node;
     let name = format!("open {} ({major}:{minor})", show::show(path));
-    let open = || rustix::fs::open(path, flags(path), Mode::empty()).map(drop);
+    let open = || rustix::fs::open(path, node.flags(), Mode::empty()).map(drop);
     match crate::sys::process::try_for(PATIENCE, open) {
         Ok(()) => Check::ok(name, op.because.to_string()),
         Err(error) => {
@@ -188,15 +200,19 @@ mod tests {
     use crate::request::Origin;
 
     fn op(path: &str) -> MountOp {
-        let what = Mount::Device { major: 1, minor: 3 };
+        let what = Mount::Device { source: None, major: 1, minor: 3, read_only: false };
         MountOp { target: path.into(), what, because: Origin::Gpu("gpu 0".to_owned()) }
+    }
+
+    fn at(path: &str, number: (u32, u32)) -> Node<'_> {
+        Node { path: Path::new(path), number, read_only: false }
     }
 
     #[test]
     fn a_node_is_opened_elsewhere_and_its_error_has_a_cure() {
-        let good = node(&op("/dev/null"), (1, 3));
+        let good = node(&op("/dev/null"), at("/dev/null", (1, 3)));
         assert_eq!((good.state, good.check.as_str()), (State::Ok, "open /dev/null (1:3)"));
-        let bad = node(&op("/dev/nvidia-missing"), (195, 9));
+        let bad = node(&op("/dev/nvidia-missing"), at("/dev/nvidia-missing", (195, 9)));
         assert_eq!(bad.state, State::Error);
         assert!(bad.found.contains("No such file") && bad.found.contains("gpu 0"), "{bad:?}");
         assert!(bad.cure.unwrap().contains("nvidia-modprobe"));
@@ -213,8 +229,8 @@ mod tests {
             errors.iter().map(|error| cure(Path::new("/dev/nvidia0"), *error)).collect();
         assert_eq!(cures.len(), errors.len());
         assert!(cure(Path::new("/dev/kfd"), Errno::PERM).contains("cgroup"));
-        assert!(flags(Path::new("/dev/nvidia-caps/nvidia-cap12")).contains(OFlags::CLOEXEC));
-        assert!(!flags(Path::new("/dev/nvidia-caps/nvidia-cap12")).contains(OFlags::RDWR));
-        assert!(flags(Path::new("/dev/nvidia0")).contains(OFlags::RDWR));
+        assert!(at("/dev/nvidia-caps/nvidia-cap12", (511, 12)).flags().contains(OFlags::CLOEXEC));
+        assert!(!at("/dev/nvidia-caps/nvidia-cap12", (511, 12)).flags().contains(OFlags::RDWR));
+        assert!(at("/dev/nvidia0", (195, 0)).flags().contains(OFlags::RDWR));
     }
 }

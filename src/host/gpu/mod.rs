@@ -5,6 +5,7 @@
 
 mod accel;
 mod amd;
+pub mod cdi;
 mod dri;
 pub mod driver_files;
 mod drm;
@@ -53,6 +54,8 @@ pub struct Gpus {
     pub wsl: Option<Wsl>,
     /// NVIDIA GPUs on the bus that the driver does not list.
     pub unheld: Vec<Unheld>,
+    /// Devices of CDI files; looked for only where nothing else was found, and for listings.
+    pub cdi: Vec<crate::policy::gpu::CdiName>,
     /// MIG UUIDs that were asked for, and which instances they are, or why that is not known.
     pub mig_uuids: Vec<(String, Result<Slot, String>)>,
     /// Directories that hold the driver's libraries, as the dynamic loader finds them; looked for only where the root is

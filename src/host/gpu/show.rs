@@ -19,6 +19,8 @@ pub struct GpusView {
     pub shared: Vec<NodeView>,
     /// NVIDIA GPUs that the driver does not list, and why.
     pub unheld: Vec<String>,
+    /// Devices of CDI files, as `--gpu cdi:` takes them.
+    pub cdi: Vec<String>,
     /// Library directories outside the ordinary `/usr`.
     pub libraries: Vec<&'static str>,
     /// Where discovery looked; only when it found nothing.
@@ -114,6 +116,7 @@ pub fn view(gpus: &Gpus) -> GpusView {
         gpus: gpus.gpus.iter().map(|gpu| gpu_view(gpus, gpu)).collect(),
         shared: shared.map(node_view).collect(),
         unheld: gpus.unheld.iter().map(ToString::to_string).collect(),
+        cdi: gpus.cdi.iter().map(ToString::to_string).collect(),
         libraries: gpus.libraries.iter().map(|row| row.path).collect(),
         looked_for: is_none(gpus).then(|| looked_for(&gpus.root, &gpus.vendors)),
     }
@@ -190,6 +193,7 @@ pub fn table(gpus: &Gpus) -> String {
         lines.extend(node_lines(head, nodes));
     }
     lines.extend(view.unheld.iter().map(|gpu| format!("not usable: {gpu}")));
+    lines.extend(view.cdi.iter().map(|name| format!("CDI device: {name}")));
     lines.push(String::new());
     lines.join("\n")
 }

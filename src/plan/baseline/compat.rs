@@ -149,5 +149,6 @@ fn nodes(gpus: &Gpus) -> Vec<&Node> {
 fn device(node: &Node, because: Origin) -> Option<DeviceGrant> {
     let (NodeState::Ok { id }, Some(number)) = (node.state, node.expected) else { return None };
     let (major, minor) = (number.major, number.minor);
-    Some(DeviceGrant { path: node.path.clone(), major, minor, id, because, required: false })
+    let path = node.path.clone();
+    Some(DeviceGrant { path, source: None, major, minor, read_only: false, id, because, required: false })
 }

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use crate::host::gpu::mig::MINORS;
 use crate::host::gpu::rows::{Number, Scope, looked_for};
 use crate::host::gpu::{DeviceNumber, Fault, Node, NodeState, Params, PciAddress, Unheld, UnheldReason, Vendor};
-use crate::policy::gpu::{GpuWish, Pick};
+use crate::policy::gpu::{CdiName, GpuWish, Pick};
 use crate::request::{Origin, Said};
+
+/// How many devices of CDI files a hint lists.
+const SHOWN: usize = 4;
 
 /// One problem with a GPU wish. Displays as what, whose wish and what was looked for, a line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +39,8 @@ pub enum GpuProblem {
         excluded: Vec<PciAddress>,
         /// GPUs that the driver does not list.
         unheld: Vec<Unheld>,
+        /// Devices of CDI files, which could be used.
+        cdi: Vec<CdiName>,
     },
     /// No GPU is meant by this selector.
     NoSuch {
@@ -105,7 +110,7 @@ pub enum GpuProblem {
 impl fmt::Display for GpuProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoGpu { excluded, unheld } => {
+            Self::NoGpu { excluded, unheld, cdi: _ } => {
                 f.write_str("no GPU found")?;
                 excluded_list(f, excluded)?;
                 unheld.iter().try_for_each(|gpu| write!(f, "; {gpu}"))
@@ -226,7 +231,13 @@ impl GpuError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match &self.problem {
-            GpuProblem::NoGpu { excluded, unheld } => no_gpu(excluded, unheld),
+            GpuProblem::NoGpu { cdi, .. } if !cdi.is_empty() => {
+                let list: Vec<_> = cdi.iter().take(SHOWN).map(ToString::to_string).collect();
+                let more = if cdi.len() > SHOWN { ", …" } else { "" };
+                let first = cdi.first()?;
+                Some(format!("use what CDI files describe ({}{more}): `--gpu cdi:{first}`", list.join(", ")))
+            }
+            GpuProblem::NoGpu { excluded, unheld, cdi: _ } => no_gpu(excluded, unheld),
             GpuProblem::NoSuch { .. } => Some("see which GPUs there are: `ringfence gpus`".to_owned()),
             GpuProblem::Ambiguous { meant } => Some(format!("name one of them: `--gpu {}`", meant.first()?)),
             GpuProblem::NoUuid { unknown } => Some(format!("name it by its place: `--gpu pci:{}`", unknown.first()?)),

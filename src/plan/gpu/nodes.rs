@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::cdi::Beside;
 use super::select::{Picked, Selection, automatic, offered};
 use super::{Asked, GpuError, GpuPlan, NodeLink, Rights};
 use crate::host::gpu::{Node, NodeState, Scope, Vendor};
@@ -42,6 +43,7 @@ pub(super) fn plan(asked: Asked<'_>, selection: Selection<'_>) -> GpuPlan {
         subset,
         env,
         rights: Rights::of(&asked.classes.value),
+        cdi: Beside::default(),
         devices,
         who: whose,
         notes,
@@ -157,6 +159,8 @@ fn grant(node: &Node, whose: &str) -> Option<DeviceGrant> {
     let because = Origin::Gpu(format!("{whose}, {}", node.needed_for()));
     Some(DeviceGrant {
         path: node.path.clone(),
+        source: None,
+        read_only: false,
         major: number.major,
         minor: number.minor,
         id,

@@ -54,6 +54,9 @@ impl<'a> Picked<'a> {
 /// Resolves the wish.
 pub(super) fn select(asked: Asked<'_>) -> Selection<'_> {
     let mut selection = Selection::default();
+    if !asked.wish.value.needs_discovery() {
+        return selection;
+    }
     if wsl(asked, &mut selection) {
         return selection;
     }
@@ -106,10 +109,11 @@ fn nothing_offered(asked: Asked<'_>) -> Option<Option<GpuError>> {
         return None;
     }
     let repairable = asked.gpus.unheld.iter().any(|gpu| !matches!(gpu.reason, UnheldReason::HeldBy(_)));
-    if asked.is_auto() && !repairable {
+    let cdi = asked.gpus.cdi.clone();
+    if asked.is_auto() && !repairable && cdi.is_empty() {
         return Some(None);
     }
-    let problem = GpuProblem::NoGpu { excluded: excluded(asked), unheld: asked.gpus.unheld.clone() };
+    let problem = GpuProblem::NoGpu { excluded: excluded(asked), unheld: asked.gpus.unheld.clone(), cdi };
     Some(Some(asked.error(Vec::new(), problem)))
 }
 
@@ -124,7 +128,7 @@ fn allotted<'a>(asked: Asked<'a>, selection: &mut Selection<'a>) -> Vec<Picked<'
 
 fn these<'a>(asked: Asked<'a>, list: &[Selector], errors: &mut Vec<GpuError>) -> Vec<Picked<'a>> {
     let mut picked: Vec<(Picked<'a>, &Selector)> = Vec::new();
-    for item in list {
+    for item in list.iter().filter(|item| !matches!(item.pick, Pick::Cdi(_))) {
         let problem = match resolve(asked, item) {
             Ok(found) => {
                 let twice = picked.iter().find(|(known, _)| found.iter().any(|new| known.overlaps(new)));
@@ -212,7 +216,7 @@ fn whole<'a>(asked: Asked<'a>, item: &Selector) -> Result<Vec<&'a Gpu>, GpuProbl
         Pick::Pci(bus) => of_vendor.filter(|gpu| gpu.bus == Some(*bus)).collect(),
         Pick::Minor(minor) => of_vendor.find(|gpu| gpu.minor == Some(*minor)).into_iter().collect(),
         Pick::Node(node) => of_vendor.find(|gpu| is_rendered_by(gpu, node)).into_iter().collect(),
-        Pick::Mig { .. } | Pick::MigUuid(_) => Vec::new(),
+        Pick::Mig { .. } | Pick::MigUuid(_) | Pick::Cdi(_) => Vec::new(),
     };
     if found.is_empty() { Err(no_such(asked, item)) } else { Ok(found) }
 }
@@ -286,7 +290,7 @@ fn listed_as(gpu: &Gpu, item: &Selector) -> String {
         Pick::Pci(_) => gpu.bus.map(|bus| format!("pci:{bus}")),
         Pick::Minor(_) => gpu.minor.map(|minor| format!("minor:{minor}")),
         Pick::Node(_) => gpu.render.map(|render| format!("renderD{render}")),
-        Pick::All | Pick::Index(_) | Pick::Mig { .. } | Pick::MigUuid(_) => None,
+        Pick::All | Pick::Index(_) | Pick::Mig { .. } | Pick::MigUuid(_) | Pick::Cdi(_) => None,
     };
     own.unwrap_or_else(|| gpu.name())
 }

@@ -255,8 +255,11 @@ impl<'a> Carver<'a> {
         for MountOp { target, what, because } in self.view.ops {
             let rule = |allow, expect| LandlockRule { path: target.clone(), allow, expect, because: because.clone() };
             match what {
-                Mount::Device { major, minor } => {
-                    self.rules.push(rule(Beneath::Devices, Expect::Device { major: *major, minor: *minor }));
+                // Under another name: said below.
+                Mount::Device { source: Some(_), .. } => {}
+                Mount::Device { source: None, major, minor, read_only } => {
+                    let allow = if *read_only { Beneath::Read } else { Beneath::Devices };
+                    self.rules.push(rule(allow, Expect::Device { major: *major, minor: *minor }));
                 }
                 Mount::Devices => self.rules.push(rule(Beneath::Devices, Expect::Anything)),
                 // Named by a rule; the private one that is there anyway is not the host's to give.
@@ -313,6 +316,11 @@ impl<'a> Carver<'a> {
             self.unsaid.push(Unsaid { path: "/proc".into(), what, because: because.clone(), denied: true });
         }
         for op in self.view.ops {
+            if let Mount::Device { source: Some(source), .. } | Mount::Other { source, .. } = &op.what {
+                let what = format!("show {} as {}", source.display(), op.target.display());
+                let (path, because) = (op.target.clone(), op.because.clone());
+                self.unsaid.push(Unsaid { path, what, because, denied: true });
+            }
             let hides_in_proc = in_proc(&op.target) && matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
             let what = match op.what {
                 Mount::Pin { .. } | Mount::Plug { .. } => "keep the link",

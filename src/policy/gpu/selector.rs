@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::cdi::{CdiName, CdiSyntax};
 use super::pci::PciAddress;
 
 /// Whose devices are meant.
@@ -95,6 +96,8 @@ pub enum Pick {
         /// CI ID.
         compute: u32,
     },
+    /// A device of a CDI file.
+    Cdi(CdiName),
     /// One compute instance by its UUID, which only the driver's library can resolve: lower case, with `MIG-`.
     MigUuid(String),
 }
@@ -106,7 +109,7 @@ pub struct SelectorSyntax {
     /// As it was written.
     pub item: String,
     /// What is wrong, as the rest of a sentence.
-    pub why: &'static str,
+    pub why: String,
 }
 
 const FORMS: &str = "is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX \
@@ -116,7 +119,12 @@ impl FromStr for Selector {
     type Err = SelectorSyntax;
 
     fn from_str(text: &str) -> Result<Self, SelectorSyntax> {
-        let fail = |why| SelectorSyntax { item: text.to_owned(), why };
+        let fail = |why: String| SelectorSyntax { item: text.to_owned(), why };
+        if text.starts_with("cdi:") || text.contains('=') {
+            let why = |error: CdiSyntax| format!("is not a CDI name such as nvidia.com/gpu=0: {}", error.fault);
+            let name = text.parse().map_err(|error| fail(why(error)))?;
+            return Ok(Self { written: text.to_owned(), vendor: None, pick: Pick::Cdi(name) });
+        }
         let (vendor, rest) = match text.split_once(':') {
             Some((word, rest)) => match VENDORS.iter().find(|(known, _)| *known == word) {
                 Some((_, vendor)) => (Some(*vendor), rest),
@@ -124,9 +132,9 @@ impl FromStr for Selector {
             },
             None => (None, text),
         };
-        let pick = pick(rest, vendor.is_some()).map_err(fail)?;
+        let pick = pick(rest, vendor.is_some()).map_err(|why| fail(why.to_owned()))?;
         if vendor.is_some_and(|vendor| vendor != Vendor::Nvidia) && is_nvidias(&pick) {
-            return Err(fail("is about GPUs of NVIDIA"));
+            return Err(fail("is about GPUs of NVIDIA".to_owned()));
         }
         Ok(Self { written: text.to_owned(), vendor: vendor.or(is_nvidias(&pick).then_some(Vendor::Nvidia)), pick })
     }

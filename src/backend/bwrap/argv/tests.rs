@@ -335,3 +335,21 @@ fn content_of_its_own_is_read_from_a_descriptor() {
     .assert_eq(&lines(&out.0));
     assert!(out.0.contains(&Argument::Data(b"x".to_vec())));
 }
+
+#[test]
+fn other_names() {
+    let device = |source: Option<&str>| Mount::Device {
+        source: source.map(PathBuf::from),
+        major: 1,
+        minor: 5,
+        read_only: false,
+    };
+    let id = crate::host::paths::FileId { dev: 1, ino: 2 };
+    let other = Mount::Other { source: "/opt/a".into(), id, dir: true, onto: None };
+    let mut out = Arguments(Vec::new());
+    for what in [device(None), device(Some("/dev/zero")), other] {
+        let op = MountOp { target: "/dev/shown".into(), what, because: Origin::Flag("--test") };
+        assert!(out.operation(&op).is_ok());
+    }
+    expect![""].assert_eq(&lines(&out.0));
+}

@@ -1,0 +1,54 @@
+//! Variables: a file of a vendor's may tell programs of its devices, and not what else they run.
+
+use super::{Part, Planner};
+
+/// Variables that a file cannot set: they decide which code runs, or where a shell looks for it. A trailing `*` matches
+/// the rest of the name.
+pub const FILTERED: &[&str] = &[
+    "LD_*",
+    "GLIBC_TUNABLES",
+    "GCONV_PATH",
+    "PATH",
+    "HOME",
+    "SHELL",
+    "BASH_ENV",
+    "ENV",
+    "PYTHON*",
+    "NODE_OPTIONS",
+    "PERL5*",
+    "RUBY*",
+];
+
+/// Tells NVIDIA's own container runtime to keep out of it: nothing in a sandbox reads it.
+const FOR_ENGINES: (&str, &str) = ("NVIDIA_VISIBLE_DEVICES", "void");
+
+/// Whether a variable is one of [`FILTERED`].
+#[must_use]
+pub fn is_filtered(name: &str) -> bool {
+    FILTERED.iter().any(|row| match row.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == *row,
+    })
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn env(&mut self, parts: &[Part<'a>]) {
+        for part in parts {
+            for variable in &part.edits.env {
+                let (name, value) = (variable.name.as_str(), variable.value.as_str());
+                if (name, value) == FOR_ENGINES {
+                    continue;
+                }
+                if is_filtered(name) {
+                    let what = format!("{name} is not set: it would decide which code programs run");
+                    self.note(part, variable.place, what);
+                    continue;
+                }
+                let because = self.because(part, variable.place);
+                // The last word counts.
+                self.plan.env.retain(|(known, ..)| known != name);
+                self.plan.env.push((name.into(), value.into(), because));
+            }
+        }
+    }
+}

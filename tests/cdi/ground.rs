@@ -1,0 +1,149 @@
+//! What a policy makes of paths that a file names.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use expect_test::expect;
+use ringfence::host::{self, Facts};
+use ringfence::plan::gpu::cdi::{denied_by, denied_within, ground_at};
+use ringfence::policy::Policy;
+use ringfence::request::load;
+
+use crate::lab::Machine;
+
+fn facts(text: &str) -> (Policy, Facts, Machine) {
+    let machine = Machine::new().dir("/w").dir("/run").dir("/tmp").dir("/dev/shm").dir("/usr/lib").dir("/proc");
+    let machine = machine.dir("/opt/a/b").file("/opt/a/key.pem", "").link("/alias", "opt/a").file("/etc/shadow", "");
+    let mut request = load::parse(text, Path::new("agent.toml"), Path::new("/w"), None).unwrap();
+    request.command = vec!["true".into()];
+    let policy = Policy::new(request, Path::new("/w")).unwrap();
+    let facts = host::probe(&machine.real("/"), &policy, Vec::new()).unwrap();
+    (policy, facts, machine)
+}
+
+fn told(text: &str, paths: &[&str]) -> String {
+    let (policy, facts, _machine) = facts(text);
+    let mut out = String::new();
+    for path in paths.iter().map(Path::new) {
+        write!(out, "{} {:?}", path.display(), ground_at(&policy, &facts, path)).unwrap();
+        let by =
+            |by: Option<_>| by.map_or_else(|| "nobody".to_owned(), |by: ringfence::request::Origin| by.to_string());
+        writeln!(out, ", denied by {}, within by {}", by(denied_by(&facts, path)), by(denied_within(&facts, path)))
+            .unwrap();
+    }
+    out
+}
+
+const PATHS: &[&str] = &[
+    "/usr/lib",
+    "/w/x",
+    "/run/x",
+    "/tmp/x",
+    "/dev/x",
+    "/opt",
+    "/opt/a",
+    "/opt/a/b",
+    "/opt/a/b/c",
+    "/opt/a/key.pem",
+    "/alias/b",
+    "/etc",
+    "/etc/shadow",
+    "/new",
+];
+
+#[test]
+fn a_readable_root() {
+    expect![[r#"
+        /usr/lib Shown, denied by nobody, within by nobody
+        /w/x Writable, denied by nobody, within by nobody
+        /run/x Anew, denied by nobody, within by nobody
+        /tmp/x Anew, denied by nobody, within by nobody
+        /dev/x Anew, denied by nobody, within by nobody
+        /opt Shown, denied by nobody, within by nobody
+        /opt/a Shown, denied by nobody, within by nobody
+        /opt/a/b Shown, denied by nobody, within by nobody
+        /opt/a/b/c Shown, denied by nobody, within by nobody
+        /opt/a/key.pem Shown, denied by nobody, within by nobody
+        /alias/b Shown, denied by nobody, within by nobody
+        /etc Shown, denied by nobody, within by secret: password hashes
+        /etc/shadow Shown, denied by secret: password hashes, within by secret: password hashes
+        /new Shown, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("", PATHS));
+}
+
+#[test]
+fn denials() {
+    expect![[r#"
+        /usr/lib Shown, denied by nobody, within by nobody
+        /w/x Writable, denied by nobody, within by nobody
+        /run/x Anew, denied by nobody, within by nobody
+        /tmp/x Anew, denied by nobody, within by nobody
+        /dev/x Anew, denied by nobody, within by nobody
+        /opt Shown, denied by nobody, within by agent.toml:1
+        /opt/a Hidden, denied by agent.toml:1, within by agent.toml:1
+        /opt/a/b Shown, denied by nobody, within by nobody
+        /opt/a/b/c Shown, denied by nobody, within by nobody
+        /opt/a/key.pem Hidden, denied by agent.toml:1, within by nobody
+        /alias/b Shown, denied by nobody, within by nobody
+        /etc Shown, denied by nobody, within by secret: password hashes
+        /etc/shadow Shown, denied by secret: password hashes, within by secret: password hashes
+        /new Shown, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("deny = ['/opt/a', '/usr']\nread = ['/opt/a/b', '/usr/lib']\n", PATHS));
+    expect![[r#"
+        /usr/lib Shown, denied by nobody, within by nobody
+        /w/x Writable, denied by nobody, within by nobody
+        /run/x Anew, denied by nobody, within by nobody
+        /tmp/x Anew, denied by nobody, within by nobody
+        /dev/x Anew, denied by nobody, within by nobody
+        /opt Writable, denied by nobody, within by agent.toml:1
+        /opt/a Hidden, denied by agent.toml:1, within by agent.toml:1
+        /opt/a/b Hidden, denied by agent.toml:1, within by nobody
+        /opt/a/b/c Hidden, denied by agent.toml:1, within by nobody
+        /opt/a/key.pem Hidden, denied by agent.toml:1, within by nobody
+        /alias/b Shown, denied by agent.toml:1, within by nobody
+        /etc Shown, denied by nobody, within by secret: password hashes
+        /etc/shadow Shown, denied by secret: password hashes, within by secret: password hashes
+        /new Shown, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("deny = ['/alias']\nwrite = ['/opt']\n", PATHS));
+    expect![[r#"
+        /usr/lib Shown, denied by nobody, within by nobody
+        /w/x Writable, denied by nobody, within by nobody
+        /run/x Anew, denied by nobody, within by nobody
+        /tmp/x Anew, denied by nobody, within by nobody
+        /dev/x Anew, denied by nobody, within by nobody
+        /opt Shown, denied by nobody, within by baseline: a deny glob
+        /opt/a Shown, denied by nobody, within by baseline: a deny glob
+        /opt/a/b Shown, denied by nobody, within by nobody
+        /opt/a/b/c Shown, denied by nobody, within by nobody
+        /opt/a/key.pem Shown, denied by baseline: a deny glob, within by baseline: a deny glob
+        /alias/b Shown, denied by nobody, within by nobody
+        /etc Shown, denied by nobody, within by secret: password hashes
+        /etc/shadow Shown, denied by secret: password hashes, within by secret: password hashes
+        /new Shown, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("deny = ['/opt/**/*.pem']\n", PATHS));
+}
+
+#[test]
+fn a_narrowed_root() {
+    expect![[r#"
+        /usr/lib Shown, denied by nobody, within by nobody
+        /w/x Writable, denied by nobody, within by nobody
+        /run/x Shown, denied by nobody, within by nobody
+        /tmp/x Writable, denied by nobody, within by nobody
+        /dev/x Anew, denied by nobody, within by nobody
+        /opt Shown, denied by nobody, within by agent.toml:1
+        /opt/a Shown, denied by nobody, within by agent.toml:1
+        /opt/a/b Hidden, denied by agent.toml:1, within by agent.toml:1
+        /opt/a/b/c Hidden, denied by agent.toml:1, within by nobody
+        /opt/a/key.pem Shown, denied by nobody, within by nobody
+        /alias/b Anew, denied by nobody, within by nobody
+        /etc Anew, denied by nobody, within by secret: password hashes
+        /etc/shadow Anew, denied by secret: password hashes, within by secret: password hashes
+        /new Anew, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("deny = ['/', '/opt/a/b']\nread = ['/usr', '/opt', '/run/x']\ntmp = 'host'\n", PATHS));
+}
