@@ -21,6 +21,7 @@ mod comm;
 mod devices;
 mod fs;
 mod git;
+mod gpu;
 mod gpu_probe;
 mod input;
 mod kernels;
