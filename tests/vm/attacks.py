@@ -64,7 +64,7 @@ def openers(paths):
     return (lambda path=path: open_node(path) for path in paths)
 
 
-def processes(aim):
+def processes():
     """The processes that can be seen, but for our own."""
     own = (os.getpid(), os.getppid())
     return [path for path in glob.glob("/proc/[0-9]*") if int(Path(path).name) not in own]
@@ -111,13 +111,13 @@ def link_in_workspace(aim):
 
 @attack("root", "user")
 def root_of_a_process(aim):
-    return first(openers(f"{process}/root{aim['node']}" for process in processes(aim)))
+    return first(openers(f"{process}/root{aim['node']}" for process in processes()))
 
 
 @attack("root", "user")
 def descriptor_of_a_process(aim):
     found = []
-    for link in (link for process in processes(aim) for link in glob.glob(f"{process}/fd/*")):
+    for link in (link for process in processes() for link in glob.glob(f"{process}/fd/*")):
         try:
             found += [link] if os.stat(link).st_rdev == os.makedev(*aim["number"]) else []
         except OSError:
@@ -200,7 +200,7 @@ def mounts_of_a_process(aim):
         call(libc.setns(os.open(f"{process}/ns/mnt", os.O_RDONLY), CLONE_NEWNS))
         return open_node(aim["node"])
 
-    return first(lambda process=process: enter(process) for process in processes(aim))
+    return first(lambda process=process: enter(process) for process in processes())
 
 
 # --- by descriptors
@@ -226,7 +226,7 @@ def copy_of_a_descriptor(aim):
         pidfd = call(libc.syscall(PIDFD_OPEN, process, 0))
         return call(libc.syscall(PIDFD_GETFD, pidfd, aim["held"], 0))
 
-    seen = [int(Path(process).name) for process in processes(aim)]
+    seen = [int(Path(process).name) for process in processes()]
     return first(lambda process=process: copy(process) for process in [aim["holder"], *seen])
 
 
