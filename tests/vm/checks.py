@@ -275,11 +275,11 @@ def this_kernel():
 
 
 def main(ringfence, fixture, only=""):
-    prepare(ringfence)
+    prepare(ringfence, fixture)
     results = [this_kernel()]
     for covered in (False, True):
         if covered:
-            show_gpus(fixture)
+            show_gpus()
         for function, engines, gpus in CHECKS:
             wanted = gpus == covered and only in function.__name__
             for engine in engines if wanted else ():

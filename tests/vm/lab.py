@@ -179,11 +179,16 @@ def landlock_abi():
     return max(0, attacks.libc.syscall(landlock_create_ruleset, None, 0, ask_version))
 
 
-def prepare(ringfence):
+def prepare(ringfence, fixture):
     """The laboratory in memory, and the devices."""
-    do("mount", "-t", "tmpfs", "-o", "mode=755", "lab", LAB)
+    fresh = Path("/run/lab")
+    fresh.mkdir()
+    do("mount", "-t", "tmpfs", "-o", "mode=755", "lab", fresh)
     for file in (ringfence, *Path(__file__).parent.glob("*.py")):
-        shutil.copy(file, LAB)
+        shutil.copy(file, fresh)
+    shutil.copytree(fixture, fresh / "fixture")
+    # What was copied may lie below the place that this covers.
+    do("mount", "--move", fresh, LAB)
     for module in ("vgem", "cuse"):
         do("modprobe", module)
     LOG.touch()
@@ -199,8 +204,9 @@ def prepare(ringfence):
         link.symlink_to(node)
 
 
-def show_gpus(fixture):
-    """Shows the GPUs of a machine of tests/hosts in /proc, beside the devices that this kernel has."""
+def show_gpus():
+    """Shows the GPUs of the fixture in /proc, beside the devices that this kernel has."""
+    fixture = LAB / "fixture"
     do("mount", "--bind", f"{fixture}/proc/driver", "/proc/driver")
     majors = {major for major, _ in STAND_INS.values()}
 
