@@ -40,3 +40,7 @@ diff-codex *ARGS:
 # How long a start takes, next to bubblewrap and unshare.
 bench-start RUNS="300":
     RUNS={{RUNS}} cargo bench --bench start
+
+# Real device nodes, on Debian's kernels 6.1 and 6.12 (or those named) in virtual machines; fetches kernels with apt-get.
+vm *KERNELS:
+    tests/vm/run {{KERNELS}}

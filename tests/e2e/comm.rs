@@ -86,7 +86,7 @@ def names(depth):
     print('named', flush=True)
 family(names)
 ";
-    for lab in Lab::every_user(&[Need::Tool("python3")]) {
+    for lab in Lab::every_user(&[Need::Landlock(3), Need::Tool("python3")]) {
         for sandbox in engines(&lab) {
             python(sandbox, script).assert_prints("named\nnamed\nnamed");
         }

@@ -49,7 +49,7 @@ fn without_mount_setattr_the_same_is_made_by_mount() {
 
 #[test]
 fn without_landlock_a_file_as_standard_output_is_refused_and_the_rest_holds() {
-    for lab in Lab::every_user(&[Need::Tool("python3"), Need::Tool("bash")]) {
+    for lab in Lab::every_user(&[Need::Landlock(3), Need::Tool("python3"), Need::Tool("bash")]) {
         let by = failing(&lab, LANDLOCK_CREATE_RULESET, ENOSYS);
         lab.sandbox(NONE).by(&by).sh("echo in > made; cat made").assert_prints("in");
         let ran = lab.sandbox(NONE).by(&by).sh("echo x > ../other-file");
