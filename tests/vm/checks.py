@@ -25,8 +25,8 @@ LANDLOCK_ABI = {"6.1": 2, "6.12": 6}
 # The ABI from which on Landlock has the right for ioctl on devices.
 IOCTL_DEV = 5
 
-# How the checks ask for things. Where a selector for render nodes exists, it belongs here.
-ASK_RENDER_NODE = ["--device", RENDER_NODE]
+# How the checks ask for things.
+ASK_RENDER_NODE = ["--gpu", "drm:" + os.path.basename(RENDER_NODE)]
 ASK_NODES = ["--device", CONTROL, "--device", GRANTED]
 # What covers a part of /proc keeps the kernel from giving a new one to a user namespace.
 ASK_GPU = {"native": ["--no-proc", "--gpu", "0"], "bwrap": ["--no-proc", "--gpu", "0"], "landlock": ["--gpu", "0"]}
