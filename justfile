@@ -41,6 +41,14 @@ diff-codex *ARGS:
 bench-start RUNS="300":
     RUNS={{RUNS}} cargo bench --bench start
 
+# How long it takes to find GPUs, on a machine with 16 of them and on this one.
+bench-discovery RUNS="300":
+    RUNS={{RUNS}} cargo bench --bench discovery
+
+# What a call on a granted device costs inside, next to outside.
+bench-device:
+    cargo bench --bench device
+
 # Real device nodes, on Debian's kernels 6.1 and 6.12 (or those named) in virtual machines; fetches kernels with apt-get.
 vm *KERNELS:
     tests/vm/run {{KERNELS}}

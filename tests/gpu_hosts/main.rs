@@ -7,6 +7,7 @@ mod env;
 mod lab;
 mod many;
 mod mig;
+mod published;
 mod selectors;
 mod show;
 mod vendors;

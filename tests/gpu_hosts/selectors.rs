@@ -124,11 +124,11 @@ fn a_gpu_whose_uuid_nobody_knows() {
         "GPU-6f1c",
         &host,
         expect![[r#"
-        error: GPU GPU-6f1c cannot be used: no UUID matches, and that of 0000:17:00.0 is not known: never initialised
-          needed by: gpu = ["GPU-6f1c"] (agent.toml:7)
-          looked for: `GPU UUID` in `/proc/driver/nvidia/gpus/*/information` below `tests/hosts/two-gpus`
-        hint: name it by its place: `--gpu pci:0000:17:00.0`
-    "#]],
+            error: GPU GPU-6f1c cannot be used: no UUID matches, and the driver does not tell that of 0000:17:00.0
+              needed by: gpu = ["GPU-6f1c"] (agent.toml:7)
+              looked for: `/proc/driver/nvidia/gpus`, PCI display devices of vendor 10de below `tests/hosts/two-gpus`
+            hint: name it by its place: `--gpu pci:0000:17:00.0`
+        "#]],
     );
     assert!(host.grants("pci:17:00.0").is_ok() && host.grants("0").is_ok());
 }

@@ -60,30 +60,33 @@ pub(super) fn probe(looker: Looker<'_>, look: &Look<'_>) -> Vec<Gpu> {
     gpus
 }
 
-/// `None` for processors, and for what a device cgroup keeps away: the kernel refuses to read about it.
+/// `None` for processors, and for what a device cgroup keeps away: the kernel refuses to read about it, and ROCm does not
+/// count it. What says too little of itself is counted, and has no render node.
 fn gpu(looker: Looker<'_>, node: u32) -> Option<Gpu> {
-    let text = super::read(looker.root, &format!("{NODES}/{node}/properties"))?;
+    let text = super::read_lines(looker.root, &format!("{NODES}/{node}/properties"))?;
     let property = |name: &str| {
         text.lines().find_map(|line| line.split_once(' ').filter(|(key, _)| *key == name)?.1.trim().parse::<u64>().ok())
     };
     let number = |name: &str| property(name).and_then(|value| u32::try_from(value).ok());
-    property("simd_count").filter(|count| *count > 0)?;
-    let place = number("location_id")?;
-    // The low three bits are the partition, not a function.
-    let bus = PciAddress {
-        domain: number("domain").unwrap_or(0),
-        bus: u8::try_from(place >> 8 & 0xff).ok()?,
-        device: u8::try_from(place >> 3 & 0x1f).ok()?,
-        function: 0,
-    };
+    if property("simd_count").unwrap_or(1) == 0 {
+        return None;
+    }
+    let place = number("location_id").and_then(|place| address(number("domain").unwrap_or(0), place));
     Some(Gpu {
-        bus: Some(bus),
+        bus: place,
         uuid: property("unique_id").filter(|id| *id != 0).map(|id| format!("GPU-{id:016x}")),
         model: number("gfx_target_version").map(architecture),
         render: number("drm_render_minor").filter(|minor| *minor > 0),
-        numa: super::numa(looker.root, bus),
+        numa: place.and_then(|bus| super::numa(looker.root, bus)),
         ..Gpu::of(Vendor::Amd)
     })
+}
+
+/// The low three bits are the partition, not a function.
+fn address(domain: u32, place: u32) -> Option<PciAddress> {
+    let bus = u8::try_from(place >> 8 & 0xff).ok()?;
+    let device = u8::try_from(place >> 3 & 0x1f).ok()?;
+    Some(PciAddress { domain, bus, device, function: 0 })
 }
 
 /// `gfx942` from 90402: major, minor and stepping, of which the last two are hexadecimal digits.
@@ -95,7 +98,8 @@ fn architecture(version: u32) -> String {
 fn count_partitions(gpus: &mut [Gpu]) {
     let places: Vec<_> = gpus.iter().map(|gpu| gpu.bus).collect();
     for (at, gpu) in gpus.iter_mut().enumerate() {
-        let same = |others: &[Option<PciAddress>]| others.iter().filter(|bus| **bus == gpu.bus).count();
+        let same =
+            |others: &[Option<PciAddress>]| others.iter().filter(|bus| bus.is_some() && **bus == gpu.bus).count();
         let before = u32::try_from(same(places.get(..at).unwrap_or_default())).ok();
         gpu.partition = before.filter(|_| same(&places) > 1);
     }

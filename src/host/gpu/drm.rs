@@ -37,7 +37,7 @@ pub(super) struct Device {
 
 /// Reads the device behind a directory such as `/sys/class/drm/renderD128`.
 pub(super) fn device(root: &Path, entry: &str) -> Device {
-    let text = super::read(root, &format!("{entry}/device/uevent")).unwrap_or_default();
+    let text = super::read_lines(root, &format!("{entry}/device/uevent")).unwrap_or_default();
     let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let id = line("PCI_ID").and_then(|id| id.split_once(':')).and_then(|(vendor, device)| {
         Some((u32::from_str_radix(vendor, 16).ok()?, u32::from_str_radix(device, 16).ok()?))

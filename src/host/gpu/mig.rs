@@ -95,7 +95,7 @@ impl<'a> Minors<'a> {
     }
 
     fn of(&self, slot: Slot) -> Option<u32> {
-        let list = self.list.get_or_init(|| minors(&super::read(self.root, MINORS).unwrap_or_default()));
+        let list = self.list.get_or_init(|| minors(&super::read_lines(self.root, MINORS).unwrap_or_default()));
         list.get(&slot).copied()
     }
 }

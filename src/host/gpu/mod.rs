@@ -268,6 +268,13 @@ fn read(root: &Path, path: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// As [`read`], without a last line that does not end: half a number is another number.
+fn read_lines(root: &Path, path: &str) -> Option<String> {
+    let mut text = read(root, path)?;
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    Some(text)
+}
+
 /// Names in a directory, unordered; none when it is absent or unreadable.
 fn names(root: &Path, dir: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(below(root, Path::new(dir))) else { return Vec::new() };

@@ -273,12 +273,12 @@ pub(super) struct Lists {
 
 impl Lists {
     fn major(&self, root: &Path, name: &str) -> Option<u32> {
-        let majors = self.majors.get_or_init(|| majors(&super::read(root, "/proc/devices").unwrap_or_default()));
+        let majors = self.majors.get_or_init(|| majors(&super::read_lines(root, "/proc/devices").unwrap_or_default()));
         listed(majors, name)
     }
 
     fn misc(&self, root: &Path, name: &str) -> Option<u32> {
-        listed(self.misc.get_or_init(|| numbered(&super::read(root, "/proc/misc").unwrap_or_default())), name)
+        listed(self.misc.get_or_init(|| numbered(&super::read_lines(root, "/proc/misc").unwrap_or_default())), name)
     }
 }
 
@@ -338,7 +338,7 @@ fn expected(looker: Looker<'_>, number: Number, counted: u32) -> Option<DeviceNu
         }
         Number::Misc { name } => looker.lists.misc(root, name).map(|minor| DeviceNumber { major: 10, minor }),
         Number::Sysfs { file } => {
-            let text = super::read(root, &file.replace('#', &counted.to_string()))?;
+            let text = super::read_lines(root, &file.replace('#', &counted.to_string()))?;
             let (major, minor) = text.trim().split_once(':')?;
             Some(DeviceNumber { major: major.parse().ok()?, minor: minor.parse().ok()? })
         }

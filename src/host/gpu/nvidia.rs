@@ -127,7 +127,7 @@ fn driver(root: &Path, text: &str) -> Driver {
     Driver {
         version: version.or_else(|| version_in(line)),
         open: line.contains("Open Kernel Module"),
-        params: params(&super::read(root, "/proc/driver/nvidia/params").unwrap_or_default()),
+        params: params(&super::read_lines(root, "/proc/driver/nvidia/params").unwrap_or_default()),
     }
 }
 
@@ -178,7 +178,7 @@ fn gpus(looker: Looker<'_>, look: &Look<'_>) -> Vec<Gpu> {
 
 fn gpu(looker: Looker<'_>, look: &Look<'_>, minors: &Minors<'_>, bus: PciAddress) -> Gpu {
     let root = looker.root;
-    let text = super::read(root, &format!("{GPUS}/{bus}/information")).unwrap_or_default();
+    let text = super::read_lines(root, &format!("{GPUS}/{bus}/information")).unwrap_or_default();
     let minor = label(&text, "Device Minor").and_then(|value| value.parse().ok());
     let drm = if look.draws() { drm::of_pci(root, bus) } else { drm::Numbers::default() };
     let mut gpu = Gpu {

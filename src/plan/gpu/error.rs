@@ -58,6 +58,8 @@ pub enum GpuProblem {
     },
     /// No UUID matches, and the driver does not know that of some GPUs.
     NoUuid {
+        /// Whose it would be.
+        vendor: Vendor,
         /// Those.
         unknown: Vec<PciAddress>,
     },
@@ -124,9 +126,9 @@ impl fmt::Display for GpuProblem {
                 excluded_list(f, excluded)
             }
             Self::Ambiguous { meant } => write!(f, "it is the beginning of several UUIDs: GPUs {}", meant.join(", ")),
-            Self::NoUuid { unknown } => {
+            Self::NoUuid { unknown, vendor: _ } => {
                 let list: Vec<_> = unknown.iter().map(ToString::to_string).collect();
-                write!(f, "no UUID matches, and that of {} is not known: never initialised", list.join(", "))
+                write!(f, "no UUID matches, and the driver does not tell that of {}", list.join(", "))
             }
             Self::Twice { first } => write!(f, "it was named before, by `{first}`"),
             Self::Mixed { full } => {
@@ -197,10 +199,9 @@ impl GpuError {
     fn looked_for_line(&self) -> String {
         let what = match &self.problem {
             GpuProblem::NoGpu { .. } => return format!("\n  looked for: {}", looked_for(&self.root, &self.vendors)),
-            GpuProblem::NoSuch { vendor, .. } => {
+            GpuProblem::NoSuch { vendor, .. } | GpuProblem::NoUuid { vendor, .. } => {
                 return format!("\n  looked for: {}", looked_for(&self.root, &[*vendor]));
             }
-            GpuProblem::NoUuid { .. } => "`GPU UUID` in `/proc/driver/nvidia/gpus/*/information`".to_owned(),
             GpuProblem::NoInstance { minor: Some(minor), .. } => {
                 format!("`/proc/driver/nvidia/capabilities/gpu{minor}/mig/gi*/ci*`")
             }
@@ -240,7 +241,9 @@ impl GpuError {
             GpuProblem::NoGpu { excluded, unheld, cdi: _ } => no_gpu(excluded, unheld),
             GpuProblem::NoSuch { .. } => Some("see which GPUs there are: `ringfence gpus`".to_owned()),
             GpuProblem::Ambiguous { meant } => Some(format!("name one of them: `--gpu {}`", meant.first()?)),
-            GpuProblem::NoUuid { unknown } => Some(format!("name it by its place: `--gpu pci:{}`", unknown.first()?)),
+            GpuProblem::NoUuid { unknown, .. } => {
+                Some(format!("name it by its place: `--gpu pci:{}`", unknown.first()?))
+            }
             GpuProblem::Twice { .. } => Some("name each GPU once".to_owned()),
             GpuProblem::Mixed { full } => Some(format!("name them with their vendors: `--gpu {}`", full.join(","))),
             GpuProblem::InMigMode { instances } | GpuProblem::NoInstance { instances, .. } => {

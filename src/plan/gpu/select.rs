@@ -253,7 +253,8 @@ fn by_uuid<'a>(
             let unknown =
                 of_vendor.iter().filter(|gpu| gpu.uuid.is_none()).filter_map(|gpu| gpu.bus).collect::<Vec<_>>();
             let problem = no_such(asked, item);
-            Err(if unknown.is_empty() { problem } else { GpuProblem::NoUuid { unknown } })
+            let vendor = item.vendor.unwrap_or(Vendor::Nvidia);
+            Err(if unknown.is_empty() { problem } else { GpuProblem::NoUuid { vendor, unknown } })
         }
         [one] => Ok(vec![one]),
         many => Err(GpuProblem::Ambiguous { meant: many.iter().map(|gpu| gpu.name()).collect() }),
