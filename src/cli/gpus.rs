@@ -72,14 +72,7 @@ fn list(json: bool, schema: bool) -> i32 {
     0
 }
 
-/// Pads columns to the widest of each, and parts them by two spaces.
+/// A table as text: a line a row.
 fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<_> = (0..count).map(|at| width(at).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    show::aligned(rows).iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }

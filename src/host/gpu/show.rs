@@ -118,7 +118,7 @@ pub fn view(gpus: &Gpus) -> GpusView {
         unheld: gpus.unheld.iter().map(ToString::to_string).collect(),
         cdi: gpus.cdi.iter().map(ToString::to_string).collect(),
         libraries: gpus.libraries.iter().map(|row| row.path).collect(),
-        looked_for: is_none(gpus).then(|| looked_for(&gpus.root, &gpus.vendors)),
+        looked_for: gpus.is_empty().then(|| looked_for(&gpus.root, &gpus.vendors)),
     }
 }
 
@@ -255,7 +255,8 @@ fn node_lines(head: &str, nodes: Vec<Purpose<'_>>) -> Vec<String> {
 }
 
 /// Pads all columns but the last to their widest cell, two blanks apart.
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+#[must_use]
+pub fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
@@ -266,8 +267,4 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
         cells.join("  ")
     };
     rows.iter().map(line).collect()
-}
-
-fn is_none(gpus: &Gpus) -> bool {
-    gpus.gpus.is_empty() && gpus.wsl.is_none()
 }
