@@ -12,9 +12,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ringfence::host::gpu::Vendor;
-use ringfence::host::gpu::rows::{self, Number};
-
 #[test]
 fn readme() {
     run("../README.md", include_str!("../README.md"));
@@ -207,49 +204,6 @@ fn tables_of_the_code_are_complete_in_the_pages() {
     for (name, ..) in ringfence::policy::tables::GIT_CODE {
         assert!(policy.contains(&format!("`{name}`")), "docs/policy.md lacks git entry {name}");
     }
-}
-
-/// The page of GPU nodes is the table of the code: `UPDATE_EXPECT=1 cargo test --test docs` writes it anew.
-#[test]
-fn the_page_of_nodes_is_the_table_of_the_code() {
-    let head = "# Device nodes of GPUs\n\nWhat `--gpu` can grant, by vendor and class. This page is written by \
-                `UPDATE_EXPECT=1 cargo test --test docs`, from\nthe table that the program itself reads; [gpu.md](gpu.md) \
-                explains it. A `#` in a path is a number.\n";
-    let mut page = head.to_owned();
-    let mut vendor = None;
-    for row in rows::all() {
-        if vendor != Some(row.vendor) {
-            vendor = Some(row.vendor);
-            let name = row.vendor.map_or("any vendor", Vendor::word);
-            let head = "| node | number | for | class | needed | source |\n|---|---|---|---|---|---|\n";
-            page.push_str(&format!("\n## {name}\n\n{head}"));
-        }
-        let needed = if row.required { "yes" } else { "no" };
-        let (path, number) = (row.path, number(row.number));
-        let rest = format!("{} | {} | {needed} | {} |", row.needed_for, row.class, row.source);
-        page.push_str(&format!("| `{path}` | {number} | {rest}\n"));
-    }
-    expect_test::expect_file!["../docs/gpu-nodes.md"].assert_eq(&page);
-}
-
-fn number(number: Number) -> String {
-    match number {
-        Number::Fixed { major, minor } => format!("{major}:{minor}"),
-        Number::Counted { major } => format!("{major}:#"),
-        Number::Registered { name, minor } => {
-            let minor = minor.map_or("#".to_owned(), |minor| minor.to_string());
-            format!("`{name}` in `/proc/devices`, {minor}")
-        }
-        Number::Misc { name } => format!("10, `{name}` in `/proc/misc`"),
-        Number::Sysfs { file } => format!("in `{file}`"),
-        Number::Unknown => "any".to_owned(),
-    }
-}
-
-/// The published schema is what the program prints.
-#[test]
-fn the_schema_of_gpus_is_published() {
-    expect_test::expect_file!["../docs/gpus.schema.json"].assert_eq(&ringfence::host::gpu::show::schema());
 }
 
 /// Every row of the baseline stands in the page about it, with its level and its reason.

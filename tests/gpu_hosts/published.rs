@@ -1,9 +1,10 @@
-//! `ringfence gpus --json` of every fixture machine, as it is published: a snapshot each, and true to the schema.
+//! What is published: the table of nodes, and `ringfence gpus --json`, its schema and a snapshot of every fixture machine.
 
 use std::path::PathBuf;
 
 use expect_test::expect_file;
-use ringfence::host::gpu::show;
+use ringfence::host::gpu::rows::{self, Number};
+use ringfence::host::gpu::{Vendor, show};
 use serde_json::Value;
 
 use crate::lab::Host;
@@ -57,4 +58,47 @@ fn keeps_to(whole: &Value, schema: &Value, value: &Value, at: &str) {
         Value::Null => assert!(schema["type"].to_string().contains("null"), "{at} is null"),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => assert_ne!(schema["type"], "object", "{at}"),
     }
+}
+
+/// The page of GPU nodes is the table of the code: `UPDATE_EXPECT=1 cargo test --test gpu_hosts` writes it anew.
+#[test]
+fn the_page_of_nodes_is_the_table_of_the_code() {
+    let head = "# Device nodes of GPUs\n\nWhat `--gpu` can grant, by vendor and class. This page is written by \
+                `UPDATE_EXPECT=1 cargo test --test gpu_hosts`, from\nthe table that the program itself reads; [gpu.md](gpu.md) \
+                explains it. A `#` in a path is a number.\n";
+    let mut page = head.to_owned();
+    let mut vendor = None;
+    for row in rows::all() {
+        if vendor != Some(row.vendor) {
+            vendor = Some(row.vendor);
+            let name = row.vendor.map_or("any vendor", Vendor::word);
+            let head = "| node | number | for | class | needed | source |\n|---|---|---|---|---|---|\n";
+            page.push_str(&format!("\n## {name}\n\n{head}"));
+        }
+        let needed = if row.required { "yes" } else { "no" };
+        let (path, number) = (row.path, number(row.number));
+        let rest = format!("{} | {} | {needed} | {} |", row.needed_for, row.class, row.source);
+        page.push_str(&format!("| `{path}` | {number} | {rest}\n"));
+    }
+    expect_file!["../../docs/gpu-nodes.md"].assert_eq(&page);
+}
+
+fn number(number: Number) -> String {
+    match number {
+        Number::Fixed { major, minor } => format!("{major}:{minor}"),
+        Number::Counted { major } => format!("{major}:#"),
+        Number::Registered { name, minor } => {
+            let minor = minor.map_or("#".to_owned(), |minor| minor.to_string());
+            format!("`{name}` in `/proc/devices`, {minor}")
+        }
+        Number::Misc { name } => format!("10, `{name}` in `/proc/misc`"),
+        Number::Sysfs { file } => format!("in `{file}`"),
+        Number::Unknown => "any".to_owned(),
+    }
+}
+
+/// The published schema is what the program prints.
+#[test]
+fn the_schema_of_gpus_is_published() {
+    expect_file!["../../docs/gpus.schema.json"].assert_eq(&ringfence::host::gpu::show::schema());
 }
