@@ -2,6 +2,7 @@
 
 mod check;
 mod driver;
+pub mod preflight;
 pub mod probe;
 
 use std::path::Path;

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::flags::Flags;
+use super::gpus::preflight;
 use super::inspect::canonical;
 use super::report::{Problem, note, problems};
 use crate::backend::StepError;
@@ -49,6 +50,9 @@ pub fn run(flags: Flags) -> i32 {
     }
     for warning in &plan.choice.warnings {
         note(warning);
+    }
+    if let Err(found) = preflight::before_start(&policy, &plan) {
+        return problems(&found);
     }
     if let Some(error) = log.and_then(|log| record(&log, &plan).err()) {
         // What was to be recorded and is not must not happen either.

@@ -191,3 +191,25 @@ fn nothing_is_read_where_no_gpu_is_wished_for_and_little_where_there_is_none() {
         assert!((5..=16).contains(&auto.len()) && auto.iter().all(|line| line.contains("= -1 E")), "{auto:#?}");
     }
 }
+
+/// A node whose mode lets it be opened, and which something else keeps from it: here its mount, elsewhere a device cgroup.
+#[test]
+fn a_node_that_cannot_be_opened_stops_the_start() {
+    in_private_mounts(|| {
+        with_gpus(&[], |lab, backend| {
+            let run = || lab.sandbox(["--gpu", "0"]).backend(backend).run(["true"]);
+            run().assert_works();
+            let node = lab.path("dev/nvidiactl");
+            let outside = |script: &str| {
+                let done = std::process::Command::new("sh").args(["-c", script]).status().unwrap();
+                assert!(done.success(), "{script}");
+            };
+            outside(&format!("mount --bind {node} /dev/nvidiactl && mount -o remount,bind,nodev /dev/nvidiactl"));
+            run()
+                .assert_error("`/dev/nvidiactl` cannot be opened, although its mode allows it")
+                .assert_says("device cgroup");
+            outside("umount /dev/nvidiactl");
+            run().assert_works();
+        });
+    });
+}

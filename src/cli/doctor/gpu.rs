@@ -20,6 +20,11 @@ fn driver(gpus: &Gpus) -> Verdict {
             ok(format!("NVIDIA {version}, {flavour} kernel module"))
         }
         None if gpus.wsl.is_some() => ok("the driver of the Windows host"),
+        None if !gpus.gpus.is_empty() => {
+            let mut vendors: Vec<_> = gpus.gpus.iter().map(|gpu| gpu.vendor.word()).collect();
+            vendors.dedup();
+            ok(format!("the kernel's own: {}", vendors.join(", ")))
+        }
         None if gpus.unheld.iter().any(|gpu| gpu.reason == UnheldReason::NotLoaded) => {
             degraded("a GPU is there, its driver is not loaded", "sudo nvidia-modprobe")
         }
@@ -72,7 +77,13 @@ mod tests {
             let line = self.0.lines().map(|line| line.split(' ').collect::<Vec<_>>());
             let line = line.into_iter().find(|words| words[0] == "c" && Path::new(words[3]) == path)?;
             let kind = Kind::Char { major: line[1].parse().unwrap(), minor: line[2].parse().unwrap() };
-            Some(NodeFact { kind, uid: 0, gid: 0, mode: u32::from_str_radix(line[4], 8).unwrap(), id: None })
+            Some(NodeFact {
+                kind,
+                uid: 0,
+                gid: if line.len() > 5 { 1000 } else { 0 },
+                mode: u32::from_str_radix(line[4], 8).unwrap(),
+                id: None,
+            })
         }
     }
 
@@ -105,6 +116,7 @@ mod tests {
                    /dev/nvidia-caps/nvidia-cap13 /dev/nvidia-caps/nvidia-cap48 /dev/nvidia-caps/nvidia-cap49 \
                    /dev/nvidia-caps/nvidia-cap50 /dev/nvidia1 | -";
         check("mig", ["Ok: NVIDIA 570.211.01, open kernel module | -", mig]);
+        check("intel", ["Ok: the kernel's own: intel | -", "Ok: /dev/dri/renderD128 /dev/dri/renderD129 | -"]);
         check("wsl2", ["Ok: the driver of the Windows host | -", "Ok: /dev/dxg | -"]);
     }
 }

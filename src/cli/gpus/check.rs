@@ -60,7 +60,7 @@ impl Check {
 }
 
 /// How long an open may take. The first use of a GPU without persistence mode takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks what would be granted; the result is the exit code.
 pub(super) fn check(flags: Flags, json: bool) -> i32 {
@@ -84,7 +84,7 @@ pub(super) fn check(flags: Flags, json: bool) -> i32 {
 }
 
 /// Device nodes that are granted, without those that every sandbox has.
-fn nodes(plan: &Plan) -> impl Iterator<Item = (&MountOp, Node<'_>)> {
+pub(super) fn nodes(plan: &Plan) -> impl Iterator<Item = (&MountOp, Node<'_>)> {
     let ops = plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
     ops.filter_map(|op| {
         let Mount::Device { source, major, minor, read_only } = &op.what else { return None };
@@ -96,15 +96,15 @@ fn nodes(plan: &Plan) -> impl Iterator<Item = (&MountOp, Node<'_>)> {
 
 /// A device node of the host.
 #[derive(Debug, Clone, Copy)]
-struct Node<'a> {
-    path: &'a Path,
+pub(super) struct Node<'a> {
+    pub(super) path: &'a Path,
     number: (u32, u32),
     read_only: bool,
 }
 
 impl Node<'_> {
     /// What a library opens it for: a capability of an instance is read-only.
-    fn flags(self) -> OFlags {
+    pub(super) fn flags(self) -> OFlags {
         let reads = self.read_only || self.path.starts_with("/dev/nvidia-caps");
         let how = if reads { OFlags::RDONLY } else { OFlags::RDWR };
         how | OFlags::CLOEXEC | OFlags::NOCTTY
@@ -127,7 +127,7 @@ fn node(op: &MountOp, node: Node<'_>) -> Check {
 }
 
 /// What to do about an error of opening a node.
-fn cure(path: &Path, error: Errno) -> String {
+pub(super) fn cure(path: &Path, error: Errno) -> String {
     let shown = show::show(path);
     let nvidia = shown.starts_with("/dev/nvidia");
     match error {
