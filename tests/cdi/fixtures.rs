@@ -159,16 +159,16 @@ fn standin() {
     machine.check(
         &["cdi:ringfence.test/standin=1"],
         &expect![[r#"
-        error: CDI device ringfence.test/standin=1 cannot be used: no file has it, there are ringfence.test/standin=0
-          looked for: *.json and *.yaml in `/etc/cdi`, `/var/run/cdi`, `/cdi`
-          needed by: --gpu cdi:ringfence.test/standin=1
-        hint: name one of them, or make the file anew after a change of hardware
-    "#]],
+            error: CDI device ringfence.test/standin=1 cannot be used: no file has it, there are ringfence.test/standin=0
+              needed by: --gpu cdi:ringfence.test/standin=1
+              looked for: *.json and *.yaml in `/etc/cdi`, `/var/run/cdi`, `/cdi`
+            hint: name one of them, or make the file anew after a change of hardware
+        "#]],
     );
     machine.check(&["ringfence.test/other=1"], &expect![[r#"
         error: CDI device ringfence.test/other=1 cannot be used: no file has devices of its vendor and class, there are ringfence.test/standin
-          looked for: *.json and *.yaml in `/etc/cdi`, `/var/run/cdi`, `/cdi`
           needed by: --gpu cdi:ringfence.test/other=1
+          looked for: *.json and *.yaml in `/etc/cdi`, `/var/run/cdi`, `/cdi`
         hint: name the directory of its file: `--cdi-dir DIR`
     "#]]);
 }

@@ -131,13 +131,13 @@ fn tables() {
     check_table(
         "no-gpu",
         expect![[r#"
-            no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, `/sys/class/accel`, `/sys/class/vfio`, `/sys/class/accel`, `/sys/class/drm`, PCI display devices of vendor 10de below `tests/hosts/no-gpu`
+            no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, `/sys/class/vfio`, PCI display devices of vendor 10de below `tests/hosts/no-gpu`
         "#]],
     );
     check_table(
         "module-not-loaded",
         expect![[r#"
-            no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, `/sys/class/accel`, `/sys/class/vfio`, `/sys/class/accel`, `/sys/class/drm`, PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
+            no GPU found, looked for: `/proc/driver/nvidia/gpus`, `/dev/dxg`, `/sys/devices/virtual/kfd/kfd/topology/nodes`, `/sys/class/drm`, `/etc/nv_tegra_release`, `/sys/class/accel`, `/sys/class/habanalabs`, `/sys/class/neuron_device`, `/sys/class/vfio`, PCI display devices of vendor 10de below `tests/hosts/module-not-loaded`
             not usable: 0000:01:00.0 (10de:2684): the NVIDIA kernel module is not loaded
             not usable: 0000:41:00.0 (10de:2204): the driver `vfio-pci` holds it
         "#]],

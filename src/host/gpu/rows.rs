@@ -193,8 +193,12 @@ pub fn places(vendor: Vendor) -> &'static [&'static str] {
 /// Where a machine without a GPU was searched, for errors and listings.
 #[must_use]
 pub fn looked_for(root: &Path, vendors: &[Vendor]) -> String {
-    let places = vendors.iter().flat_map(|vendor| places(*vendor)).map(|place| format!("`{place}`"));
-    let bus = vendors.contains(&Vendor::Nvidia).then(|| "PCI display devices of vendor 10de".to_owned());
-    let list = places.chain(bus).collect::<Vec<_>>().join(", ");
-    format!("{list} below `{}`", root.display())
+    let mut list: Vec<String> = Vec::new();
+    for place in vendors.iter().flat_map(|vendor| places(*vendor)).map(|place| format!("`{place}`")) {
+        if !list.contains(&place) {
+            list.push(place);
+        }
+    }
+    list.extend(vendors.contains(&Vendor::Nvidia).then(|| "PCI display devices of vendor 10de".to_owned()));
+    format!("{} below `{}`", list.join(", "), root.display())
 }

@@ -157,8 +157,8 @@ impl Classes {
                 self.channels.insert(number);
             }
             (Class::Mps, what) => {
-                let path = normal(Path::new(what.unwrap_or(MPS)));
-                self.mps = Some(path).filter(|path| path.is_absolute() && path.parent().is_some());
+                let path = Path::new(what.unwrap_or(MPS));
+                self.mps = path.is_absolute().then(|| normal(path)).filter(|path| path.parent().is_some());
                 self.mps.is_some().then_some(()).ok_or(ClassSyntax::Directory { word })?;
             }
             (_, None) => {}
@@ -206,7 +206,19 @@ mod tests {
         for (text, want) in table {
             assert_eq!(text.parse::<Classes>().map(|classes| classes.to_string()), Ok(want.to_owned()), "{text}");
         }
-        for bad in ["", "Compute", "imex", "imex=x", "imex=-1", "compute=1", "all", "compute,,rdma"] {
+        for bad in [
+            "",
+            "Compute",
+            "imex",
+            "imex=x",
+            "imex=-1",
+            "mps=rel",
+            "mps=/",
+            "mps=",
+            "compute=1",
+            "all",
+            "compute,,rdma",
+        ] {
             assert!(bad.parse::<Classes>().is_err(), "{bad}");
         }
     }

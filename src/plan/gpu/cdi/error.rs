@@ -11,7 +11,7 @@ use crate::request::Origin;
 
 /// One problem with a CDI device. Displays as what, where in which file, and whose wish, a line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("CDI device {name} cannot be used: {problem}{}\n  needed by: {}", self.said_in(), self.needed_by())]
+#[error("CDI device {name} cannot be used: {problem}{}\n  needed by: {}{}", self.said_in(), self.needed_by(), self.looked_for())]
 pub struct CdiError {
     /// The device.
     pub name: CdiName,
@@ -232,14 +232,13 @@ impl fmt::Display for Found {
 
 impl CdiError {
     fn said_in(&self) -> String {
-        match (&self.spot, &self.problem) {
-            (Some(spot), _) => format!("\n  said in: {spot}"),
-            (None, CdiProblem::Missing { dirs, .. }) => {
-                let dirs: Vec<_> = dirs.iter().map(|dir| format!("`{}`", dir.display())).collect();
-                format!("\n  looked for: *.json and *.yaml in {}", dirs.join(", "))
-            }
-            (None, _) => String::new(),
-        }
+        self.spot.as_ref().map(|spot| format!("\n  said in: {spot}")).unwrap_or_default()
+    }
+
+    fn looked_for(&self) -> String {
+        let CdiProblem::Missing { dirs, .. } = &self.problem else { return String::new() };
+        let dirs: Vec<_> = dirs.iter().map(|dir| format!("`{}`", dir.display())).collect();
+        format!("\n  looked for: *.json and *.yaml in {}", dirs.join(", "))
     }
 
     fn needed_by(&self) -> String {
