@@ -141,6 +141,7 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
     let plan = cdi::edits(&facts.cdi, &names, &policy.gpu.by, around)?;
     // Sockets are those of MPS, whose class grants its directory by itself.
     let cdi::CdiPlan { devices, links, read_paths, mounts, env, libraries, sockets: _, profile, notes } = plan;
+    let alone = found.devices.is_empty();
     let mut joined = GpuPlan { cdi: cdi::Beside { links, mounts, env, libraries }, ..found };
     let is_new = |device: &DeviceGrant, known: &[DeviceGrant]| !known.iter().any(|one| one.path == device.path);
     let new: Vec<_> = devices.into_iter().filter(|device| is_new(device, &joined.devices)).collect();
@@ -149,7 +150,7 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
     joined.notes.extend(notes);
     joined.drawn_on = joined.drawn_on.or(profile.map(|profile| profile.minors()));
     joined.rights = Rights::of(classes);
-    if joined.who.is_empty() {
+    if alone {
         let list: Vec<_> = names.iter().map(ToString::to_string).collect();
         joined.who = format!("gpu {} ({} by {})", list.join(", "), policy.gpu.value, policy.gpu.by);
         joined
