@@ -69,7 +69,7 @@ pub(super) fn confine(
     told.notes.extend(closed.iter().map(|path| {
         format!("Landlock alone: nothing in {} but what a rule names: it cannot be listed", path.display())
     }));
-    let Draft { confinement, rights, gpu, .. } = draft;
+    let Draft { confinement, rights, .. } = draft;
     let anew = made_for_content(&confinement.mounts.ops);
     let ops = confinement.mounts.ops.iter().filter(|op| !anew.iter().any(|directory| op.target.starts_with(directory)));
     let ops = ops.filter(|op| !unsaid.iter().any(|one| one.path == op.target));
@@ -90,7 +90,7 @@ pub(super) fn confine(
             perf: rights.perf,
             io_uring: rights.io_uring,
             own_network: network,
-            listens: gpu,
+            listens: rights.listens,
             own_processes: false,
             own_ipc: false,
             names_threads,
@@ -150,12 +150,14 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
          listed where the policy shows /"
             .to_owned(),
     );
-    if draft.gpu {
+    if draft.rights.listens {
         notes.push(
             "Landlock alone: the command can listen on unix sockets, as CUDA does when it starts: programs of the host \
              that connect to one reach it"
                 .to_owned(),
         );
+    }
+    if draft.gpu {
         notes.push(
             "Landlock alone: nodes that are not granted are there and refused, where elsewhere they are absent: some GPU \
              libraries take that for an error"

@@ -42,7 +42,7 @@ pub struct GpuPlan {
     pub env: Vec<EnvChange>,
     /// Minor numbers of the GPUs of NVIDIA that are drawn on, where those are not all: EGL must be told which.
     pub drawn_on: Option<Vec<u32>>,
-    /// What extras open of the system calls.
+    /// What classes open of the system calls.
     pub rights: Rights,
     /// What files say beside all this of the CDI devices that are granted.
     pub cdi: cdi::Beside,
@@ -76,11 +76,14 @@ pub struct Rights {
     pub perf: bool,
     /// Asynchronous input and output of cuFile.
     pub io_uring: bool,
+    /// A unix socket to listen on, which libcuda makes when it starts.
+    pub listens: bool,
 }
 
 impl Rights {
-    fn of(classes: &Classes) -> Self {
+    fn of(classes: &Classes, cuda: bool) -> Self {
         Self {
+            listens: cuda && classes.has(Class::Compute),
             ptrace: classes.has(Class::Debug),
             memory: classes.has(Class::Debug) || classes.has(Class::Ipc),
             perf: classes.has(Class::Profiling),
@@ -149,7 +152,8 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
     joined.read_paths.extend(read_paths);
     joined.notes.extend(notes);
     joined.drawn_on = joined.drawn_on.or(profile.map(|profile| profile.minors()));
-    joined.rights = Rights::of(classes);
+    // Nobody knows whose devices these are.
+    joined.rights = Rights::of(classes, true);
     if alone {
         let list: Vec<_> = names.iter().map(ToString::to_string).collect();
         joined.who = format!("gpu {} ({} by {})", list.join(", "), policy.gpu.value, policy.gpu.by);

@@ -1,6 +1,8 @@
 //! Chosen GPUs and no others, on every engine. The driver is a fake, as in `caches.rs`: its files over /proc, nodes without
 //! hardware behind them over /dev. What a node answers tells that it can be reached: `ENXIO`, for want of a driver.
 
+use std::os::linux::net::SocketAddrExt;
+
 use crate::caches::{fake_driver, undo};
 use crate::lab::{Lab, Need, Sandbox, in_private_mounts};
 
@@ -210,6 +212,34 @@ fn a_node_that_cannot_be_opened_stops_the_start() {
                 .assert_says("device cgroup");
             outside("umount /dev/nvidiactl");
             run().assert_works();
+        });
+    });
+}
+
+/// libcuda fails with error 304 where it may not listen; what it makes is its own, and nobody else's can be reached.
+#[test]
+fn a_socket_can_be_listened_on_where_cuda_runs_and_none_of_the_host_s_connected_to() {
+    in_private_mounts(|| {
+        with_gpus(&[], |lab, backend| {
+            let listen = "import socket, os
+own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+own.bind('\\0cuda-uvmfd-probe-%d' % os.getpid())
+own.listen(1)
+print('listens')";
+            lab.sandbox(["--gpu", "0"]).backend(backend).python(listen).assert_prints("listens");
+            let without = lab.sandbox(["--gpu", "off"]).backend(backend).python(listen);
+            if backend == "landlock" {
+                without.assert_says("Operation not permitted");
+            } else {
+                without.assert_prints("listens");
+            }
+            let name = format!("ringfence-e2e-{}", std::process::id());
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(&name);
+            let _host = std::os::unix::net::UnixListener::bind_addr(&address.unwrap()).unwrap();
+            let connect =
+                format!("import socket; socket.socket(socket.AF_UNIX).connect('\\0{name}'); print('reached')");
+            lab.outside(&format!("python3 -c \"{}\"", connect.replace('\\', "\\\\"))).assert_prints("reached");
+            lab.sandbox(["--gpu", "0"]).backend(backend).python(&connect).assert_says("Error");
         });
     });
 }

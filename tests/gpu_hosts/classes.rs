@@ -178,6 +178,9 @@ fn rights_come_with_their_class_only() {
     let plain = rights("compute,graphics,video,display,ngx,compat32");
     assert!(!plain.ptrace && !plain.memory && !plain.perf && !plain.io_uring);
     assert!(rights("debug").ptrace && rights("debug").memory && !rights("debug").perf);
+    assert!(plain.listens && !rights("utility").listens, "CUDA makes a socket");
+    let intel = Host::named("intel").grants("0").unwrap();
+    assert!(!intel.rights.listens, "nobody else does");
     assert!(rights("ipc").memory && !rights("ipc").ptrace);
     assert!(rights("profiling").perf && !rights("profiling").io_uring);
 }

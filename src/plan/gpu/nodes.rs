@@ -42,7 +42,7 @@ pub(super) fn plan(asked: Asked<'_>, selection: Selection<'_>) -> GpuPlan {
         read_paths: read_paths(asked, &whose),
         subset,
         env,
-        rights: Rights::of(&asked.classes.value),
+        rights: Rights::of(&asked.classes.value, runs_cuda(asked, &usable)),
         cdi: Beside::default(),
         devices,
         who: whose,
@@ -124,6 +124,12 @@ fn surface(asked: Asked<'_>, usable: &[Picked<'_>]) -> String {
             "a GPU is granted: its driver is a large attack surface in the kernel; keep the kernel updated".to_owned()
         }
     }
+}
+
+/// Whether programs of CUDA run on it.
+fn runs_cuda(asked: Asked<'_>, usable: &[Picked<'_>]) -> bool {
+    let runs = |picked: &Picked<'_>| matches!(picked.gpu.vendor, Vendor::Nvidia | Vendor::Jetson);
+    asked.gpus.wsl.is_some() || usable.iter().any(runs)
 }
 
 /// What the classes bring with them.
