@@ -11,7 +11,6 @@ use super::driver;
 use crate::cli::report::{Problem, note};
 use crate::plan::Plan;
 use crate::policy::Policy;
-use crate::policy::gpu::Class;
 
 /// Nothing, where no GPU was asked for by somebody's own word. Warnings are told here.
 ///
@@ -32,11 +31,9 @@ pub fn before_start(policy: &Policy, plan: &Plan) -> Result<(), Vec<Problem>> {
         });
         return Err(problems.collect());
     }
-    if !policy.gpu_class.value.has(Class::Compute) {
-        return Ok(());
-    }
     let granted: Vec<_> = nodes.iter().map(|(op, _)| op.target.as_path()).collect();
-    for warning in driver::checks(Path::new("/"), &granted).iter().filter(|check| check.state == State::Warning) {
+    let checks = driver::checks(Path::new("/"), &policy.gpu_class.value, &granted);
+    for warning in checks.iter().filter(|check| check.state == State::Warning) {
         note(&format!("{}; {}", warning.found, warning.cure.as_deref().unwrap_or_default()));
     }
     Ok(())
