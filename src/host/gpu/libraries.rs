@@ -122,6 +122,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_driver_loader_looks_in_the_same_directories() {
+        let source = include_str!("../../../loader/library.rs");
+        let list = source.split_once("const DIRECTORIES").and_then(|(_, rest)| rest.split_once("];")).unwrap().0;
+        let theirs: Vec<_> = list.split('"').filter(|text| text.starts_with('/')).collect();
+        let ours: Vec<_> = DIRECTORIES.iter().map(|directory| format!("{directory}/")).collect();
+        assert_eq!(theirs, ours);
+    }
+
+    #[test]
     fn versions_are_the_ends_of_file_names() {
         for (file, name, want) in [
             ("libcuda.so.595.45.04", "libcuda.so.1", Some("595.45.04")),
