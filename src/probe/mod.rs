@@ -28,6 +28,8 @@ pub struct Task {
     pub everything: bool,
     /// Whether nothing is confined at all.
     pub unconfined: bool,
+    /// Whether the host's MPS server is granted.
+    pub mps: bool,
     /// Which of [`FAMILIES`] are there outside of the sandbox.
     pub outside: Vec<String>,
     /// Descriptors that the command was given on purpose.

@@ -58,7 +58,7 @@ pub fn probe(mut flags: Flags, json: bool) -> i32 {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    let gpu = task(&plan).gpu();
+    let gpu = task(&policy, &plan).gpu();
     let engine = match plan.choice.engine {
         _ if plan.confinement.is_none() => "none",
         Engine::Native => "native",
@@ -85,8 +85,8 @@ pub fn probe(mut flags: Flags, json: bool) -> i32 {
     i32::from(wrong)
 }
 
-/// What the probe has to know of a plan.
-fn task(plan: &Plan) -> Task {
+/// What the probe has to know of a policy and its plan.
+fn task(policy: &Policy, plan: &Plan) -> Task {
     let ops = || plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
     let base = |path: &Path| BASE_DEVICES.iter().any(|(known, ..)| path == Path::new(known));
     let nodes = ops().filter(|op| matches!(op.what, Mount::Device { .. }) && !base(&op.target));
@@ -94,6 +94,7 @@ fn task(plan: &Plan) -> Task {
     Task {
         granted: nodes.map(|op| op.target.clone()).collect(),
         unconfined: plan.confinement.is_none(),
+        mps: policy.gpu_class.value.mps.is_some(),
         everything: plan.confinement.is_none() || ops().any(|op| op.what == Mount::Devices),
         outside: probe::FAMILIES.iter().filter(|path| Path::new(path).exists()).map(ToString::to_string).collect(),
         descriptors: plan.process.pass_fd.clone(),
@@ -106,19 +107,19 @@ fn run(policy: &Policy, mut plan: Plan) -> Result<(Outcome, Vec<u8>), Vec<Proble
     let fail = |what: &str, error: std::io::Error| vec![Problem::new(format!("{what}: {error}"), None)];
     let program = own_image().map_err(|error| fail("copy this program to memory", error))?;
     let streams = Streams::redirect().map_err(|error| fail("redirect the standard streams", error))?;
-    make_probe(&mut plan, &program);
+    make_probe(policy, &mut plan, &program);
     let mut outcome = supervise::run(&plan);
     if outcome.as_ref().is_err_and(StepError::is_stale) {
         plan = prepare_policy(policy.clone())?.1;
-        make_probe(&mut plan, &program);
+        make_probe(policy, &mut plan, &program);
         outcome = supervise::run(&plan);
     }
     let text = streams.restore().map_err(|error| fail("read what the probe says", error))?;
     Ok((outcome.map_err(|error| vec![error.into()])?, text))
 }
 
-fn make_probe(plan: &mut Plan, program: &OwnedFd) {
-    let told = serde_json::to_string(&task(plan)).unwrap_or_default();
+fn make_probe(policy: &Policy, plan: &mut Plan, program: &OwnedFd) {
+    let told = serde_json::to_string(&task(policy, plan)).unwrap_or_default();
     plan.process.command = vec![NAME.into(), told.into()];
     plan.process.program = Some(program.as_raw_fd());
 }
