@@ -8,17 +8,17 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
-use super::columns;
+use super::{check, columns};
 use crate::backend::StepError;
 use crate::cli::flags::Flags;
 use crate::cli::report::{OURS, Problem, note, plain, print, problems};
 use crate::cli::run::{prepare, prepare_policy};
 use crate::host::gpu::libraries;
+use crate::host::gpu::loader::Question;
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::plan::mounts::Mount;
 use crate::policy::Policy;
-use crate::policy::tables::BASE_DEVICES;
 use crate::probe::{self, Finding, Report, Task, Verdict};
 use crate::supervise;
 use crate::supervise::outcome::{Ending, Outcome};
@@ -33,8 +33,8 @@ const END: &str = "end";
 /// A driver that hangs is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Libraries that the probe starts.
-const LIBRARIES: &[&str] = &["libcuda.so.1", "libhsa-runtime64.so.1", "libze_loader.so.1", "libvulkan.so.1"];
+/// Whose libraries the probe starts.
+const QUESTIONS: &[Question<'_>] = &[Question::Cuda, Question::Hsa, Question::LevelZero, Question::Vulkan];
 
 /// Takes the steps, as the command of a sandbox; the result is the exit code.
 pub fn inside() -> i32 {
@@ -88,11 +88,10 @@ pub fn probe(mut flags: Flags, json: bool) -> i32 {
 /// What the probe has to know of a policy and its plan.
 fn task(policy: &Policy, plan: &Plan) -> Task {
     let ops = || plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
-    let base = |path: &Path| BASE_DEVICES.iter().any(|(known, ..)| path == Path::new(known));
-    let nodes = ops().filter(|op| matches!(op.what, Mount::Device { .. }) && !base(&op.target));
-    let found = libraries::find(Path::new("/"), LIBRARIES);
+    let names: Vec<_> = QUESTIONS.iter().map(Question::library).collect();
+    let found = libraries::find(Path::new("/"), &names);
     Task {
-        granted: nodes.map(|op| op.target.clone()).collect(),
+        granted: check::nodes(plan).map(|(op, _)| op.target.clone()).collect(),
         unconfined: plan.confinement.is_none(),
         mps: policy.gpu_class.value.mps.is_some(),
         everything: plan.confinement.is_none() || ops().any(|op| op.what == Mount::Devices),

@@ -103,7 +103,8 @@ fn version(file: &str, name: &str) -> Option<String> {
     is_version(version).then(|| version.to_owned())
 }
 
-fn is_version(text: &str) -> bool {
+/// Whether it is two or more numbers with dots between.
+pub(super) fn is_version(text: &str) -> bool {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.contains('.') && text.split('.').all(number)
 }
