@@ -161,7 +161,7 @@ impl Sandbox {
         self.flag("--gpu-class", classes.as_ref())
     }
 
-    /// Looks for CDI specifications in this directory too, before `/etc/cdi` and `/var/run/cdi`.
+    /// Looks for CDI specifications in this directory too; what it says counts more than `/etc/cdi` and `/var/run/cdi`.
     #[must_use]
     pub fn cdi_dir(self, path: impl AsRef<Path>) -> Self {
         self.flag("--cdi-dir", path.as_ref())

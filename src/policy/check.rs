@@ -153,6 +153,8 @@ impl Policy {
         let (mut rules, globs) = rules(&request, mode.value, &workspace, &mut errors);
         let gpu = gpu_wish(&request, mode.value, &mut errors);
         let gpu_class = gpu_class(&request, mode.value, &mut errors);
+        let cdi_dirs = request.gpu_options.cdi_dirs.iter();
+        let cdi_dirs = cdi_dirs.map(|said| Said::new(normal(&said.value), said.by.clone())).collect();
         let mps = gpu_class.value.mps.as_ref().filter(|_| gpu.value != GpuWish::Off);
         let socket = mps.map(|path| Said::new(path.join("control"), gpu_class.by.clone()));
         rules.extend(mps.map(|path| written(path, &gpu_class.by)));
@@ -186,7 +188,7 @@ impl Policy {
             unix: request.unix.into_iter().chain(socket).collect(),
             gpu,
             gpu_class,
-            cdi_dirs: request.gpu_options.cdi_dirs,
+            cdi_dirs,
             gpu_hide_others: request.gpu_options.hide_others.filter(|said| said.value),
             net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
             git: request.git.unwrap_or(said(Git::Protect)),

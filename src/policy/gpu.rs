@@ -30,6 +30,9 @@ pub enum GpuWish {
 /// A `--gpu` value that is none of the known forms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GpuSyntax {
+    /// No word at all, or a list with nothing in it.
+    #[error("gpu names none: off is the word for no GPU, auto for those that work")]
+    Empty,
     /// One word that is none.
     #[error("gpu `{0}` is not one of auto, off, all, visible or a list of GPUs such as 0,2")]
     Word(String),
@@ -44,7 +47,7 @@ pub enum GpuSyntax {
 impl std::str::FromStr for GpuWish {
     type Err = GpuSyntax;
 
-    /// Accepts `auto`, `off`, `all`, `visible`, the booleans of `gpu_passthrough` and comma-separated selectors.
+    /// Accepts `auto`, `off` (or `none`), `all`, `visible`, the booleans of `gpu_passthrough` and comma-separated selectors.
     fn from_str(text: &str) -> Result<Self, GpuSyntax> {
         match text.trim() {
             "off" | "none" | "false" => Ok(Self::Off),
@@ -53,9 +56,8 @@ impl std::str::FromStr for GpuWish {
             "visible" => Ok(Self::Visible),
             // `gpu_passthrough = true` in a policy file means: it has to work.
             "true" => Ok(Self::All),
-            word if word.is_empty() || word.bytes().all(|byte| byte.is_ascii_lowercase()) => {
-                Err(GpuSyntax::Word(word.to_owned()))
-            }
+            "" => Err(GpuSyntax::Empty),
+            word if word.bytes().all(|byte| byte.is_ascii_lowercase()) => Err(GpuSyntax::Word(word.to_owned())),
             list => selectors(list),
         }
     }

@@ -28,6 +28,8 @@ pub struct Task {
     pub everything: bool,
     /// Whether nothing is confined at all.
     pub unconfined: bool,
+    /// Whether the host's MPS server is granted.
+    pub mps: bool,
     /// Which of [`FAMILIES`] are there outside of the sandbox.
     pub outside: Vec<String>,
     /// Descriptors that the command was given on purpose.
@@ -38,6 +40,10 @@ pub struct Task {
 
 /// One node, or a directory of them, of each kind of GPU: where it is there outside, what was not granted must be absent.
 pub const FAMILIES: &[&str] = &["/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/accel", "/dev/dxg"];
+
+/// How the nodes of other GPUs and accelerators begin: WSL2's, those of the accelerator class, Gaudi's, Neuron's, a Jetson's.
+const OTHERS: &[&str] =
+    &["/dev/dxg", "/dev/accel", "/dev/hl", "/dev/neuron", "/dev/nvmap", "/dev/nvhost", "/dev/nvgpu"];
 
 impl Task {
     /// Whether a node is granted.
@@ -68,7 +74,7 @@ impl Task {
     /// Whether some GPU is granted: then what keeps GPU libraries from working is wrong.
     #[must_use]
     pub fn gpu(&self) -> bool {
-        self.nvidia() || self.render() || self.grants_some("/dev/dxg") || self.grants_some("/dev/accel/")
+        self.nvidia() || self.render() || OTHERS.iter().any(|start| self.grants_some(start))
     }
 }
 
@@ -193,6 +199,8 @@ mod tests {
             (&["/dev/kfd"], false, true, true),
             (&["/dev/dri/renderD129"], false, true, true),
             (&["/dev/dxg"], false, false, true),
+            (&["/dev/neuron0"], false, false, true),
+            (&["/dev/nvgpu/igpu0/ctrl"], false, false, true),
         ] {
             let task = task(granted);
             assert_eq!((task.nvidia(), task.render(), task.gpu()), (nvidia, render, gpu), "{granted:?}");

@@ -1,6 +1,6 @@
 //! Steps about the process: what it reads of itself and of the machine, names of threads, sockets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -138,8 +138,17 @@ pub(super) fn mps(task: &Task) -> Finding {
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         connect(&socket, &SocketAddrUnix::new(&path)?)
     };
+    judge_mps(task, attempt(), &path)
+}
+
+fn judge_mps(task: &Task, reached: Result<(), Errno>, path: &Path) -> Finding {
     let shown = path.display();
-    match attempt() {
+    match reached {
+        Ok(()) | Err(Errno::PROTOTYPE | Errno::AGAIN) if task.mps || task.unconfined => Finding::ok("reachable"),
+        Err(error) if task.mps => Finding::wrong(
+            name(error),
+            format!("`{shown}` is granted and cannot be reached: CUDA_MPS_PIPE_DIRECTORY has to name its directory"),
+        ),
         Err(Errno::NOENT | Errno::NOTDIR) => Finding::ok("absent"),
         Ok(()) | Err(Errno::PROTOTYPE | Errno::AGAIN) => Finding::wrong(
             "reachable",
@@ -166,6 +175,22 @@ mod tests {
         assert_eq!(judge_comm(&gpu, Err(Errno::ACCESS), "x").verdict, Verdict::Wrong);
         assert_eq!(judge_comm(&task, Err(Errno::ACCESS), "x").verdict, Verdict::Tolerated);
         assert_eq!(judge_comm(&task, Err(Errno::NOENT), "x").verdict, Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_server_of_the_host_is_wrong_unless_it_is_granted() {
+        let table = [
+            (false, Ok(()), Verdict::Wrong),
+            (false, Err(Errno::NOENT), Verdict::Ok),
+            (false, Err(Errno::CONNREFUSED), Verdict::Tolerated),
+            (true, Ok(()), Verdict::Ok),
+            (true, Err(Errno::PROTOTYPE), Verdict::Ok),
+            (true, Err(Errno::NOENT), Verdict::Wrong),
+        ];
+        for (mps, reached, want) in table {
+            let task = Task { mps, ..Task::default() };
+            assert_eq!(judge_mps(&task, reached, Path::new("/x/control")).verdict, want, "{mps} {reached:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use expect_test::expect_file;
 use ringfence::host::gpu::rows::{self, Number};
 use ringfence::host::gpu::{Vendor, show};
+use ringfence::policy::gpu::VENDORS;
 use serde_json::Value;
 
 use crate::lab::Host;
@@ -67,18 +68,16 @@ fn the_page_of_nodes_is_the_table_of_the_code() {
                 `UPDATE_EXPECT=1 cargo test --test gpu_hosts`, from\nthe table that the program itself reads; [gpu.md](gpu.md) \
                 explains it. A `#` in a path is a number.\n";
     let mut page = head.to_owned();
-    let mut vendor = None;
-    for row in rows::all() {
-        if vendor != Some(row.vendor) {
-            vendor = Some(row.vendor);
-            let name = row.vendor.map_or("any vendor", Vendor::word);
-            let head = "| node | number | for | class | needed | source |\n|---|---|---|---|---|---|\n";
-            page.push_str(&format!("\n## {name}\n\n{head}"));
+    for vendor in VENDORS.iter().map(|(_, vendor)| Some(*vendor)).chain([None]) {
+        let name = vendor.map_or("any vendor", Vendor::word);
+        let head = "| node | number | for | class | needed | source |\n|---|---|---|---|---|---|\n";
+        page.push_str(&format!("\n## {name}\n\n{head}"));
+        for row in rows::all().filter(|row| row.vendor == vendor) {
+            let needed = if row.required { "yes" } else { "no" };
+            let (path, number) = (row.path, number(row.number));
+            let rest = format!("{} | {} | {needed} | {} |", row.needed_for, row.class, row.source);
+            page.push_str(&format!("| `{path}` | {number} | {rest}\n"));
         }
-        let needed = if row.required { "yes" } else { "no" };
-        let (path, number) = (row.path, number(row.number));
-        let rest = format!("{} | {} | {needed} | {} |", row.needed_for, row.class, row.source);
-        page.push_str(&format!("| `{path}` | {number} | {rest}\n"));
     }
     expect_file!["../../docs/gpu-nodes.md"].assert_eq(&page);
 }

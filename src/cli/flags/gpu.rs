@@ -11,16 +11,18 @@ use crate::request::gpu::GpuOptions;
 /// Which GPUs, and what for.
 #[derive(Debug, Args)]
 pub struct GpuFlags {
-    /// GPUs: auto (what works), off, all, visible (what a scheduler allotted), or a list such as 0,2 or mig:0/1/0.
+    /// GPUs: auto (what works), off, all, visible (what a scheduler allotted), or a list such as 0,2 or mig:0/1/0 or
+    /// cdi:nvidia.com/gpu=0.
     #[arg(long, value_name = "WHICH", help_heading = "Devices and network")]
     gpu: Option<String>,
-    /// What GPUs are for: compute (default), utility, graphics, video, display, and extras such as rdma.
+    /// What GPUs are for: compute (default), utility, graphics, video, display, ngx, compat32; and on top of that rdma,
+    /// gds, gdrcopy, imex=N, mps, profiling, debug, ipc.
     #[arg(long, value_name = "CLASS,...", help_heading = "Devices and network")]
     gpu_class: Option<String>,
     /// Hide what the driver tells in /proc of GPUs that are not granted; sandboxes in the sandbox have no /proc then.
     #[arg(long, help_heading = "Devices and network")]
     gpu_hide_others: bool,
-    /// Look for CDI specifications in this directory too, before /etc/cdi and /var/run/cdi.
+    /// Look for CDI specifications in this directory too; what it says counts more than /etc/cdi and /var/run/cdi.
     #[arg(long, value_name = "DIR", help_heading = "Devices and network")]
     cdi_dir: Vec<PathBuf>,
 }

@@ -64,15 +64,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Checks what would be granted; the result is the exit code.
 pub(super) fn check(flags: Flags, json: bool) -> i32 {
-    let plan = match prepare(flags) {
-        Ok((_, plan)) => plan,
+    let (policy, plan) = match prepare(flags) {
+        Ok(prepared) => prepared,
         // All of them at once, with their cures, as `run` tells them.
         Err(found) => return problems(&found).min(1),
     };
-    let root = Path::new("/");
     let nodes: Vec<_> = nodes(&plan).collect();
     let mut checks: Vec<_> = nodes.iter().map(|(op, found)| node(op, *found)).collect();
-    checks.extend(driver::checks(root, &nodes.iter().map(|(op, _)| op.target.as_path()).collect::<Vec<_>>()));
+    let granted: Vec<_> = nodes.iter().map(|(op, _)| op.target.as_path()).collect();
+    checks.extend(driver::checks(Path::new("/"), &policy.gpu_class.value, &granted));
     let failed = checks.iter().any(|check| check.state == State::Error);
     if json {
         print(&format!("{:#}\n", serde_json::json!({ "checks": checks })));

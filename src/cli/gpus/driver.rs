@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::check::{Check, State};
 use crate::host::gpu::libraries::{self, Library};
+use crate::policy::gpu::{Class, Classes};
 
-/// What is said of the driver whose nodes are granted.
-pub(super) fn checks(root: &Path, granted: &[&Path]) -> Vec<Check> {
+/// What is said of the driver whose nodes are granted; nothing where no program is to run on a GPU.
+pub(super) fn checks(root: &Path, classes: &Classes, granted: &[&Path]) -> Vec<Check> {
     let nvidia = granted.iter().any(|path| path.to_string_lossy().starts_with("/dev/nvidia"));
-    if !nvidia {
+    if !nvidia || !classes.has(Class::Compute) {
         return Vec::new();
     }
     let module = read(root, "sys/module/nvidia/version").map(|text| text.trim().to_owned());
@@ -87,9 +88,12 @@ mod tests {
     #[test]
     fn fixture_machines_say_whether_unified_memory_is_there() {
         let granted = [Path::new("/dev/nvidiactl")];
-        let state = |host: &str| checks(&Path::new("tests/hosts").join(host), &granted)[0].state;
+        let compute = Classes::default();
+        let state = |host: &str| checks(&Path::new("tests/hosts").join(host), &compute, &granted)[0].state;
         assert_eq!(state("two-gpus"), State::Ok);
         assert_eq!(state("no-uvm"), State::Error);
-        assert_eq!(checks(Path::new("tests/hosts/two-gpus"), &[Path::new("/dev/kfd")]), []);
+        assert_eq!(checks(Path::new("tests/hosts/two-gpus"), &compute, &[Path::new("/dev/kfd")]), []);
+        let utility = "utility".parse().unwrap();
+        assert_eq!(checks(Path::new("tests/hosts/no-uvm"), &utility, &granted), [], "nvidia-smi needs none of it");
     }
 }

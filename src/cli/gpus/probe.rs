@@ -8,17 +8,17 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
-use super::columns;
+use super::{check, columns};
 use crate::backend::StepError;
 use crate::cli::flags::Flags;
 use crate::cli::report::{OURS, Problem, note, plain, print, problems};
 use crate::cli::run::{prepare, prepare_policy};
 use crate::host::gpu::libraries;
+use crate::host::gpu::loader::Question;
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::plan::mounts::Mount;
 use crate::policy::Policy;
-use crate::policy::tables::BASE_DEVICES;
 use crate::probe::{self, Finding, Report, Task, Verdict};
 use crate::supervise;
 use crate::supervise::outcome::{Ending, Outcome};
@@ -33,8 +33,8 @@ const END: &str = "end";
 /// A driver that hangs is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Libraries that the probe starts.
-const LIBRARIES: &[&str] = &["libcuda.so.1", "libhsa-runtime64.so.1", "libze_loader.so.1", "libvulkan.so.1"];
+/// Whose libraries the probe starts.
+const QUESTIONS: &[Question<'_>] = &[Question::Cuda, Question::Hsa, Question::LevelZero, Question::Vulkan];
 
 /// Takes the steps, as the command of a sandbox; the result is the exit code.
 pub fn inside() -> i32 {
@@ -58,7 +58,7 @@ pub fn probe(mut flags: Flags, json: bool) -> i32 {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    let gpu = task(&plan).gpu();
+    let gpu = task(&policy, &plan).gpu();
     let engine = match plan.choice.engine {
         _ if plan.confinement.is_none() => "none",
         Engine::Native => "native",
@@ -85,15 +85,15 @@ pub fn probe(mut flags: Flags, json: bool) -> i32 {
     i32::from(wrong)
 }
 
-/// What the probe has to know of a plan.
-fn task(plan: &Plan) -> Task {
+/// What the probe has to know of a policy and its plan.
+fn task(policy: &Policy, plan: &Plan) -> Task {
     let ops = || plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
-    let base = |path: &Path| BASE_DEVICES.iter().any(|(known, ..)| path == Path::new(known));
-    let nodes = ops().filter(|op| matches!(op.what, Mount::Device { .. }) && !base(&op.target));
-    let found = libraries::find(Path::new("/"), LIBRARIES);
+    let names: Vec<_> = QUESTIONS.iter().map(Question::library).collect();
+    let found = libraries::find(Path::new("/"), &names);
     Task {
-        granted: nodes.map(|op| op.target.clone()).collect(),
+        granted: check::nodes(plan).map(|(op, _)| op.target.clone()).collect(),
         unconfined: plan.confinement.is_none(),
+        mps: policy.gpu_class.value.mps.is_some(),
         everything: plan.confinement.is_none() || ops().any(|op| op.what == Mount::Devices),
         outside: probe::FAMILIES.iter().filter(|path| Path::new(path).exists()).map(ToString::to_string).collect(),
         descriptors: plan.process.pass_fd.clone(),
@@ -106,19 +106,19 @@ fn run(policy: &Policy, mut plan: Plan) -> Result<(Outcome, Vec<u8>), Vec<Proble
     let fail = |what: &str, error: std::io::Error| vec![Problem::new(format!("{what}: {error}"), None)];
     let program = own_image().map_err(|error| fail("copy this program to memory", error))?;
     let streams = Streams::redirect().map_err(|error| fail("redirect the standard streams", error))?;
-    make_probe(&mut plan, &program);
+    make_probe(policy, &mut plan, &program);
     let mut outcome = supervise::run(&plan);
     if outcome.as_ref().is_err_and(StepError::is_stale) {
         plan = prepare_policy(policy.clone())?.1;
-        make_probe(&mut plan, &program);
+        make_probe(policy, &mut plan, &program);
         outcome = supervise::run(&plan);
     }
     let text = streams.restore().map_err(|error| fail("read what the probe says", error))?;
     Ok((outcome.map_err(|error| vec![error.into()])?, text))
 }
 
-fn make_probe(plan: &mut Plan, program: &OwnedFd) {
-    let told = serde_json::to_string(&task(plan)).unwrap_or_default();
+fn make_probe(policy: &Policy, plan: &mut Plan, program: &OwnedFd) {
+    let told = serde_json::to_string(&task(policy, plan)).unwrap_or_default();
     plan.process.command = vec![NAME.into(), told.into()];
     plan.process.program = Some(program.as_raw_fd());
 }

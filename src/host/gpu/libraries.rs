@@ -103,7 +103,8 @@ fn version(file: &str, name: &str) -> Option<String> {
     is_version(version).then(|| version.to_owned())
 }
 
-fn is_version(text: &str) -> bool {
+/// Whether it is two or more numbers with dots between.
+pub(super) fn is_version(text: &str) -> bool {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.contains('.') && text.split('.').all(number)
 }
@@ -120,6 +121,15 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn the_driver_loader_looks_in_the_same_directories() {
+        let source = include_str!("../../../loader/library.rs");
+        let list = source.split_once("const DIRECTORIES").and_then(|(_, rest)| rest.split_once("];")).unwrap().0;
+        let theirs: Vec<_> = list.split('"').filter(|text| text.starts_with('/')).collect();
+        let ours: Vec<_> = DIRECTORIES.iter().map(|directory| format!("{directory}/")).collect();
+        assert_eq!(theirs, ours);
+    }
 
     #[test]
     fn versions_are_the_ends_of_file_names() {

@@ -172,7 +172,12 @@ fn read(text: &str, errors: &str) -> Result<Answer, LoaderError> {
 /// Sources: CUDA driver API, `CUresult`; NVML API, `nvmlReturn_t`; HSA runtime, `hsa_status_t`; Level Zero,
 /// `ze_result_t`; Vulkan, `VkResult`.
 const MEANINGS: &[(&str, i32, &str, &str)] = &[
-    ("cuInit", 3, "CUDA_ERROR_NOT_INITIALIZED", "with the open module and HMM: options nvidia_uvm uvm_disable_hmm=1"),
+    (
+        "cuInit",
+        3,
+        "CUDA_ERROR_NOT_INITIALIZED",
+        "a flaw of the open module with HMM: switch that off, options nvidia_uvm uvm_disable_hmm=1 in /etc/modprobe.d",
+    ),
     (
         "cuInit",
         100,

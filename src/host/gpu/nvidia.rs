@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
+use super::driver_files::{GPUS, PARAMS};
+use super::libraries::is_version;
 use super::mig::{self, Minors};
 use super::node::Looker;
 use super::pci::PciAddress;
 use super::rows::{Class, Number, Row, Scope, Vendor};
 use super::{Gpu, Look, drm};
-
-/// Where the driver lists its GPUs.
-const GPUS: &str = "/proc/driver/nvidia/gpus";
 
 const fn row(path: &'static str, number: Number, scope: Scope, needed_for: &'static str, class: Class) -> Row {
     Row { vendor: Some(Vendor::Nvidia), path, number, scope, needed_for, class, required: true, source: NUMBERS }
@@ -127,16 +126,13 @@ fn driver(root: &Path, text: &str) -> Driver {
     Driver {
         version: version.or_else(|| version_in(line)),
         open: line.contains("Open Kernel Module"),
-        params: params(&super::read_lines(root, "/proc/driver/nvidia/params").unwrap_or_default()),
+        params: params(&super::read_lines(root, PARAMS).unwrap_or_default()),
     }
 }
 
 /// The first word made of two or more numbers with dots between.
 fn version_in(text: &str) -> Option<String> {
-    let is_version = |word: &&str| {
-        word.contains('.') && word.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    text.split_ascii_whitespace().find(is_version).map(str::to_owned)
+    text.split_ascii_whitespace().find(|word| is_version(word)).map(str::to_owned)
 }
 
 fn params(text: &str) -> Params {

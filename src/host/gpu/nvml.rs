@@ -39,21 +39,11 @@ pub enum Why {
     Loader(LoaderError),
 }
 
-impl NvmlError {
-    /// The spelling that needs no library.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        "name the instance by its numbers, which need no library: `mig:GPU/GI/CI`, as in mig:0/1/0; `nvidia-smi` shows \
-         them in the columns GPU, GI ID and CI ID"
-            .to_owned()
-    }
-}
-
 /// Resolves `MIG-<uuid>` by NVML, in a process of its own outside of any sandbox: with an empty environment, no
 /// descriptor of ours, no input, and for five seconds at most. It may wake the GPU.
 ///
 /// # Errors
-/// [`NvmlError`]; its hint is the spelling that needs no library.
+/// [`NvmlError`]. The spelling `mig:GPU/GI/CI` needs no library.
 ///
 /// Source: NVML API reference, `nvmlDeviceGetHandleByUUID`, `nvmlDeviceGetGpuInstanceId`,
 /// `nvmlDeviceGetComputeInstanceId`, `nvmlDeviceGetDeviceHandleFromMigDeviceHandle`, `nvmlDeviceGetMinorNumber`.
@@ -85,7 +75,6 @@ mod tests {
         {
             let error = resolve(bad).unwrap_err();
             assert!(matches!(error.why, Why::NotAUuid), "{error}");
-            assert!(error.hint().contains("mig:GPU/GI/CI"));
         }
         assert!(is_uuid("MIG-01234567-89ab-cdef-0123-456789abcdef"));
     }

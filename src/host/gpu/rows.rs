@@ -115,35 +115,47 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
     vendors.into_iter().flatten()
 }
 
-/// What no list of somebody else's brings in, each the beginning of a path, and why.
-pub const NEVER: &[(&str, &str)] = &[
-    ("/dev/nvidia-nvswitch", "it is the fabric manager's"),
-    ("/dev/nvidia-nvlink", "it is the fabric manager's"),
-    ("/dev/nvidia-vgpu", "it is the hypervisor's"),
-    ("/dev/nvidia-caps/nvidia-cap1", "it makes and removes MIG instances"),
-    ("/dev/nvidia-caps/nvidia-cap2", "it watches the MIG instances of everybody"),
-    ("/dev/mem", "it is the memory of the machine"),
-    ("/dev/port", "it reaches hardware ports"),
-    ("/dev/kmem", "it is the memory of the kernel"),
-    ("/dev/nvram", "it is the machine's own"),
-    ("/dev/kmsg", "it is the log of the kernel"),
-    ("/dev/cpu", "it reaches registers of the processor"),
-    ("/dev/mapper", "it leads to disks"),
-    ("/dev/uinput", "it types for the user"),
-    ("/dev/tty", "it is a terminal of somebody's"),
+/// Nodes that no list of somebody else's brings in, by name below `/dev`, and why; `*` stands for what is left of the name.
+const NEVER: &[(&str, &str)] = &[
+    ("nvidia-nvswitch*", "it is the fabric manager's"),
+    ("nvidia-nvlink*", "it is the fabric manager's"),
+    ("nvidia-vgpu*", "it is the hypervisor's"),
+    ("nvidia-caps/nvidia-cap0", "it manages the fabric"),
+    ("nvidia-caps/nvidia-cap1", "it configures MIG"),
+    ("nvidia-caps/nvidia-cap2", "it watches all MIG instances"),
+    ("nvidia-caps/nvidia-cap4323", "it manages the fabric"),
+    ("mem", "it is the machine's memory"),
+    ("kmem", "it is the kernel's memory"),
+    ("port", "it is the machine's I/O ports"),
+    ("nvram", "it is the firmware's memory"),
+    ("kmsg", "it is the kernel's log"),
+    ("uinput", "it types for the user"),
+    ("cpu/*", "it has the processor's registers"),
+    ("mapper/*", "it is a disk"),
+    ("tty*", "it is a terminal of the host"),
+    ("console", "it is a terminal of the host"),
 ];
 
-/// Why a node is never brought in by a list: it is named in [`NEVER`], or a number further than a name there.
+/// Why a node is never brought in by a list such as a CDI file or that of a Jetson; `None` for what is not below `/dev`.
 #[must_use]
 pub fn never(path: &Path) -> Option<&'static str> {
-    let text = path.to_str()?;
-    let is_it = |start: &str| match text.strip_prefix(start) {
-        // Of capabilities the number is the whole of the name.
-        Some(rest) if start.ends_with(|last: char| last.is_ascii_digit()) => rest.is_empty(),
-        Some(rest) => rest.is_empty() || rest.starts_with(|next: char| !next.is_ascii_alphabetic()),
-        None => false,
-    };
-    NEVER.iter().find(|(start, _)| is_it(start)).map(|(_, why)| *why)
+    let name = below_dev(path)?;
+    NEVER.iter().find(|(pattern, _)| is_named(pattern, name)).map(|(_, why)| *why)
+}
+
+/// The name of a node below `/dev`: `dri/card0`.
+#[must_use]
+pub fn below_dev(path: &Path) -> Option<&str> {
+    path.strip_prefix("/dev").ok()?.to_str().filter(|name| !name.is_empty())
+}
+
+/// Whether a name fits a pattern, of which a `*` at the end stands for anything.
+#[must_use]
+pub fn is_named(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
 }
 
 /// The rows of a vendor.

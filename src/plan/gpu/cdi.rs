@@ -246,7 +246,6 @@ impl<'a> Planner<'a> {
 
 /// Vendors and classes, each once.
 fn kinds(names: &[CdiName]) -> Vec<String> {
-    let mut kinds: Vec<_> = names.iter().map(CdiName::kind).collect();
-    kinds.dedup();
-    kinds
+    let kinds: std::collections::BTreeSet<_> = names.iter().map(CdiName::kind).collect();
+    kinds.into_iter().collect()
 }

@@ -112,8 +112,8 @@ pub struct SelectorSyntax {
     pub why: String,
 }
 
-const FORMS: &str = "is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX \
-                     as amd:0";
+const FORMS: &str = "is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, \
+                     VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME";
 
 impl FromStr for Selector {
     type Err = SelectorSyntax;
@@ -161,6 +161,9 @@ fn pick(text: &str, of_vendor: bool) -> Result<Pick, &'static str> {
             }
             _ => Err(FORMS),
         };
+    }
+    if !of_vendor && matches!(text, "auto" | "off" | "none" | "all" | "visible") {
+        return Err("stands alone, and not in a list");
     }
     uuid(text).or_else(|| node(text)).ok_or(FORMS)
 }
@@ -312,15 +315,15 @@ mod tests {
         ];
         let text: String = bad.iter().map(|form| format!("{}\n", form.parse::<Selector>().unwrap_err())).collect();
         expect![[r#"
-            `` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `-1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `+1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `0.1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `1e3` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `99999999999` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
+            `` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `-1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `+1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `0.1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `1e3` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `99999999999` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
             `0:1` is a MIG device index, which changes: mig:GPU/GI/CI, with the GI ID and CI ID of nvidia-smi
-            `GPU-` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `GPU-xyz` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
+            `GPU-` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `GPU-xyz` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
             `pci:17` is no PCI address: pci:0000:17:00.0
             `pci:` is no PCI address: pci:0000:17:00.0
             `minor:x` is no minor number: minor:3
@@ -329,19 +332,19 @@ mod tests {
             `mig:0/1/0/2` is no MIG instance: mig:GPU/GI/CI, with the GI ID and CI ID of nvidia-smi
             `mig:0/1:0` is no MIG instance: mig:GPU/GI/CI, with the GI ID and CI ID of nvidia-smi
             `mig:x/1/0` is no MIG instance: mig:GPU/GI/CI, with the GI ID and CI ID of nvidia-smi
-            `MIG-` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `MIG-GPU-1/2` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `amd:` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
+            `MIG-` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `MIG-GPU-1/2` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `amd:` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
             `amd:minor:3` is about GPUs of NVIDIA
             `amd:mig:0/1/0` is about GPUs of NVIDIA
-            `AMD:0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `foo:1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `all` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `auto` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `renderD` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `card0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `/dev/nvidia0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
-            `[31m0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, mig:GPU/GI/CI, or VENDOR:INDEX as amd:0
+            `AMD:0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `foo:1` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `all` stands alone, and not in a list
+            `auto` stands alone, and not in a list
+            `renderD` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `card0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `/dev/nvidia0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
+            `[31m0` is no GPU: an index as 0, GPU-UUID, pci:BUS:DEVICE.FUNCTION, minor:N, renderDN, mig:GPU/GI/CI, MIG-UUID, VENDOR:INDEX as amd:0, VENDOR:all, or cdi:VENDOR/CLASS=NAME
         "#]].assert_eq(&text);
     }
 }

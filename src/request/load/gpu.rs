@@ -11,7 +11,10 @@ use crate::request::gpu::GpuOptions;
 
 /// `gpu = "auto"`, `gpu = true`, `gpu = [0, "mig:1/1/0"]`, `gpu = 0`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "gpu is \"auto\", \"off\", \"all\", \"visible\", true, false or a list of GPUs")]
+#[serde(
+    untagged,
+    expecting = "gpu is \"auto\", \"off\", \"all\", \"visible\", true, false, an index or a list of GPUs"
+)]
 pub(in crate::request) enum GpuValue {
     Word(String),
     Switch(bool),

@@ -5,33 +5,13 @@ use std::path::Path;
 use super::error::Found;
 use super::{CdiProblem, Part, Planner};
 use crate::host::gpu::cdi::{NodeEdit, NodeKind, Permissions};
+use crate::host::gpu::rows::{self, below_dev, is_named};
 use crate::host::gpu::{DeviceNumber, NodeFact};
 use crate::host::paths::Kind;
 use crate::plan::DeviceGrant;
 use crate::policy::tables::{BASE_DEVICES, DEV_LINKS};
 
-/// Nodes that no sandbox gets, by name below `/dev`; `*` stands for what is left of the name.
-const NEVER: &[(&str, &str)] = &[
-    ("nvidia-nvswitch*", "it is the fabric manager's"),
-    ("nvidia-nvlink*", "it is the fabric manager's"),
-    ("nvidia-vgpu*", "it is the hypervisor's"),
-    ("nvidia-caps/nvidia-cap0", "it manages the fabric"),
-    ("nvidia-caps/nvidia-cap1", "it configures MIG"),
-    ("nvidia-caps/nvidia-cap2", "it watches all MIG instances"),
-    ("nvidia-caps/nvidia-cap4323", "it manages the fabric"),
-    ("mem", "it is the machine's memory"),
-    ("kmem", "it is the kernel's memory"),
-    ("port", "it is the machine's I/O ports"),
-    ("nvram", "it is the firmware's memory"),
-    ("kmsg", "it is the kernel's log"),
-    ("uinput", "it types for the user"),
-    ("cpu/*", "it has the processor's registers"),
-    ("mapper/*", "it is a disk"),
-    ("tty*", "it is a terminal of the host"),
-    ("console", "it is a terminal of the host"),
-];
-
-/// The same by number, whatever they are called: major, minor, and why.
+/// Nodes that no sandbox gets, whatever they are called: major, minor, and why. By name they are in [`rows::never`].
 const NEVER_NUMBERS: &[(u32, Option<u32>, &str)] = &[
     (1, Some(1), "it is the machine's memory"),
     (1, Some(2), "it is the kernel's memory"),
@@ -64,22 +44,9 @@ const CLASSES: &[(&str, &str, &str)] = &[
 /// Nodes that programs do without where the host has none.
 const OPTIONAL: &[&str] = &["nvidia-uvm-tools"];
 
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => name.starts_with(prefix),
-        None => name == pattern,
-    }
-}
-
-fn in_dev(path: &Path) -> Option<&str> {
-    path.strip_prefix("/dev").ok()?.to_str().filter(|name| !name.is_empty())
-}
-
+/// The terminal of the command is in every sandbox.
 fn never(path: &Path) -> Option<&'static str> {
-    let name = in_dev(path)?;
-    // It is in every sandbox.
-    let row = NEVER.iter().find(|(pattern, _)| name != "tty" && matches(pattern, name));
-    row.map(|(_, why)| *why)
+    rows::never(path).filter(|_| path != Path::new("/dev/tty"))
 }
 
 fn never_number(number: DeviceNumber) -> Option<&'static str> {
@@ -90,8 +57,8 @@ fn never_number(number: DeviceNumber) -> Option<&'static str> {
 }
 
 fn class_of(vendor: &str, path: &Path) -> Option<&'static str> {
-    let name = in_dev(path)?;
-    let row = CLASSES.iter().find(|(of, pattern, _)| *of == vendor && matches(pattern, name));
+    let name = below_dev(path)?;
+    let row = CLASSES.iter().find(|(of, pattern, _)| *of == vendor && is_named(pattern, name));
     row.map(|(.., class)| *class)
 }
 
@@ -113,7 +80,7 @@ impl<'a> Planner<'a> {
     fn node(&mut self, part: &Part<'a>, node: &NodeEdit) -> Option<DeviceGrant> {
         let Permissions::Some { write } = node.permissions else { return None };
         let (path, source) = (node.path.as_path(), node.on_host());
-        if let Some(outside) = [path, source].into_iter().find(|path| in_dev(path).is_none()) {
+        if let Some(outside) = [path, source].into_iter().find(|path| below_dev(path).is_none()) {
             self.fail(part, node.place, CdiProblem::NodeElsewhere { path: outside.to_owned() });
             return None;
         }
@@ -129,7 +96,7 @@ impl<'a> Planner<'a> {
         let number = match self.expected(node, fact) {
             Ok(number) => number,
             Err(problem) => {
-                if fact.is_none() && in_dev(path).is_some_and(|name| OPTIONAL.contains(&name)) {
+                if fact.is_none() && below_dev(path).is_some_and(|name| OPTIONAL.contains(&name)) {
                     return None;
                 }
                 self.fail(part, node.place, problem);
