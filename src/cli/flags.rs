@@ -221,6 +221,11 @@ impl Flags {
         Policy::new(request, &caller.cwd).map_err(|errors| errors.into_iter().map(Problem::from).collect())
     }
 
+    /// The directories of `--cdi-dir`, absolute.
+    pub fn cdi_dirs(&self) -> Vec<PathBuf> {
+        self.gpu.cdi_dirs()
+    }
+
     fn request(self, caller: &Caller) -> Request {
         let Self {
             sandbox,

@@ -47,15 +47,21 @@ pub fn gpus(args: GpusArgs) -> i32 {
     match (check, probe) {
         (true, _) => check::check(flags, json),
         (_, true) => probe::probe(flags, json),
-        (false, false) => list(json, schema),
+        (false, false) => list(json, schema, flags),
     }
 }
 
-fn list(json: bool, schema: bool) -> i32 {
-    // The options of `run` change nothing about what is there.
-    if std::env::args_os().skip(2).any(|word| word != "--json" && word != "--schema") {
+fn list(json: bool, schema: bool, flags: Flags) -> i32 {
+    // The other options of `run` change nothing about what is there.
+    let known = ["--json", "--schema", "--cdi-dir"];
+    let is_known = |word: &std::ffi::OsString| {
+        let text = word.to_string_lossy();
+        known.contains(&text.as_ref()) || text.starts_with("--cdi-dir=") || !text.starts_with('-')
+    };
+    if !std::env::args_os().skip(2).all(|word| is_known(&word)) {
         let hint = Some("add --check or --probe, which try what these options would give".to_owned());
-        return problems(&[Problem::new("the list of GPUs takes no option but --json and --schema", hint)]).min(2);
+        let what = "the list of GPUs takes no option but --json, --schema and --cdi-dir";
+        return problems(&[Problem::new(what, hint)]).min(2);
     }
     if schema {
         print(&show::schema());
@@ -64,7 +70,9 @@ fn list(json: bool, schema: bool) -> i32 {
     let look = Look { wish: &GpuWish::All, classes: &Classes::all(), all: true };
     let (root, ids) = (Path::new("/"), crate::host::users::ids());
     let found = gpu::probe_live(root, &ids, &look);
-    let found = gpu::Gpus { cdi: gpu::cdi::names(root, &gpu::cdi::CdiDir::list([]), &ids), ..found };
+    let named = flags.cdi_dirs();
+    let dirs = gpu::cdi::CdiDir::list(named.iter().map(std::path::PathBuf::as_path));
+    let found = gpu::Gpus { cdi: gpu::cdi::names(root, &dirs, &ids), ..found };
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&show::view(&found)).unwrap_or_default()));
     } else {

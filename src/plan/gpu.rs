@@ -156,10 +156,9 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
     joined.rights = Rights::of(classes, true);
     if alone {
         let list: Vec<_> = names.iter().map(ToString::to_string).collect();
-        joined.who = format!("gpu {} ({} by {})", list.join(", "), policy.gpu.value, policy.gpu.by);
-        joined
-            .notes
-            .push("a GPU is granted: its driver is a large attack surface in the kernel; keep it updated".to_owned());
+        let asked = Asked { wish: &policy.gpu, classes: &policy.gpu_class, gpus: &facts.gpus, env: &facts.env };
+        joined.who = nodes::who(asked, &list);
+        joined.notes.push(nodes::SURFACE.to_owned());
     }
     Ok(joined)
 }

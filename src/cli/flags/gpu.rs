@@ -28,6 +28,10 @@ pub struct GpuFlags {
 }
 
 impl GpuFlags {
+    pub(super) fn cdi_dirs(&self) -> Vec<PathBuf> {
+        self.cdi_dir.iter().filter_map(|path| std::path::absolute(path).ok()).collect()
+    }
+
     /// Adds what they say to a request.
     pub fn fill(self, caller: &Caller, request: &mut Request) {
         let Self { gpu, gpu_class, gpu_hide_others, cdi_dir } = self;

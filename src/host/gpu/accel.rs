@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::node::{Looker, examine};
+use super::pci::PciAddress;
 use super::rows::{self, Class, Number, Row, Scope, Vendor};
 use super::{Gpu, Look, drm};
 
@@ -105,14 +106,18 @@ fn accelerator(
     })
 }
 
-/// The first device of a VFIO group.
+/// The first device of a VFIO group. Whoever has the group has all of it: a group with somebody else's is none.
 fn in_group(root: &Path, group: u32) -> Option<drm::Device> {
-    let devices = format!("/sys/kernel/iommu_groups/{group}/devices");
-    let name = super::names(root, &devices).into_iter().min()?;
-    let bus = name.parse().ok()?;
-    let hex = |file: &str| {
+    let names = super::names(root, &format!("/sys/kernel/iommu_groups/{group}/devices"));
+    let mut places = names.iter().map(|name| name.parse().ok()).collect::<Option<Vec<PciAddress>>>()?;
+    places.sort_unstable();
+    let hex = |bus: PciAddress, file: &str| {
         let text = super::read(root, &format!("/sys/bus/pci/devices/{bus}/{file}"))?;
         u32::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
     };
-    Some(drm::Device { driver: Some("vfio-pci".to_owned()), bus: Some(bus), id: hex("vendor").zip(hex("device")) })
+    let id = |bus| hex(bus, "vendor").zip(hex(bus, "device"));
+    let first = *places.first()?;
+    let same = |bus: &PciAddress| id(*bus).map(|(vendor, _)| vendor) == id(first).map(|(vendor, _)| vendor);
+    let driver = Some("vfio-pci".to_owned());
+    places.iter().all(same).then(|| drm::Device { driver, bus: Some(first), id: id(first) })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::node::Node;
 use super::{Gpu, Gpus, MigInstance, PciAddress, Scope, Vendor};
-use crate::policy::gpu::Classes;
+use crate::policy::gpu::{Class, Classes};
 
 /// One reason why a whole GPU cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl Gpu {
         let mut faults = faulty(self.own_nodes(), classes);
         if let (Some(bus), Some(minor)) = (self.bus, self.minor)
             && !self.mig.is_empty()
+            && classes.has(Class::Compute)
             && self.mig.iter().all(|instance| instance.compute.is_empty())
         {
             faults.push(Fault::NoComputeInstance { bus, minor });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::cdi::Beside;
 use super::select::{Picked, Selection, automatic, offered};
-use super::{Asked, GpuError, GpuPlan, NodeLink, Rights};
+use super::{Asked, EnvChange, GpuError, GpuPlan, NodeLink, Rights};
 use crate::host::gpu::{Node, NodeState, Scope, Vendor};
 use crate::plan::DeviceGrant;
 use crate::policy::gpu::{Class, GpuWish};
@@ -29,10 +29,18 @@ pub(super) fn plan(asked: Asked<'_>, selection: Selection<'_>) -> GpuPlan {
         devices.extend(picked.nodes().filter_map(|node| grant(node, &whose)));
     }
     if devices.is_empty() {
+        let lost = asked.classes.by.is_explicit() && asked.wish.value.needs_discovery();
+        notes.extend(lost.then(|| format!("gpu class {}: without effect, no GPU is granted", asked.classes.value)));
         notes.append(&mut told);
         return GpuPlan { who: whose, env, notes, ..GpuPlan::default() };
     }
     notes.extend(of_classes(asked, &usable));
+    let mut env = env;
+    env.extend(asked.classes.value.mps.as_ref().map(|directory| EnvChange {
+        name: "CUDA_MPS_PIPE_DIRECTORY".into(),
+        value: Some(directory.into()),
+        note: "where the MPS server's pipes are".to_owned(),
+    }));
     notes.append(&mut told);
     notes.push(surface(asked, &usable));
     let subset = subset(asked, &usable);
@@ -51,7 +59,7 @@ pub(super) fn plan(asked: Asked<'_>, selection: Selection<'_>) -> GpuPlan {
 }
 
 /// Which GPUs, and by whose wish: `gpu 0, 1 (all by --gpu)`.
-fn who(asked: Asked<'_>, names: &[String]) -> String {
+pub(super) fn who(asked: Asked<'_>, names: &[String]) -> String {
     let gpus = if names.is_empty() { "every gpu".to_owned() } else { format!("gpu {}", names.join(", ")) };
     match &asked.wish.value {
         GpuWish::Auto => format!("{gpus} (auto)"),
@@ -108,6 +116,10 @@ fn links(picked: &Picked<'_>, whose: &str) -> Vec<NodeLink> {
     kinds.filter_map(link).collect()
 }
 
+/// [`surface`] where nothing is known of the driver.
+pub(super) const SURFACE: &str =
+    "a GPU is granted: its driver is a large attack surface in the kernel; keep the kernel updated";
+
 /// The one line that a plan with a GPU must not be without.
 fn surface(asked: Asked<'_>, usable: &[Picked<'_>]) -> String {
     if asked.gpus.wsl.is_some() {
@@ -120,9 +132,7 @@ fn surface(asked: Asked<'_>, usable: &[Picked<'_>]) -> String {
             "a GPU is granted: its driver (version {}) is a large attack surface in the kernel; keep it updated",
             driver.version.as_deref().unwrap_or("unknown")
         ),
-        None => {
-            "a GPU is granted: its driver is a large attack surface in the kernel; keep the kernel updated".to_owned()
-        }
+        None => SURFACE.to_owned(),
     }
 }
 

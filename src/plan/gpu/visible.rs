@@ -134,8 +134,7 @@ impl<'a> Scoped<'a> {
         let words: Vec<_> = text.split(',').map(str::trim).collect();
         match words.as_slice() {
             // The container runtime's words for "no part of mine".
-            ["all"] => {}
-            ["" | "void" | "none"] if variable == "NVIDIA_VISIBLE_DEVICES" => {}
+            ["all" | "" | "void" | "none"] if variable == "NVIDIA_VISIBLE_DEVICES" => {}
             // CUDA's own for none: an empty list, or one that begins with what is no GPU.
             ["" | "NoDevFiles", ..] => self.choose_none(variable, &text),
             [first, ..] if first.starts_with('-') => self.choose_none(variable, &text),

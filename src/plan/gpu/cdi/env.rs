@@ -17,6 +17,22 @@ pub const FILTERED: &[&str] = &[
     "NODE_OPTIONS",
     "PERL5*",
     "RUBY*",
+    "GIT_*",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    // Libraries that drivers and loaders of GPUs take in.
+    "CUDA_INJECTION*",
+    "NVTX_INJECTION*",
+    "HSA_TOOLS_LIB",
+    "ZE_ENABLE_ALT_DRIVERS",
+    "OCL_ICD_*",
+    "VK_*",
+    "__EGL_*",
+    "__GLX_*",
+    "LIBGL_DRIVERS_PATH",
+    "LIBVA_DRIVERS_PATH",
+    "GBM_BACKENDS_PATH",
 ];
 
 /// Tells NVIDIA's own container runtime to keep out of it: nothing in a sandbox reads it.
