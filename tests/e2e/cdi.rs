@@ -137,6 +137,23 @@ fn directories_and_files_under_other_names_are_there_and_read_only() {
 }
 
 #[test]
+fn what_a_bind_mount_of_the_host_shows_once_more_is_hidden_in_parts_too() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            let (vault, again) = (lab.dir("vault"), lab.dir("again"));
+            lab.file("vault/in/key", "secret");
+            device(&lab, r#""mounts":[{"hostPath":"LAB/again/in","containerPath":"/run/made"}]"#);
+            assert!(Command::new("mount").args(["--bind", &vault, &again]).status().unwrap().success());
+            let ran = lab.sandbox([&GPU[..], &["--deny", &vault]].concat()).run(["test", "-e", "/run/made"]);
+            let control = lab.sandbox(GPU).run(["cat", "/run/made/key"]);
+            assert!(Command::new("umount").arg(&again).status().unwrap().success());
+            ran.assert_code(1);
+            control.assert_prints("secret");
+        }
+    });
+}
+
+#[test]
 fn in_a_narrowed_root_it_is_shown_under_its_own_name() {
     in_private_mounts(|| {
         for lab in Lab::every_user(&[]) {

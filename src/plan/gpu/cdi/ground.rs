@@ -68,11 +68,12 @@ pub fn denied_within(facts: &Facts, directory: &Path) -> Option<Origin> {
     all.find(|(path, _)| path.starts_with(directory)).map(|(_, by)| by)
 }
 
-/// Who denied a path, by a rule or glob of the policy or as a place of secrets; a denial of the whole root is none.
+/// Who denied a path, by a rule or glob of the policy or as a place of secrets, also where a bind mount shows it once
+/// more; a denial of the whole root is none.
 #[must_use]
 pub fn denied_by(facts: &Facts, path: &Path) -> Option<Origin> {
     let ruled = facts.rules.iter().map(|(rule, fact)| (rule, fact.leads_to(&rule.path)));
-    let secret = facts.secrets.iter().map(|(rule, present)| (rule, present.path.as_path()));
+    let secret = facts.secrets.iter().chain(&facts.aliases).map(|(rule, present)| (rule, present.path.as_path()));
     let covers = |at: &Path| at != Path::new("/") && path.starts_with(at);
     let depth = |at: &Path| at.components().count();
     let all: Vec<_> = ruled.chain(secret).filter(|(rule, at)| covers(at) || covers(&rule.path)).collect();
