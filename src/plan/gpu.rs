@@ -136,6 +136,7 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
         granted: &|word| CLASSES.iter().any(|(known, class)| *known == word && classes.has(*class)),
         denied: &|path| cdi::denied_by(facts, path),
         denied_within: &|path| cdi::denied_within(facts, path),
+        ruled_below: &|path| cdi::ruled_below(facts, path),
         ground: &|path| cdi::ground_at(policy, facts, path),
     };
     let plan = cdi::edits(&facts.cdi, &names, &policy.gpu.by, around)?;

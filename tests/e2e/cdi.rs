@@ -154,6 +154,26 @@ fn what_a_bind_mount_of_the_host_shows_once_more_is_hidden_in_parts_too() {
 }
 
 #[test]
+fn nothing_is_put_over_what_a_rule_is_about() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            lab.file("source/work/file", "another");
+            lab.file("source/denied/file", "another");
+            lab.file("onto/denied/file", "secret");
+            let deny = ["--deny", &lab.path("onto/denied")];
+            for (target, options) in [("LAB", &[][..]), ("LAB/onto", &deny)] {
+                let mount = format!(r#""mounts":[{{"hostPath":"LAB/source","containerPath":"{target}"}}]"#);
+                device(&lab, &mount);
+                let ran = lab.sandbox([&GPU[..], options].concat()).run(["true"]);
+                ran.assert_error("would cover what the sandbox has of its own, or what a rule is about");
+            }
+            // The control: without the rule nothing speaks against it.
+            lab.sandbox(GPU).sh(&format!("cat {}", lab.path("onto/denied/file"))).assert_prints("another");
+        }
+    });
+}
+
+#[test]
 fn in_a_narrowed_root_it_is_shown_under_its_own_name() {
     in_private_mounts(|| {
         for lab in Lab::every_user(&[]) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::host::Facts;
+use crate::host::paths::PathFact;
 use crate::policy::Policy;
 use crate::policy::paths::Access;
 use crate::request::{Origin, Tmp};
@@ -66,6 +67,20 @@ pub fn denied_within(facts: &Facts, directory: &Path) -> Option<Origin> {
     let sockets = facts.sockets.iter().map(|present| (present.path.as_path(), socket.clone()));
     let mut all = ruled.chain(secret).chain(globbed).chain(sockets);
     all.find(|(path, _)| path.starts_with(directory)).map(|(_, by)| by)
+}
+
+/// Whether a rule of the policy, a place of secrets or the workspace lies below a path: what is put there would stand in
+/// its place, or take away what it lies in.
+#[must_use]
+pub fn ruled_below(facts: &Facts, path: &Path) -> bool {
+    let ruled = facts.rules.iter().map(|(rule, fact)| fact.leads_to(&rule.path));
+    let places = [&facts.workspace, &facts.start_in].into_iter().filter_map(|fact| match fact {
+        PathFact::Present(present) => Some(present.path.as_path()),
+        PathFact::Missing { .. } | PathFact::Dangling { .. } | PathFact::Unreachable { .. } => None,
+    });
+    let secret = facts.secrets.iter().chain(&facts.aliases).map(|(_, present)| present.path.as_path());
+    let globbed = facts.globbed.iter().map(|found| found.present.path.as_path());
+    ruled.chain(places).chain(secret).chain(globbed).any(|at| at != path && at.starts_with(path))
 }
 
 /// Who denied a path, by a rule or glob of the policy or as a place of secrets, also where a bind mount shows it once

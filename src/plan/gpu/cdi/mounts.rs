@@ -124,6 +124,10 @@ impl<'a> Planner<'a> {
             self.fail(part, *place, CdiProblem::SourceKind { path: source.clone(), link: present.link.is_some() });
             return None;
         }
+        if (self.around.ruled_below)(target) {
+            self.fail(part, *place, CdiProblem::Covers { target: target.clone() });
+            return None;
+        }
         let onto = match (self.around.ground)(target) {
             Ground::Anew => None,
             Ground::Hidden | Ground::Writable => {
