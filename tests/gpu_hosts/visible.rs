@@ -81,7 +81,7 @@ fn cuda_counts_in_the_order_of_the_bus_among_equals() {
         CUDA_VISIBLE_DEVICES=GPU-77 auto: 
         CUDA_VISIBLE_DEVICES=GPU-77 visible: CUDA_VISIBLE_DEVICES=GPU-77 cannot be followed: it names a GPU that is not here
         CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 auto: /dev/nvidia1 /dev/nvidia0
-        CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 visible: /dev/nvidia1 /dev/nvidia0
+        CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 visible: CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 cannot be followed: it names MIG instances, which are granted by `--gpu MIG-UUID`
         NVIDIA_VISIBLE_DEVICES=all auto: /dev/nvidia1 /dev/nvidia0
         NVIDIA_VISIBLE_DEVICES=all visible: /dev/nvidia1 /dev/nvidia0
         NVIDIA_VISIBLE_DEVICES=void auto: /dev/nvidia1 /dev/nvidia0
