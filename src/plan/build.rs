@@ -267,7 +267,8 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
         env.drop(std::ffi::OsStr::new("DISPLAY"), Origin::Baseline("the display's socket is hidden"));
         env.drop(std::ffi::OsStr::new("WAYLAND_DISPLAY"), Origin::Baseline("the display's socket is hidden"));
     }
-    for (name, value, by) in &gpu.cdi.env {
+    // What the user said of a variable counts more than what a file says.
+    for (name, value, by) in gpu.cdi.env.iter().filter(|(name, ..)| !policy.env.says(name)) {
         env.set(name, value, by.clone());
     }
     add_libraries(env, gpu);

@@ -33,7 +33,7 @@ fn a_node_under_another_name_is_the_host_s_and_its_own_name_is_absent() {
             device(
                 &lab,
                 r#""deviceNodes":[{"path":"/dev/sub/shown","hostPath":"/dev/standin","type":"c","major":1,"minor":5}],
-                   "env":["STANDIN=yes","LD_PRELOAD=/x.so"],
+                   "env":["STANDIN=yes","LD_PRELOAD=/x.so","RINGFENCE=0"],
                    "hooks":[{"hookName":"createContainer","path":"/bin/false","args":["nvidia-cdi-hook","create-symlinks",
                        "--link","../shown::/dev/sub/by-path/x","--link","../none::/dev/sub/by-path/y"]}]"#,
             );
@@ -47,7 +47,8 @@ fn a_node_under_another_name_is_the_host_s_and_its_own_name_is_absent() {
             lab.sandbox(GPU).run(["test", "-L", "/dev/sub/by-path/y"]).assert_code(1);
             lab.sandbox(GPU).run(["test", "-e", "/dev/standin"]).assert_code(1);
             lab.sandbox(GPU).run(["test", "-e", "/dev/other"]).assert_code(1);
-            lab.sandbox(GPU).sh("echo $STANDIN:$LD_PRELOAD").assert_prints("yes:");
+            lab.sandbox(GPU).sh("echo $STANDIN:$LD_PRELOAD:$RINGFENCE").assert_prints("yes::1");
+            lab.sandbox([&GPU[..], &["--env", "STANDIN=mine"]].concat()).sh("echo $STANDIN").assert_prints("mine");
             for attack in
                 ["rm /dev/sub/shown", "rm /dev/sub/by-path/x", "mv /dev/sub/shown /dev/x", "touch /dev/sub/new"]
             {
