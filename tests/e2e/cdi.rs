@@ -155,6 +155,22 @@ fn what_a_bind_mount_of_the_host_shows_once_more_is_hidden_in_parts_too() {
 }
 
 #[test]
+fn a_command_does_not_write_what_the_next_run_believes() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            let file = lab.file("work/cdi/a.json", "{}");
+            let write = format!("echo x >> {file}");
+            let directory = lab.path("work/cdi");
+            lab.sandbox(["--cdi-dir", &directory]).sh(&write).assert_refused_for(&file);
+            lab.sandbox(["--cdi-dir", &directory]).sh(&format!("mv {directory} moved")).assert_refused();
+            lab.sandbox(["--cdi-dir", &directory]).sh("touch beside").assert_works();
+            // The control: a directory that says nothing to us.
+            lab.sandbox(NONE).sh(&write).assert_works();
+        }
+    });
+}
+
+#[test]
 fn nothing_is_put_over_what_a_rule_is_about() {
     in_private_mounts(|| {
         for lab in Lab::every_user(&[]) {
