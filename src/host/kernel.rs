@@ -192,7 +192,7 @@ fn exists(root: &Path, path: &str) -> bool {
 }
 
 fn text(root: &Path, path: &str) -> Option<String> {
-    std::fs::read(below(root, path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    super::read::whole(&below(root, path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn number(root: &Path, path: &str) -> Option<u64> {

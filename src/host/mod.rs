@@ -277,7 +277,9 @@ fn own_files(root: &Root, policy: &Policy, env: &[(OsString, OsString)]) -> Vec<
     // What another sandbox will run. Policies that are complete are not added to where nothing is there yet.
     let cache =
         cache::own(root, env).filter(|fact| matches!(fact, PathFact::Present(_)) || !policy.dialect.is_complete());
-    policy.files.iter().chain(&program).map(|path| root.look(path)).chain(cache).collect()
+    // By a file there the next run may get any device that the user may open.
+    let devices = policy.cdi_dirs.iter().map(|said| &said.value);
+    policy.files.iter().chain(&program).chain(devices).map(|path| root.look(path)).chain(cache).collect()
 }
 
 /// Paths that exist and are denied, and what denies them.

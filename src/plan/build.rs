@@ -267,7 +267,8 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
         env.drop(std::ffi::OsStr::new("DISPLAY"), Origin::Baseline("the display's socket is hidden"));
         env.drop(std::ffi::OsStr::new("WAYLAND_DISPLAY"), Origin::Baseline("the display's socket is hidden"));
     }
-    for (name, value, by) in &gpu.cdi.env {
+    // What the user said of a variable counts more than what a file says.
+    for (name, value, by) in gpu.cdi.env.iter().filter(|(name, ..)| !policy.env.says(name)) {
         env.set(name, value, by.clone());
     }
     add_libraries(env, gpu);
@@ -276,7 +277,8 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
     }
     let by_subset = gpu::env_changes(&facts.env, &gpu.subset);
     for EnvChange { name, value, note } in by_subset.into_iter().chain(gpu.env.iter().cloned()) {
-        if policy.env.says(&name) {
+        // What a CDI file says of its own devices is right inside.
+        if policy.env.says(&name) || gpu.cdi.env.iter().any(|(known, ..)| *known == name) {
             continue;
         }
         match value {

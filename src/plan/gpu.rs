@@ -138,7 +138,9 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
     let around = cdi::Around {
         granted: &|word| CLASSES.iter().any(|(known, class)| *known == word && classes.has(*class)),
         denied: &|path| cdi::denied_by(facts, path),
+        denied_number: &|number| cdi::denied_number(facts, number),
         denied_within: &|path| cdi::denied_within(facts, path),
+        ruled_below: &|path| cdi::ruled_below(facts, path),
         ground: &|path| cdi::ground_at(policy, facts, path),
     };
     let plan = cdi::edits(&facts.cdi, &names, &policy.gpu.by, around)?;
@@ -149,6 +151,14 @@ pub fn with_cdi(found: GpuPlan, policy: &Policy, facts: &Facts) -> Result<GpuPla
     let is_new = |device: &DeviceGrant, known: &[DeviceGrant]| !known.iter().any(|one| one.path == device.path);
     let new: Vec<_> = devices.into_iter().filter(|device| is_new(device, &joined.devices)).collect();
     joined.devices.extend(new);
+    // Which of the host's they are is not known, only that a program counts them from 0.
+    let parts = names.iter().filter(|name| name.device() != "all").filter_map(|name| match name.vendor() {
+        "nvidia.com" => Some(Vendor::Nvidia),
+        "amd.com" => Some(Vendor::Amd),
+        "intel.com" => Some(Vendor::Intel),
+        _ => None,
+    });
+    joined.subset.extend(parts);
     joined.read_paths.extend(read_paths);
     joined.notes.extend(notes);
     joined.drawn_on = joined.drawn_on.or(profile.map(|profile| profile.minors()));

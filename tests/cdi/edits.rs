@@ -34,6 +34,7 @@ fn variables() {
         "PERL5OPT",
         "RUBYOPT",
         "RUBYLIB",
+        "RINGFENCE",
     ] {
         assert!(is_filtered(name), "{name}");
         let text = Machine::with(&spec(&format!("\"env\":[\"{name}=x\",\"A=1\"]"))).text(&["v.test/d=a"]);

@@ -150,11 +150,11 @@ fn standin() {
     machine.check(
         &["ringfence.test/standin=0"],
         &expect![[r#"
-        device /dev/ringfence-test0 of /dev/null 1:3 because gpu: ringfence.test/standin=0 by --gpu, /cdi/standin.json:8
-        env RINGFENCE_STANDIN_COMMON=1 because gpu: every ringfence.test/standin by --gpu, /cdi/standin.json:13
-        env RINGFENCE_STANDIN=0 because gpu: ringfence.test/standin=0 by --gpu, /cdi/standin.json:6
-        note: cdi: 1 mount is not made: the sandbox shows the same at the same path anyway
-    "#]],
+            error: CDI device ringfence.test/standin=0 cannot be used: `/usr/share` would cover what the sandbox has of its own, or what a rule is about
+              said in: /cdi/standin.json:15:7
+              needed by: --gpu cdi:ringfence.test/standin=0
+            hint: take the edit out of the file if the device works without it
+        "#]],
     );
     machine.check(
         &["cdi:ringfence.test/standin=1"],
@@ -182,7 +182,7 @@ fn ld_preload() {
     bad(
         "ld-preload",
         &expect![[r#"
-            note: cdi: LD_PRELOAD is not set: it would decide which code programs run (/cdi/ld-preload.json:1:99)
+            note: cdi: LD_PRELOAD is not set: it decides which code programs run, or is ringfence's own (/cdi/ld-preload.json:1:99)
             note: cdi: ringfence.test/bad=a comes to nothing here
         "#]],
     );

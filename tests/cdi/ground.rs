@@ -5,18 +5,22 @@ use std::path::Path;
 
 use expect_test::expect;
 use ringfence::host::{self, Facts};
-use ringfence::plan::gpu::cdi::{denied_by, denied_within, ground_at};
+use ringfence::plan::gpu::cdi::{denied_by, denied_within, ground_at, ruled_below};
 use ringfence::policy::Policy;
 use ringfence::request::load;
 
 use crate::lab::Machine;
 
 fn facts(text: &str) -> (Policy, Facts, Machine) {
+    facts_of(text, "/w")
+}
+
+fn facts_of(text: &str, workspace: &str) -> (Policy, Facts, Machine) {
     let machine = Machine::new().dir("/w").dir("/run").dir("/tmp").dir("/dev/shm").dir("/usr/lib").dir("/proc");
     let machine = machine.dir("/opt/a/b").file("/opt/a/key.pem", "").link("/alias", "opt/a").file("/etc/shadow", "");
-    let mut request = load::parse(text, Path::new("agent.toml"), Path::new("/w"), None).unwrap();
+    let mut request = load::parse(text, Path::new("agent.toml"), Path::new(workspace), None).unwrap();
     request.command = vec!["true".into()];
-    let policy = Policy::new(request, Path::new("/w")).unwrap();
+    let policy = Policy::new(request, Path::new(workspace)).unwrap();
     let facts = host::probe(&machine.real("/"), &policy, Vec::new()).unwrap();
     (policy, facts, machine)
 }
@@ -146,4 +150,14 @@ fn a_narrowed_root() {
         /new Anew, denied by nobody, within by nobody
     "#]]
     .assert_eq(&told("deny = ['/', '/opt/a/b']\nread = ['/usr', '/opt', '/run/x']\ntmp = 'host'\n", PATHS));
+}
+
+#[test]
+fn what_lies_below_is_known() {
+    let (_, facts, _machine) = facts("read = ['/opt/a/b']\ndeny = ['/usr/**/*.pem']\n");
+    for (path, want) in [("/opt", true), ("/opt/a", true), ("/opt/a/b", false), ("/etc", true), ("/run", false)] {
+        assert_eq!(ruled_below(&facts, Path::new(path)), want, "{path}");
+    }
+    let (_, facts, _machine) = facts_of("sandbox = 'read-only'\n", "/opt/a");
+    assert!(ruled_below(&facts, Path::new("/opt")), "the workspace, also where no rule names it");
 }

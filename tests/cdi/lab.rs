@@ -184,7 +184,15 @@ impl Machine {
             let by = self.denied.iter().any(|denied| Path::new(denied).starts_with(path));
             by.then_some(Origin::Flag("--deny"))
         };
-        let around = Around { granted: &granted, denied: &denied, denied_within: &within, ground: &ground };
+        let below = |path: &Path| within(path).is_some() && !self.denied.iter().any(|denied| Path::new(denied) == path);
+        let around = Around {
+            granted: &granted,
+            denied: &denied,
+            denied_number: &|_| None,
+            denied_within: &within,
+            ruled_below: &below,
+            ground: &ground,
+        };
         edits(&self.specs(&wanted), &wanted, &Origin::Flag("--gpu"), around)
     }
 

@@ -11,8 +11,12 @@ const GPU: [&str; 2] = ["--gpu", "cdi:v.test/d=a"];
 
 /// Covers /run with one of our own that has a file of this device; `LAB` in it is the lab.
 fn device(lab: &Lab, edits: &str) {
+    device_of(lab, "v.test/d", edits);
+}
+
+fn device_of(lab: &Lab, kind: &str, edits: &str) {
     let text = format!(
-        r#"{{"cdiVersion":"1.1.0","kind":"v.test/d","devices":[{{"name":"a","containerEdits":{{{}}}}}]}}"#,
+        r#"{{"cdiVersion":"1.1.0","kind":"{kind}","devices":[{{"name":"a","containerEdits":{{{}}}}}]}}"#,
         edits.replace("LAB", &lab.path(""))
     );
     let covered = "mountpoint -q /run && grep -q ringfence-run /proc/self/mountinfo";
@@ -33,7 +37,7 @@ fn a_node_under_another_name_is_the_host_s_and_its_own_name_is_absent() {
             device(
                 &lab,
                 r#""deviceNodes":[{"path":"/dev/sub/shown","hostPath":"/dev/standin","type":"c","major":1,"minor":5}],
-                   "env":["STANDIN=yes","LD_PRELOAD=/x.so"],
+                   "env":["STANDIN=yes","LD_PRELOAD=/x.so","RINGFENCE=0"],
                    "hooks":[{"hookName":"createContainer","path":"/bin/false","args":["nvidia-cdi-hook","create-symlinks",
                        "--link","../shown::/dev/sub/by-path/x","--link","../none::/dev/sub/by-path/y"]}]"#,
             );
@@ -47,7 +51,8 @@ fn a_node_under_another_name_is_the_host_s_and_its_own_name_is_absent() {
             lab.sandbox(GPU).run(["test", "-L", "/dev/sub/by-path/y"]).assert_code(1);
             lab.sandbox(GPU).run(["test", "-e", "/dev/standin"]).assert_code(1);
             lab.sandbox(GPU).run(["test", "-e", "/dev/other"]).assert_code(1);
-            lab.sandbox(GPU).sh("echo $STANDIN:$LD_PRELOAD").assert_prints("yes:");
+            lab.sandbox(GPU).sh("echo $STANDIN:$LD_PRELOAD:$RINGFENCE").assert_prints("yes::1");
+            lab.sandbox([&GPU[..], &["--env", "STANDIN=mine"]].concat()).sh("echo $STANDIN").assert_prints("mine");
             for attack in
                 ["rm /dev/sub/shown", "rm /dev/sub/by-path/x", "mv /dev/sub/shown /dev/x", "touch /dev/sub/new"]
             {
@@ -137,6 +142,59 @@ fn directories_and_files_under_other_names_are_there_and_read_only() {
 }
 
 #[test]
+fn what_a_bind_mount_of_the_host_shows_once_more_is_hidden_in_parts_too() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            let (vault, again) = (lab.dir("vault"), lab.dir("again"));
+            lab.file("vault/in/key", "secret");
+            device(&lab, r#""mounts":[{"hostPath":"LAB/again/in","containerPath":"/run/made"}]"#);
+            assert!(Command::new("mount").args(["--bind", &vault, &again]).status().unwrap().success());
+            let ran = lab.sandbox([&GPU[..], &["--deny", &vault]].concat()).run(["test", "-e", "/run/made"]);
+            let control = lab.sandbox(GPU).run(["cat", "/run/made/key"]);
+            assert!(Command::new("umount").arg(&again).status().unwrap().success());
+            ran.assert_code(1);
+            control.assert_prints("secret");
+        }
+    });
+}
+
+#[test]
+fn a_command_does_not_write_what_the_next_run_believes() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            let file = lab.file("work/cdi/a.json", "{}");
+            let write = format!("echo x >> {file}");
+            let directory = lab.path("work/cdi");
+            lab.sandbox(["--cdi-dir", &directory]).sh(&write).assert_refused_for(&file);
+            lab.sandbox(["--cdi-dir", &directory]).sh(&format!("mv {directory} moved")).assert_refused();
+            lab.sandbox(["--cdi-dir", &directory]).sh("touch beside").assert_works();
+            // The control: a directory that says nothing to us.
+            lab.sandbox(NONE).sh(&write).assert_works();
+        }
+    });
+}
+
+#[test]
+fn nothing_is_put_over_what_a_rule_is_about() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[]) {
+            lab.file("source/work/file", "another");
+            lab.file("source/denied/file", "another");
+            lab.file("onto/denied/file", "secret");
+            let deny = ["--deny", &lab.path("onto/denied")];
+            for (target, options) in [("LAB", &[][..]), ("LAB/onto", &deny)] {
+                let mount = format!(r#""mounts":[{{"hostPath":"LAB/source","containerPath":"{target}"}}]"#);
+                device(&lab, &mount);
+                let ran = lab.sandbox([&GPU[..], options].concat()).run(["true"]);
+                ran.assert_error("would cover what the sandbox has of its own, or what a rule is about");
+            }
+            // The control: without the rule nothing speaks against it.
+            lab.sandbox(GPU).sh(&format!("cat {}", lab.path("onto/denied/file"))).assert_prints("another");
+        }
+    });
+}
+
+#[test]
 fn in_a_narrowed_root_it_is_shown_under_its_own_name() {
     in_private_mounts(|| {
         for lab in Lab::every_user(&[]) {
@@ -218,6 +276,46 @@ fn without_mounts_another_name_cannot_be_had() {
             lab.sandbox(GPU).backend("landlock").sh("head -c 3 /dev/standin | wc -c").assert_prints("3");
             lab.sandbox(GPU).backend("landlock").sh("echo x > /dev/standin").assert_refused_for("/dev/standin");
             undo(&lab);
+        }
+    });
+}
+
+/// A node is what its number says: a denial of it holds by every name.
+#[test]
+fn a_denied_node_is_not_had_by_another_name() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[Need::NoGpu]) {
+            crate::devices::private_dev(&lab, &["standin c 1 3", "other c 1 3"]);
+            device(&lab, r#""deviceNodes":[{"path":"/dev/standin","hostPath":"/dev/other"}]"#);
+            lab.sandbox(GPU).sh("test -c /dev/standin && echo there").assert_prints("there");
+            for denied in ["/dev/standin", "/dev/other"] {
+                let options = [&GPU[..], &["--deny", denied]].concat();
+                lab.sandbox(options).sh("test -e /dev/standin").assert_code(1);
+            }
+            let third = [&GPU[..], &["--deny", "/dev/null"]].concat();
+            lab.sandbox(third).sh("test -e /dev/standin").assert_code(1);
+            crate::devices::undo(&lab);
+        }
+    });
+}
+
+#[test]
+fn indices_of_the_host_mean_nothing_to_a_device_of_a_file() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[Need::NoGpu]) {
+            crate::devices::private_dev(&lab, &["standin c 1 3"]);
+            let node = r#""deviceNodes":[{"path":"/dev/standin"}]"#;
+            let shown = |kind: &str| {
+                let sandbox = lab.sandbox(["--gpu", &format!("{kind}=a")]).env("CUDA_VISIBLE_DEVICES", "1");
+                sandbox.sh("echo ${CUDA_VISIBLE_DEVICES-unset}").stdout()
+            };
+            device_of(&lab, "nvidia.com/gpu", node);
+            assert_eq!(shown("nvidia.com/gpu"), "unset");
+            device_of(&lab, "nvidia.com/gpu", &format!(r#"{node},"env":["CUDA_VISIBLE_DEVICES=0"]"#));
+            assert_eq!(shown("nvidia.com/gpu"), "0", "what the file says is right inside");
+            device_of(&lab, "v.test/d", node);
+            assert_eq!(shown("v.test/d"), "1", "the control");
+            crate::devices::undo(&lab);
         }
     });
 }

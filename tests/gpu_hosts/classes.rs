@@ -82,11 +82,11 @@ fn graphics_have_the_render_node_of_the_selection() {
         "1",
         &two("graphics").with_file("/sys/bus/pci/devices/0000:ca:00.0/drm", None),
         expect![[r#"
-        error: GPU 1 cannot be used: there is no `/dev/dri/renderD#`: nothing of the kind in `/sys/class/drm`
-          needed by: gpu = [1] (agent.toml:7)
-          looked for: character device `/dev/dri/renderD#` below `tests/hosts/two-gpus`
-        hint: load the module on the host: `sudo modprobe nvidia-drm`
-    "#]],
+            error: GPU 1 cannot be used: there is no `/dev/dri/renderD*`: nothing of the kind in `/sys/class/drm`
+              needed by: gpu = [1] (agent.toml:7)
+              looked for: character device `/dev/dri/renderD*` below `tests/hosts/two-gpus`
+            hint: load the module on the host: `sudo modprobe nvidia-drm`
+        "#]],
     );
     check_on(
         "all",
@@ -121,29 +121,29 @@ fn fabrics_are_granted_by_name() {
         "0",
         &two("rdma"),
         expect![[r#"
-        error: GPU 0 cannot be used: there is no `/dev/infiniband/uverbs#`: nothing of the kind in `/sys/class/infiniband_verbs`
-          needed by: gpu = [0] (agent.toml:7)
-          looked for: character device `/dev/infiniband/uverbs#` below `tests/hosts/two-gpus`
-        hint: load the module on the host: `sudo modprobe ib_uverbs`
-        error: GPU 0 cannot be used: `rdma_cm` is not listed in `/proc/misc`, so its kernel module is not loaded
-          needed by: gpu = [0] (agent.toml:7)
-          looked for: character device `/dev/infiniband/rdma_cm` below `tests/hosts/two-gpus`
-        hint: load the module on the host: `sudo modprobe rdma_ucm`
-    "#]],
+            error: GPU 0 cannot be used: there is no `/dev/infiniband/uverbs*`: nothing of the kind in `/sys/class/infiniband_verbs`
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device `/dev/infiniband/uverbs*` below `tests/hosts/two-gpus`
+            hint: load the module on the host: `sudo modprobe ib_uverbs`
+            error: GPU 0 cannot be used: `rdma_cm` is not listed in `/proc/misc`, so its kernel module is not loaded
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device `/dev/infiniband/rdma_cm` below `tests/hosts/two-gpus`
+            hint: load the module on the host: `sudo modprobe rdma_ucm`
+        "#]],
     );
     check_on(
         "0",
         &two("gds,gdrcopy"),
         expect![[r#"
-        error: GPU 0 cannot be used: there is no `/dev/nvidia-fs#`: nothing of the kind in `/sys/class/nvidia-fs-class`
-          needed by: gpu = [0] (agent.toml:7)
-          looked for: character device `/dev/nvidia-fs#` below `tests/hosts/two-gpus`
-        hint: load the module on the host: `sudo modprobe nvidia-fs`
-        error: GPU 0 cannot be used: `gdrdrv` is not listed in `/proc/devices`, so its kernel module is not loaded
-          needed by: gpu = [0] (agent.toml:7)
-          looked for: character device `/dev/gdrdrv` below `tests/hosts/two-gpus`
-        hint: load the module on the host: `sudo modprobe gdrdrv`
-    "#]],
+            error: GPU 0 cannot be used: there is no `/dev/nvidia-fs*`: nothing of the kind in `/sys/class/nvidia-fs-class`
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device `/dev/nvidia-fs*` below `tests/hosts/two-gpus`
+            hint: load the module on the host: `sudo modprobe nvidia-fs`
+            error: GPU 0 cannot be used: `gdrdrv` is not listed in `/proc/devices`, so its kernel module is not loaded
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device `/dev/gdrdrv` below `tests/hosts/two-gpus`
+            hint: load the module on the host: `sudo modprobe gdrdrv`
+        "#]],
     );
     let node = "c 237 3 /dev/nvidia-caps-imex-channels/channel3 0666";
     check_on(
@@ -194,4 +194,32 @@ fn what_a_class_costs_is_said() {
         gpu class profiling: the driver gives performance counters to the host's administrator alone (RmProfilingAdminOnly)
         gpu class video: NVENC and NVDEC of some drivers fail on all but the last GPU where others are hidden
         a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated"#]].assert_eq(&notes.join("\n"));
+}
+
+#[test]
+fn a_class_without_a_gpu_is_told() {
+    check_on(
+        "auto",
+        &Host::named("no-gpu").for_classes("rdma"),
+        expect![[r#"
+        note: gpu class utility,compute,rdma: without effect, no GPU is granted
+    "#]],
+    );
+}
+
+#[test]
+fn the_pipes_of_mps_are_named_inside() {
+    let plan = two("mps=/srv/mps").grants("0").unwrap();
+    let set = plan.env.iter().find(|change| change.name == "CUDA_MPS_PIPE_DIRECTORY").unwrap();
+    assert_eq!(set.value.as_deref(), Some("/srv/mps".as_ref()));
+    assert!(two("compute").grants("0").unwrap().env.is_empty(), "the control");
+}
+
+#[test]
+fn asking_about_a_gpu_without_compute_instances_works() {
+    let gone =
+        |host: Host, part: &str| host.with_file(&format!("/proc/driver/nvidia/capabilities/gpu0/mig/{part}"), None);
+    let host = || ["gi1/ci0", "gi5/ci0", "gi5/ci1"].into_iter().fold(Host::named("mig"), gone);
+    assert!(host().for_classes("utility").grants("0").is_ok());
+    assert!(host().for_classes("compute").grants("0").is_err(), "the control");
 }

@@ -247,12 +247,12 @@ fn json() {
               "fault": null
             },
             {
-              "path": "/dev/infiniband/uverbs#",
+              "path": "/dev/infiniband/uverbs*",
               "number": null,
               "needed_for": "RDMA verbs: NCCL over InfiniBand",
               "class": "rdma",
               "required": true,
-              "fault": "there is no `/dev/infiniband/uverbs#`: nothing of the kind in `/sys/class/infiniband_verbs`"
+              "fault": "there is no `/dev/infiniband/uverbs*`: nothing of the kind in `/sys/class/infiniband_verbs`"
             },
             {
               "path": "/dev/infiniband/rdma_cm",
@@ -263,12 +263,12 @@ fn json() {
               "fault": "`rdma_cm` is not listed in `/proc/misc`, so its kernel module is not loaded"
             },
             {
-              "path": "/dev/nvidia-fs#",
+              "path": "/dev/nvidia-fs*",
               "number": null,
               "needed_for": "GPUDirect Storage",
               "class": "gds",
               "required": true,
-              "fault": "there is no `/dev/nvidia-fs#`: nothing of the kind in `/sys/class/nvidia-fs-class`"
+              "fault": "there is no `/dev/nvidia-fs*`: nothing of the kind in `/sys/class/nvidia-fs-class`"
             },
             {
               "path": "/dev/gdrdrv",

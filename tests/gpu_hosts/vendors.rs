@@ -339,3 +339,16 @@ fn several_vendors_and_what_is_only_drawn_on() {
     "#]],
     );
 }
+
+#[test]
+fn a_vfio_group_with_somebody_else_s_device_is_no_tpu() {
+    let tpus = |host: Host| host.grants("tpu:all").map(|plan| plan.devices.len()).map_err(|errors| errors.len());
+    assert_eq!(tpus(Host::named("accelerators")), Ok(2), "the control");
+    for other in ["0000:00:03.0", "0000:00:06.0"] {
+        let host = Host::named("accelerators")
+            .with_file(&format!("/sys/kernel/iommu_groups/7/devices/{other}/.keep"), Some(""))
+            .with_file(&format!("/sys/bus/pci/devices/{other}/vendor"), Some("0x8086\n"))
+            .with_file(&format!("/sys/bus/pci/devices/{other}/device"), Some("0x1533\n"));
+        assert_eq!(tpus(host), Err(1), "{other}");
+    }
+}

@@ -81,7 +81,7 @@ fn cuda_counts_in_the_order_of_the_bus_among_equals() {
         CUDA_VISIBLE_DEVICES=GPU-77 auto: 
         CUDA_VISIBLE_DEVICES=GPU-77 visible: CUDA_VISIBLE_DEVICES=GPU-77 cannot be followed: it names a GPU that is not here
         CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 auto: /dev/nvidia1 /dev/nvidia0
-        CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 visible: /dev/nvidia1 /dev/nvidia0
+        CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 visible: CUDA_VISIBLE_DEVICES=MIG-11111111-2222-3333-4444-555555555555 cannot be followed: it names MIG instances, which are granted by `--gpu MIG-UUID`
         NVIDIA_VISIBLE_DEVICES=all auto: /dev/nvidia1 /dev/nvidia0
         NVIDIA_VISIBLE_DEVICES=all visible: /dev/nvidia1 /dev/nvidia0
         NVIDIA_VISIBLE_DEVICES=void auto: /dev/nvidia1 /dev/nvidia0
@@ -226,4 +226,14 @@ fn what_was_named_is_not_narrowed() {
     let host = Host::named("two-gpus").with_env(CUDA, "1");
     assert_eq!(allotted(&host, "0"), "/dev/nvidia1");
     assert_eq!(allotted(&host, "all"), "/dev/nvidia1 /dev/nvidia0");
+}
+
+#[test]
+fn only_the_container_runtime_says_all() {
+    let text = table(|| Host::named("two-gpus"), &[&[(CUDA, "all")]]);
+    expect![[r#"
+        CUDA_VISIBLE_DEVICES=all auto: 
+        CUDA_VISIBLE_DEVICES=all visible: CUDA_VISIBLE_DEVICES=all cannot be followed: it names a GPU that is not here
+    "#]]
+    .assert_eq(&text);
 }

@@ -187,7 +187,8 @@ impl Node {
     /// A node of a row whose number is told in `dir`, and is not.
     pub(super) fn unnumbered(row: &'static Row, dir: &'static str) -> Self {
         let state = NodeState::Unnumbered { dir };
-        Self { row, path: PathBuf::from(row.path), slot: None, expected: None, state }
+        // A pattern, as people write one.
+        Self { row, path: PathBuf::from(row.path.replace('#', "*")), slot: None, expected: None, state }
     }
 
     /// Whether it can be bound and used.

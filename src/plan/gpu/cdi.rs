@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 
 pub use env::{FILTERED, is_filtered};
 pub use error::{CdiError, CdiProblem};
-pub use ground::{Ground, denied_by, denied_within, ground_at};
+pub use ground::{Ground, denied_by, denied_number, denied_within, ground_at, ruled_below};
 pub use hooks::ApplicationProfile;
 
+use crate::host::gpu::DeviceNumber;
 use crate::host::gpu::cdi::{Edits, Lookup, Specs, Spot};
 use crate::host::paths::FileId;
 use crate::plan::DeviceGrant;
@@ -101,8 +102,12 @@ pub struct Around<'a> {
     pub granted: &'a dyn Fn(&str) -> bool,
     /// Who denied a path, or what it lies in, if anybody did; see [`denied_by`].
     pub denied: &'a dyn Fn(&Path) -> Option<Origin>,
+    /// Who denied a device node, by whatever name; see [`denied_number`].
+    pub denied_number: &'a dyn Fn(DeviceNumber) -> Option<Origin>,
     /// Why something in a directory must not be seen, if there is anything; see [`denied_within`].
     pub denied_within: &'a dyn Fn(&Path) -> Option<Origin>,
+    /// Whether something that a rule is about lies below a path; see [`ruled_below`].
+    pub ruled_below: &'a dyn Fn(&Path) -> bool,
     /// What the sandbox has at a path before these edits.
     pub ground: &'a dyn Fn(&Path) -> Ground,
 }

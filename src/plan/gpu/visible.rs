@@ -156,8 +156,11 @@ impl<'a> Scoped<'a> {
 
     fn choose(&mut self, variable: &'static str, text: &str, words: &[&str]) {
         if words.iter().any(|word| word.starts_with("MIG-")) {
-            self.notes.push(format!("{variable}={text} names MIG instances: it stays, and says no more than it says"));
-            return;
+            if self.asked.is_auto() {
+                self.notes.push(format!("{variable}={text} names MIG instances, so it stays and hides nothing"));
+                return;
+            }
+            return self.refuse(variable, text, "it names MIG instances, which are granted by `--gpu MIG-UUID`");
         }
         let counts = words.iter().any(|word| word.parse::<u32>().is_ok());
         if counts && variable == "CUDA_VISIBLE_DEVICES" && !self.is_counted_by_place() {

@@ -2,7 +2,7 @@
 
 use super::{Part, Planner};
 
-/// Variables that a file cannot set: they decide which code runs, or where a shell looks for it. A trailing `*` matches
+/// Variables that a file cannot set: they decide which code runs, or where a shell looks for it, or are ours. A trailing `*` matches
 /// the rest of the name.
 pub const FILTERED: &[&str] = &[
     "LD_*",
@@ -33,6 +33,7 @@ pub const FILTERED: &[&str] = &[
     "LIBGL_DRIVERS_PATH",
     "LIBVA_DRIVERS_PATH",
     "GBM_BACKENDS_PATH",
+    "RINGFENCE",
 ];
 
 /// Tells NVIDIA's own container runtime to keep out of it: nothing in a sandbox reads it.
@@ -56,7 +57,7 @@ impl<'a> Planner<'a> {
                     continue;
                 }
                 if is_filtered(name) {
-                    let what = format!("{name} is not set: it would decide which code programs run");
+                    let what = format!("{name} is not set: it decides which code programs run, or is ringfence's own");
                     self.note(part, variable.place, what);
                     continue;
                 }

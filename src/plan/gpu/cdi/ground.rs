@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::host::Facts;
+use crate::host::gpu::DeviceNumber;
+use crate::host::paths::{Kind, PathFact};
 use crate::policy::Policy;
 use crate::policy::paths::Access;
 use crate::request::{Origin, Tmp};
@@ -68,11 +70,26 @@ pub fn denied_within(facts: &Facts, directory: &Path) -> Option<Origin> {
     all.find(|(path, _)| path.starts_with(directory)).map(|(_, by)| by)
 }
 
-/// Who denied a path, by a rule or glob of the policy or as a place of secrets; a denial of the whole root is none.
+/// Whether a rule of the policy, a place of secrets or the workspace lies below a path: what is put there would stand in
+/// its place, or take away what it lies in.
+#[must_use]
+pub fn ruled_below(facts: &Facts, path: &Path) -> bool {
+    let ruled = facts.rules.iter().map(|(rule, fact)| fact.leads_to(&rule.path));
+    let places = [&facts.workspace, &facts.start_in].into_iter().filter_map(|fact| match fact {
+        PathFact::Present(present) => Some(present.path.as_path()),
+        PathFact::Missing { .. } | PathFact::Dangling { .. } | PathFact::Unreachable { .. } => None,
+    });
+    let secret = facts.secrets.iter().chain(&facts.aliases).map(|(_, present)| present.path.as_path());
+    let globbed = facts.globbed.iter().map(|found| found.present.path.as_path());
+    ruled.chain(places).chain(secret).chain(globbed).any(|at| at != path && at.starts_with(path))
+}
+
+/// Who denied a path, by a rule or glob of the policy or as a place of secrets, also where a bind mount shows it once
+/// more; a denial of the whole root is none.
 #[must_use]
 pub fn denied_by(facts: &Facts, path: &Path) -> Option<Origin> {
     let ruled = facts.rules.iter().map(|(rule, fact)| (rule, fact.leads_to(&rule.path)));
-    let secret = facts.secrets.iter().map(|(rule, present)| (rule, present.path.as_path()));
+    let secret = facts.secrets.iter().chain(&facts.aliases).map(|(rule, present)| (rule, present.path.as_path()));
     let covers = |at: &Path| at != Path::new("/") && path.starts_with(at);
     let depth = |at: &Path| at.components().count();
     let all: Vec<_> = ruled.chain(secret).filter(|(rule, at)| covers(at) || covers(&rule.path)).collect();
@@ -82,4 +99,17 @@ pub fn denied_by(facts: &Facts, path: &Path) -> Option<Origin> {
     let by_rule = last.filter(|(rule, _)| rule.access == Access::None).map(|(rule, _)| rule.because.clone()).next();
     let globbed = || facts.globbed.iter().any(|found| path.starts_with(&found.present.path));
     by_rule.or_else(|| globbed().then_some(Origin::Baseline("a deny glob")))
+}
+
+/// Who denied the node with a number: a node has as many names as somebody gives it.
+#[must_use]
+pub fn denied_number(facts: &Facts, number: DeviceNumber) -> Option<Origin> {
+    let is_it = |fact: &PathFact| match fact {
+        PathFact::Present(present) => {
+            matches!(present.kind, Kind::Char { major, minor } if (major, minor) == (number.major, number.minor))
+        }
+        PathFact::Missing { .. } | PathFact::Dangling { .. } | PathFact::Unreachable { .. } => false,
+    };
+    let mut denied = facts.rules.iter().filter(|(rule, _)| rule.access == Access::None);
+    denied.find(|(_, fact)| is_it(fact)).map(|(rule, _)| rule.because.clone())
 }

@@ -72,7 +72,7 @@ impl<'a> Planner<'a> {
             // What is not granted is absent, and so is its other name.
             return;
         }
-        if self.covers_planned(link) {
+        if self.covers_planned(link) || (self.around.ruled_below)(link) && !in_dev {
             self.fail(part, place, CdiProblem::Covers { target: link.clone() });
             return;
         }

@@ -51,6 +51,35 @@ const IDLE: &[&str] = &[
 /// Directories that are the sandbox's own, or the kernel's.
 const NOT_COVERED: &[&str] = &["/proc", "/sys", "/dev"];
 
+/// Directories in whose place a file cannot put another: programs, libraries, what all of a machine is made of.
+const WHOLE: &[&str] = &[
+    "/",
+    "/bin",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/opt",
+    "/root",
+    "/run",
+    "/sbin",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+];
+
 /// Files that decide which code every program runs.
 const LOADER: &[&str] = &["/etc/ld.so.preload", "/etc/ld.so.cache", "/etc/ld.so.conf"];
 
@@ -122,6 +151,10 @@ impl<'a> Planner<'a> {
         let dir = present.kind == Kind::Dir;
         if present.link.is_some() || !dir && present.kind != Kind::File {
             self.fail(part, *place, CdiProblem::SourceKind { path: source.clone(), link: present.link.is_some() });
+            return None;
+        }
+        if (self.around.ruled_below)(target) {
+            self.fail(part, *place, CdiProblem::Covers { target: target.clone() });
             return None;
         }
         let onto = match (self.around.ground)(target) {
@@ -232,7 +265,7 @@ fn known_socket(path: &Path) -> Option<Option<&'static str>> {
 fn refused_target(target: &Path) -> Option<&Path> {
     let in_shm = target.starts_with("/dev/shm") && target != Path::new("/dev/shm");
     let special = NOT_COVERED.iter().any(|top| target.starts_with(top)) && !in_shm;
-    let whole = ["/", "/tmp", "/run", "/etc", "/usr", "/home", "/var"].iter().any(|own| target == Path::new(own));
+    let whole = WHOLE.iter().any(|own| target == Path::new(own));
     let loader = LOADER.iter().any(|own| target == Path::new(own));
     let ours = target.starts_with("/etc/ringfence");
     (special || whole || loader || ours).then_some(target)

@@ -135,6 +135,9 @@ impl<'a> Planner<'a> {
         if let Some(by) = paths.into_iter().find_map(self.around.denied) {
             return Some(format!("it is denied ({by})"));
         }
+        if let Some(by) = number.and_then(self.around.denied_number) {
+            return Some(format!("it is denied by another name ({by})"));
+        }
         let vendor = part.name.vendor();
         if paths.into_iter().any(|path| path.starts_with("/dev/nvidia-caps-imex-channels")) {
             let asked = part.name.class() == "imex-channel" || (self.around.granted)("imex");
