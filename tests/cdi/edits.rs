@@ -296,6 +296,18 @@ fn nodes_that_no_sandbox_gets() {
 }
 
 #[test]
+fn what_is_written_must_be_writable() {
+    for (mode, permissions, want) in
+        [(0o666, "rw", true), (0o664, "rw", false), (0o664, "r", true), (0o444, "rw", true), (0o440, "r", false)]
+    {
+        let machine = Machine::new().node("/dev/x", (195, 0), mode, 0);
+        let rest = format!(r#""path":"/dev/x","permissions":"{permissions}""#);
+        let plan = machine.file("/cdi/a.json", spec(&node(&rest))).plan(&["v.test/d=a"]);
+        assert_eq!(plan.is_ok(), want, "{mode:o} {permissions}");
+    }
+}
+
+#[test]
 fn a_denial_beats_a_file() {
     let machine = || Machine::new().null().node("/dev/x", (195, 0), 0o666, 0);
     check(

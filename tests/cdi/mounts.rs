@@ -179,6 +179,15 @@ fn other_names_of_paths_do_not_help() {
     "#]],
     );
     check(
+        machine().denied("/opt/link"),
+        "/opt/link/a.so",
+        "/srv/file",
+        &expect![[r#"
+            note: cdi: /srv/file is not mounted: it is denied (--deny) (/cdi/a.json:1:92)
+            note: cdi: v.test/d=a comes to nothing here
+        "#]],
+    );
+    check(
         machine().link("/srv/link", "dir").dir("/srv/dir/below"),
         "/opt/lib",
         "/srv/link/below",

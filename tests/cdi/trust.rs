@@ -45,6 +45,7 @@ fn one_directory_by_two_names_counts_once() {
     let machine = Machine::new().dirs(&["/cdi", "/other", "/cdi/../cdi"]).file("/cdi/a.yaml", env("own"));
     let machine = machine.link("/other", "cdi");
     assert_eq!(who(&machine), "own");
+    assert_eq!(machine.file("/cdi/bad.json", "{").specs(&[]).faults.len(), 1);
 }
 
 #[test]
@@ -209,7 +210,8 @@ fn files_of_somebody_else() {
         );
         let usual = Machine::new().file("/etc/cdi/a.json", env("etc"));
         rustix::fs::chown(usual.real("/etc/cdi"), Some(rustix::process::Uid::from_raw(4242)), None).unwrap();
-        usual.check(
+        // Not even if that is the caller: he did not name the directory.
+        usual.stranger().check(
             &["v.test/d=a"],
             &expect![[r#"
             error: CDI device v.test/d=a cannot be used: a file in which it could stand is not usable
@@ -218,6 +220,10 @@ fn files_of_somebody_else() {
             hint: if its content is root's word, make it root's: `sudo chown root:root /etc/cdi`
         "#]],
         );
+        let below = Machine::new().dirs(&["/deep/cdi"]).file("/deep/cdi/a.json", env("deep"));
+        rustix::fs::chown(below.real("/deep"), Some(rustix::process::Uid::from_raw(4242)), None).unwrap();
+        let text = below.text(&["v.test/d=a"]);
+        assert!(text.contains("/deep/cdi: `/deep` belongs to uid 4242"), "{text}");
     } else {
         assert!(text.contains("neither to root nor to you"), "{text}");
         let usual = Machine::new().file("/etc/cdi/a.json", env("etc")).text(&["v.test/d=a"]);

@@ -80,6 +80,42 @@ fn root_is_judged_by_the_mode_like_anyone() {
 }
 
 #[test]
+fn the_kernel_knows_more_than_the_mode_but_not_of_root() {
+    let host = |uid, groups: &[u32]| Host::named("excluded-gpu").caller(uid, groups);
+    for (host, want) in [
+        (host(1000, &[44]), true),
+        (host(1000, &[44]).with_kernel(false), false),
+        (host(1000, &[]), false),
+        (host(1000, &[]).with_kernel(true), true),
+    ] {
+        assert_eq!(host.grants("0").is_ok(), want);
+    }
+    // It would answer for capabilities that user 0 has outside alone.
+    let locked = NodeFact { uid: 7, ..fact(Kind::Char { major: 195, minor: 1 }, 0o600, 0) };
+    let root = Host::named("two-gpus").caller(0, &[]).with_kernel(true);
+    assert!(root.grants("0").is_ok(), "the control");
+    assert!(root.with("/dev/nvidia1", locked).grants("0").is_err());
+}
+
+#[test]
+fn a_node_has_to_be_read_and_written() {
+    for (mode, want) in [(0o666, true), (0o664, false), (0o662, false), (0o660, false)] {
+        let host = Host::named("two-gpus").with("/dev/nvidia1", fact(Kind::Char { major: 195, minor: 1 }, mode, 0));
+        assert_eq!(host.grants("0").is_ok(), want, "{mode:o}");
+    }
+}
+
+#[test]
+fn a_number_of_a_block_device_is_no_number_of_a_node() {
+    let devices = |character, block| {
+        let text = format!("Character devices:\n  1 mem\n{character}\nBlock devices:\n  8 sd\n{block}");
+        Host::named("two-gpus").with_file("/proc/devices", Some(&text))
+    };
+    assert!(devices("510 nvidia-uvm\n", "").grants("0").is_ok(), "the control");
+    assert!(devices("", "510 nvidia-uvm\n").grants("0").is_err());
+}
+
+#[test]
 fn wsl_without_permission() {
     let host = Host::named("wsl2").with("/dev/dxg", fact(Kind::Char { major: 10, minor: 126 }, 0o600, 0));
     check_on(

@@ -173,6 +173,15 @@ fn fabrics_are_granted_by_name() {
 }
 
 #[test]
+fn what_is_not_asked_for_is_not_looked_for() {
+    let fabric = |classes: &str| {
+        let gpus = Host::named("mixed").for_classes(classes).gpus_for(&"all".parse().unwrap());
+        gpus.shared.iter().filter(|node| node.path.starts_with("/dev/infiniband")).count()
+    };
+    assert_eq!((fabric("compute"), fabric("rdma")), (0, 3));
+}
+
+#[test]
 fn rights_come_with_their_class_only() {
     let rights = |classes: &str| two(classes).grants("0").unwrap().rights;
     let plain = rights("compute,graphics,video,display,ngx,compat32");

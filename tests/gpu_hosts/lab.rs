@@ -20,6 +20,8 @@ pub struct Host {
     copy: Option<tempfile::TempDir>,
     nodes: BTreeMap<PathBuf, NodeFact>,
     caller: CallerIds,
+    /// What the kernel says when it is asked whether the caller may open a node, on a machine that can be asked.
+    kernel: Option<bool>,
     classes: Said<Classes>,
     env: Vec<(OsString, OsString)>,
     mig_uuids: Vec<(String, Result<Slot, String>)>,
@@ -28,6 +30,10 @@ pub struct Host {
 impl NodeLookup for Host {
     fn node(&self, path: &Path) -> Option<NodeFact> {
         self.nodes.get(path).copied()
+    }
+
+    fn may_open(&self, _: &Path, _: u32) -> Option<bool> {
+        self.kernel
     }
 }
 
@@ -53,6 +59,7 @@ impl Host {
             copy: None,
             nodes,
             caller: CallerIds { uid: 1000, gid: 1000, groups: vec![44] },
+            kernel: None,
             classes: Said::new(Classes::default(), Origin::Preset("workspace-write")),
             env: Vec::new(),
             mig_uuids: Vec::new(),
@@ -99,6 +106,12 @@ impl Host {
 
     pub fn caller(mut self, uid: u32, groups: &[u32]) -> Self {
         self.caller = CallerIds { uid, gid: uid, groups: groups.to_vec() };
+        self
+    }
+
+    /// The same machine, whose kernel answers this when it is asked about permission.
+    pub fn with_kernel(mut self, may_open: bool) -> Self {
+        self.kernel = Some(may_open);
         self
     }
 

@@ -122,6 +122,22 @@ fn amd_without_its_module_or_node() {
     );
 }
 
+#[test]
+fn amd_without_a_driver_that_draws() {
+    let topology = "/sys/devices/virtual/kfd/kfd/topology/nodes/2/properties";
+    let text = Host::named("mi300").read(topology).replace("drm_render_minor 128", "drm_render_minor 0");
+    check_on(
+        "0",
+        &render_group("mi300").with_file(topology, Some(&text)),
+        expect![[r#"
+            error: GPU amd:0 cannot be used: there is no `/dev/dri/renderD#`: nothing of the kind in `/sys/class/drm`
+              needed by: gpu = [0] (agent.toml:7)
+              looked for: character device `/dev/dri/renderD#` below `tests/hosts/mi300`
+            hint: have the node made again by udev: `sudo udevadm trigger --action=add`
+        "#]],
+    );
+}
+
 /// ROCm fails as a whole where a node of its topology is there and cannot be opened.
 #[test]
 fn amd_in_a_group_that_the_caller_lacks() {
@@ -238,6 +254,14 @@ fn accelerators() {
         note: a GPU is granted: its driver is a large attack surface in the kernel; keep the kernel updated
     "#]],
     );
+    // Of a group the first device tells what it is.
+    let group = |device: &str, id: &str| {
+        let host = Host::named("accelerators");
+        let host = host.with_file(&format!("/sys/kernel/iommu_groups/7/devices/{device}/.keep"), Some(""));
+        host.with_file(&format!("/sys/bus/pci/devices/{device}/vendor"), Some(id))
+    };
+    assert!(group("0000:ff:00.0", "0x8086\n").grants("tpu:all").is_ok());
+    assert!(group("0000:00:00.0", "0x8086\n").grants("tpu:all").is_err());
     check(
         "neuron:1",
         "accelerators",
@@ -281,6 +305,10 @@ fn jetson_by_its_lists() {
         hint: see which GPUs there are: `ringfence gpus`
     "#]],
     );
+    let unreleased = || Host::named("jetson").with_file("/etc/nv_tegra_release", None);
+    assert!(unreleased().grants("jetson:0").is_ok());
+    let family = "/sys/devices/soc0/family";
+    assert!(unreleased().with_file(family, Some("Tegra2\n")).grants("jetson:0").is_err());
     let lists = "/etc/nvidia-container-runtime/host-files-for-container.d";
     check_on(
         "all",

@@ -120,7 +120,19 @@ fn card(root: &Path, gpu: &Gpu) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::architecture;
+    use super::{address, architecture};
+
+    #[test]
+    fn places_as_the_kernel_packs_them() {
+        for (domain, place, want) in [
+            (0, 0x0c00, "0000:0c:00.0"),
+            (0, 0x0cf8, "0000:0c:1f.0"),
+            // The function is the partition.
+            (1, 0x2203, "0001:22:00.0"),
+        ] {
+            assert_eq!(address(domain, place).unwrap().to_string(), want);
+        }
+    }
 
     #[test]
     fn architectures_as_the_compiler_names_them() {
