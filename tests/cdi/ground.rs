@@ -18,6 +18,17 @@ fn facts(text: &str) -> (Policy, Facts, Machine) {
 fn facts_of(text: &str, workspace: &str) -> (Policy, Facts, Machine) {
     let machine = Machine::new().dir("/w").dir("/run").dir("/tmp").dir("/dev/shm").dir("/usr/lib").dir("/proc");
     let machine = machine.dir("/opt/a/b").file("/opt/a/key.pem", "").link("/alias", "opt/a").file("/etc/shadow", "");
+    // What is in /opt/a/b is at /mnt too.
+    let machine = machine.dir("/mnt").file(
+        "/proc/self/mountinfo",
+        "27 1 254:0 / / rw - ext4 /dev/vda rw\n40 27 254:0 /opt/a/b /mnt rw - ext4 /dev/vda rw\n",
+    );
+    let machine = machine.dir("/srv/deep").file(
+        "/proc/net/unix",
+        "Num       RefCount Protocol Flags    Type St Inode Path\n\
+         0000000000000000: 00000002 00000000 00010000 0001 01 17 /srv/deep/socket\n",
+    );
+    let _bound = std::os::unix::net::UnixListener::bind(machine.real("/srv/deep/socket")).unwrap();
     let mut request = load::parse(text, Path::new("agent.toml"), Path::new(workspace), None).unwrap();
     request.command = vec!["true".into()];
     let policy = Policy::new(request, Path::new(workspace)).unwrap();
@@ -129,6 +140,24 @@ fn denials() {
         /new Shown, denied by nobody, within by nobody
     "#]]
     .assert_eq(&told("deny = ['/opt/**/*.pem']\n", PATHS));
+}
+
+#[test]
+fn a_denial_holds_by_every_name() {
+    expect![[r#"
+        /opt/a/b/c Hidden, denied by agent.toml:1, within by nobody
+        /mnt Shown, denied by agent.toml:1, within by agent.toml:1
+        /mnt/c Shown, denied by agent.toml:1, within by nobody
+        /srv Shown, denied by nobody, within by baseline: a socket of the host
+        /srv/deep/socket Shown, denied by nobody, within by baseline: a socket of the host
+    "#]]
+    .assert_eq(&told("deny = ['/opt/a/b']\n", &["/opt/a/b/c", "/mnt", "/mnt/c", "/srv", "/srv/deep/socket"]));
+    // Of two rules for one directory, the stricter.
+    expect![[r#"
+        /opt/a Hidden, denied by agent.toml:1, within by agent.toml:1
+        /opt/a/x Hidden, denied by agent.toml:1, within by nobody
+    "#]]
+    .assert_eq(&told("deny = ['/alias']\nwrite = ['/opt/a']\n", &["/opt/a", "/opt/a/x"]));
 }
 
 #[test]
