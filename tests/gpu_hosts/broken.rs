@@ -285,6 +285,10 @@ fn absent_uvm_tools_are_no_problem() {
     let paths: Vec<_> = plan.devices.iter().map(|grant| grant.path.to_str().unwrap()).collect();
     assert_eq!(paths, ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia1"]);
     assert_eq!(plan.notes.len(), 1, "{:?}", plan.notes);
+    // Nor are those that vanish before the start.
+    let plan = Host::named("two-gpus").grants("0").unwrap();
+    let optional: Vec<_> = plan.devices.iter().filter(|grant| !grant.required).map(|grant| &grant.path).collect();
+    assert_eq!(optional, [std::path::Path::new("/dev/nvidia-uvm-tools")]);
 }
 
 #[test]

@@ -182,6 +182,14 @@ fn what_is_not_asked_for_is_not_looked_for() {
 }
 
 #[test]
+fn the_driver_s_view_is_narrowed_only_where_something_is_drawn_on_a_part() {
+    let drawn_on = |classes: &str, wish: &str| two(classes).grants(wish).unwrap().drawn_on;
+    assert_eq!(drawn_on("graphics", "0"), Some(vec![1]));
+    assert_eq!(drawn_on("graphics", "all"), None);
+    assert_eq!(drawn_on("compute", "0"), None);
+}
+
+#[test]
 fn rights_come_with_their_class_only() {
     let rights = |classes: &str| two(classes).grants("0").unwrap().rights;
     let plain = rights("compute,graphics,video,display,ngx,compat32");

@@ -157,8 +157,12 @@ impl Host {
 
     /// What a wish comes to on this machine.
     pub fn grants(&self, wish: &str) -> Result<GpuPlan, Vec<GpuError>> {
-        let wish = said(wish);
-        grants(Asked { wish: &wish, classes: &self.classes, gpus: &self.gpus_for(&wish.value), env: &self.env })
+        self.grants_among(wish, &self.gpus_for(&said(wish).value))
+    }
+
+    /// What a wish comes to where more was found than it means.
+    pub fn grants_among(&self, wish: &str, gpus: &Gpus) -> Result<GpuPlan, Vec<GpuError>> {
+        grants(Asked { wish: &said(wish), classes: &self.classes, gpus, env: &self.env })
     }
 }
 

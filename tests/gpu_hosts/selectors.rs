@@ -294,6 +294,15 @@ fn a_uuid_of_an_instance_is_what_the_library_says() {
         note: a GPU is granted: its driver (version 570.211.01) is a large attack surface in the kernel; keep it updated
     "#]],
     );
+    // It counts as the driver does, and not by the place.
+    let minor = |at, from: &str, to: &str| {
+        let path = format!("/proc/driver/nvidia/gpus/0000:{at}:00.0/information");
+        let text = Host::named("mig").read(&path).replace(&format!("Minor: \t {from}"), &format!("Minor: \t {to}"));
+        (path, text)
+    };
+    let swapped = [minor("18", "0", "1"), minor("9a", "1", "0")];
+    let swapped = swapped.iter().fold(host(Ok(slot)), |host, (path, text)| host.with_file(path, Some(text)));
+    assert!(swapped.grants(uuid).unwrap().devices.iter().any(|grant| grant.path.ends_with("nvidia-cap49")));
     check_on(
         uuid,
         &host(Err("the driver's library cannot be loaded: libnvidia-ml.so.1".to_owned())),

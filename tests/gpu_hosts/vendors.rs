@@ -340,6 +340,11 @@ fn several_vendors_and_what_is_only_drawn_on() {
         note: a GPU is granted: its driver (version 595.45.04) is a large attack surface in the kernel; keep it updated
     "#]],
     );
+    // Also where it was looked for.
+    let host = Host::named("mixed");
+    for wish in ["auto", "all"] {
+        assert_eq!(host.grants_among(wish, &host.gpus()).unwrap().who, host.grants(wish).unwrap().who);
+    }
     check(
         "drm:0",
         "mixed",

@@ -20,7 +20,7 @@ fn allotted(host: &Host, wish: &str) -> String {
     }
 }
 
-fn table(host: fn() -> Host, rows: &[&[(&str, &str)]]) -> String {
+fn table(host: impl Fn() -> Host, rows: &[&[(&str, &str)]]) -> String {
     let mut text = String::new();
     for variables in rows {
         let host = variables.iter().fold(host(), |host, (name, value)| host.with_env(name, value));
@@ -48,6 +48,7 @@ fn cuda_counts_in_the_order_of_the_bus_among_equals() {
             &[(CUDA, "-1")],
             &[(CUDA, "NoDevFiles")],
             &[(CUDA, "7")],
+            &[(CUDA, "7,0")],
             &[(CUDA, "0,x")],
             &[(CUDA, "GPU-77")],
             &[(CUDA, "MIG-11111111-2222-3333-4444-555555555555")],
@@ -76,6 +77,8 @@ fn cuda_counts_in_the_order_of_the_bus_among_equals() {
         CUDA_VISIBLE_DEVICES=NoDevFiles visible: 
         CUDA_VISIBLE_DEVICES=7 auto: 
         CUDA_VISIBLE_DEVICES=7 visible: CUDA_VISIBLE_DEVICES=7 cannot be followed: it names a GPU that is not here
+        CUDA_VISIBLE_DEVICES=7,0 auto: 
+        CUDA_VISIBLE_DEVICES=7,0 visible: CUDA_VISIBLE_DEVICES=7,0 cannot be followed: it names a GPU that is not here
         CUDA_VISIBLE_DEVICES=0,x auto: /dev/nvidia1 CUDA_VISIBLE_DEVICES=(out)
         CUDA_VISIBLE_DEVICES=0,x visible: CUDA_VISIBLE_DEVICES=0,x cannot be followed: it names a GPU that is not here
         CUDA_VISIBLE_DEVICES=GPU-77 auto: 
@@ -105,6 +108,7 @@ fn slurm_counts_by_the_names_of_nodes_and_programs_within() {
             &[("SLURM_JOB_GPUS", "0-1"), (CUDA, "1")],
             &[("SLURM_JOB_GPUS", "1"), (CUDA, "GPU-6f1c2d3e")],
             &[("SLURM_JOB_GPUS", "1"), (CUDA, "GPU-0b9a8c7d")],
+            &[("SLURM_JOB_GPUS", "1"), (CUDA, "GPU-")],
             &[("SLURM_JOB_GPUS", "5")],
             &[("SLURM_JOB_GPUS", "many")],
         ],
@@ -124,6 +128,8 @@ fn slurm_counts_by_the_names_of_nodes_and_programs_within() {
         SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES=GPU-6f1c2d3e visible: /dev/nvidia1
         SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES=GPU-0b9a8c7d auto: 
         SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES=GPU-0b9a8c7d visible: CUDA_VISIBLE_DEVICES=GPU-0b9a8c7d cannot be followed: it names a GPU that is not here
+        SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES=GPU- auto: 
+        SLURM_JOB_GPUS=1 CUDA_VISIBLE_DEVICES=GPU- visible: CUDA_VISIBLE_DEVICES=GPU- cannot be followed: it names a GPU that is not here
         SLURM_JOB_GPUS=5 auto: 
         SLURM_JOB_GPUS=5 visible: SLURM_JOB_GPUS=5 cannot be followed: it names a GPU that is not here
         SLURM_JOB_GPUS=many auto: 
@@ -194,6 +200,7 @@ fn rocm_s_variables_count_one_within_the_other() {
         || Host::named("mi300").caller(1000, &[993]),
         &[
             &[("ROCR_VISIBLE_DEVICES", "2")],
+            &[("ROCR_VISIBLE_DEVICES", "2,0")],
             &[("ROCR_VISIBLE_DEVICES", "0,1"), ("HIP_VISIBLE_DEVICES", "1")],
             &[("ROCR_VISIBLE_DEVICES", "GPU-9fa35251bada9111")],
             &[("HIP_VISIBLE_DEVICES", "0")],
@@ -205,6 +212,8 @@ fn rocm_s_variables_count_one_within_the_other() {
     expect![[r#"
         ROCR_VISIBLE_DEVICES=2 auto: /dev/dri/renderD130 ROCR_VISIBLE_DEVICES=(out)
         ROCR_VISIBLE_DEVICES=2 visible: /dev/dri/renderD130 ROCR_VISIBLE_DEVICES=(out)
+        ROCR_VISIBLE_DEVICES=2,0 auto: /dev/dri/renderD128 /dev/dri/renderD130 ROCR_VISIBLE_DEVICES=(out)
+        ROCR_VISIBLE_DEVICES=2,0 visible: /dev/dri/renderD128 /dev/dri/renderD130 ROCR_VISIBLE_DEVICES=(out)
         ROCR_VISIBLE_DEVICES=0,1 HIP_VISIBLE_DEVICES=1 auto: /dev/dri/renderD129 HIP_VISIBLE_DEVICES=(out)
         ROCR_VISIBLE_DEVICES=0,1 HIP_VISIBLE_DEVICES=1 visible: /dev/dri/renderD129 HIP_VISIBLE_DEVICES=(out)
         ROCR_VISIBLE_DEVICES=GPU-9fa35251bada9111 auto: /dev/dri/renderD128
@@ -219,6 +228,53 @@ fn rocm_s_variables_count_one_within_the_other() {
         SLURM_JOB_GPUS=129 visible: /dev/dri/renderD129
     "#]]
     .assert_eq(&text);
+}
+
+#[test]
+fn hip_s_order_is_told_to_what_counts_before_it() {
+    let topology = "/sys/devices/virtual/kfd/kfd/topology/nodes/4/properties";
+    let text = Host::named("mi300").read(topology);
+    let text = text.replace("location_id 8705", "location_id 8960").replace("unique_id 70", "unique_id 69");
+    let host = || Host::named("mi300").caller(1000, &[993]).with_file(topology, Some(&text));
+    expect![[r#"
+        HIP_VISIBLE_DEVICES=2,0 auto: /dev/dri/renderD128 /dev/dri/renderD130 HIP_VISIBLE_DEVICES=(out) ROCR_VISIBLE_DEVICES=GPU-603cb76d8cbfc34e,GPU-9fa35251bada9111
+        HIP_VISIBLE_DEVICES=2,0 visible: /dev/dri/renderD128 /dev/dri/renderD130 HIP_VISIBLE_DEVICES=(out) ROCR_VISIBLE_DEVICES=GPU-603cb76d8cbfc34e,GPU-9fa35251bada9111
+        ROCR_VISIBLE_DEVICES=2,0 auto: /dev/dri/renderD128 /dev/dri/renderD130 ROCR_VISIBLE_DEVICES=GPU-603cb76d8cbfc34e,GPU-9fa35251bada9111
+        ROCR_VISIBLE_DEVICES=2,0 visible: /dev/dri/renderD128 /dev/dri/renderD130 ROCR_VISIBLE_DEVICES=GPU-603cb76d8cbfc34e,GPU-9fa35251bada9111
+    "#]].assert_eq(&table(host, &[&[("HIP_VISIBLE_DEVICES", "2,0")], &[("ROCR_VISIBLE_DEVICES", "2,0")]]));
+}
+
+#[test]
+fn the_beginning_of_two_uuids_is_none() {
+    let information = "/proc/driver/nvidia/gpus/0000:17:00.0/information";
+    let text = Host::named("two-gpus").read(information).replace("GPU-6f1c2d3e", "GPU-0b9a0000");
+    let host = || Host::named("two-gpus").with_file(information, Some(&text));
+    expect![[r#"
+        CUDA_VISIBLE_DEVICES=GPU-0b9a auto: 
+        CUDA_VISIBLE_DEVICES=GPU-0b9a visible: CUDA_VISIBLE_DEVICES=GPU-0b9a cannot be followed: it names a GPU that is not here
+        CUDA_VISIBLE_DEVICES=GPU-0b9a0 auto: /dev/nvidia1
+        CUDA_VISIBLE_DEVICES=GPU-0b9a0 visible: /dev/nvidia1
+    "#]].assert_eq(&table(host, &[&[(CUDA, "GPU-0b9a")], &[(CUDA, "GPU-0b9a0")]]));
+}
+
+#[test]
+fn one_vendor_s_variable_says_nothing_of_another_s() {
+    let information = "/proc/driver/nvidia/gpus/0000:01:00.0/information";
+    let text = Host::named("mixed").read(information).replace("Minor: \t 0", "Minor: \t 5");
+    let host = || Host::named("mixed").with_file(information, Some(&text)).with_node("c 195 5 /dev/nvidia5 0666");
+    let rows: &[&[_]] =
+        &[&[("SLURM_JOB_GPUS", "5")], &[(CUDA, "")], &[("ROCR_VISIBLE_DEVICES", "")], &[("HIP_VISIBLE_DEVICES", "")]];
+    expect![[r#"
+        SLURM_JOB_GPUS=5 auto: /dev/nvidia5 /dev/dri/renderD129 /dev/dri/renderD130
+        SLURM_JOB_GPUS=5 visible: /dev/nvidia5 /dev/dri/renderD129 /dev/dri/renderD130
+        CUDA_VISIBLE_DEVICES= auto: /dev/dri/renderD129 /dev/dri/renderD130
+        CUDA_VISIBLE_DEVICES= visible: /dev/dri/renderD129 /dev/dri/renderD130
+        ROCR_VISIBLE_DEVICES= auto: /dev/nvidia5 /dev/dri/renderD130
+        ROCR_VISIBLE_DEVICES= visible: /dev/nvidia5 /dev/dri/renderD130
+        HIP_VISIBLE_DEVICES= auto: /dev/nvidia5 /dev/dri/renderD130
+        HIP_VISIBLE_DEVICES= visible: /dev/nvidia5 /dev/dri/renderD130
+    "#]]
+    .assert_eq(&table(host, rows));
 }
 
 #[test]

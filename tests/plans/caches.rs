@@ -14,11 +14,16 @@ use crate::{lab, machine, policy};
 
 /// A plan on the small machine with two GPUs. `before` makes what lies in the home directory.
 fn planned(toml: &str, before: &dyn Fn(&Path)) -> Plan {
+    planned_with(toml, "/home/you/.cache", before)
+}
+
+fn planned_with(toml: &str, cache: &str, before: &dyn Fn(&Path)) -> Plan {
     let machine = machine();
     std::fs::create_dir_all(machine.path().join("home/you/.cache")).unwrap();
     before(&machine.path().join("home/you"));
     let policy = policy(toml);
-    let env: Vec<(OsString, OsString)> = vec![("HOME".into(), "/home/you".into())];
+    let env: Vec<(OsString, OsString)> =
+        vec![("HOME".into(), "/home/you".into()), ("XDG_CACHE_HOME".into(), cache.into())];
     let mut facts = host::probe(machine.path(), &policy, env.clone()).unwrap();
     let ids = CallerIds { uid: 1000, gid: 1000, groups: vec![44] };
     facts.caller = Caller { ids, homes: vec![PathBuf::from("/home/you")], ..Caller::default() };
@@ -31,7 +36,11 @@ fn planned(toml: &str, before: &dyn Fn(&Path)) -> Plan {
 }
 
 fn check(toml: &str, before: &dyn Fn(&Path), want: Expect) {
-    let text = show::text(&planned(toml, before));
+    check_with(toml, "/home/you/.cache", before, want);
+}
+
+fn check_with(toml: &str, cache: &str, before: &dyn Fn(&Path), want: Expect) {
+    let text = show::text(&planned_with(toml, cache, before));
     let about = |line: &&str| {
         let is_variable = line.trim_start().starts_with("set ");
         let ours = line.contains("/.cache") && !is_variable && !line.contains("protected: .");
@@ -98,6 +107,31 @@ fn what_speaks_against_it_is_told() {
         hidden /home/you/.cache because agent.toml:2
         set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
         note: compiled GPU code goes to /tmp and is gone at the end: /home/you/.cache is none by agent.toml:2
+    "#]],
+    );
+    check(
+        "gpu = 0\ncomplete = true\nread = [\"/\"]\n",
+        &|_| (),
+        expect![[r#"
+        set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
+    "#]],
+    );
+    check_with(
+        "gpu = 0\n",
+        "/tmp/cache",
+        &|_| (),
+        expect![[r#"
+        set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
+        note: compiled GPU code goes to /tmp and is gone at the end: /tmp is private (baseline: files and sockets of other programs)
+    "#]],
+    );
+    check_with(
+        "gpu = 0\n",
+        "/home/you/project/.cache",
+        &|_| (),
+        expect![[r#"
+        set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
+        note: compiled GPU code goes to /tmp and is gone at the end: the command can replace the cache directory, in /home/you/project
     "#]],
     );
     check(

@@ -12,7 +12,7 @@ mod others;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use expect_test::expect_file;
+use expect_test::{expect, expect_file};
 use ringfence::host::gpu::CallerIds;
 use ringfence::host::{self, Caller};
 use ringfence::plan::{self, show, why};
@@ -129,6 +129,29 @@ fn one_of_two_gpus_is_its_node_and_the_shared_ones() {
 fn a_gpu_in_mig_mode_is_its_node_and_its_instances() {
     let host = Host { gpus: "mig", ..DESK };
     expect_file!["snapshots/mig.txt"].assert_eq(&text("gpu = [0]\n", &host));
+}
+
+#[test]
+fn a_denied_node_has_no_link_by_its_place() {
+    let host = Host { gpus: "intel", ..DESK };
+    let links = |toml: &str| {
+        let text = text(toml, &host);
+        text.lines()
+            .filter(|line| line.contains("by-path"))
+            .map(|line| line.trim().to_owned() + "\n")
+            .collect::<String>()
+    };
+    expect![[r#"
+        link to ../renderD128 /dev/dri/by-path/pci-0000:00:02.0-render  because gpu: gpu intel:0 (auto), its node by place
+        link to ../card1 /dev/dri/by-path/pci-0000:00:02.0-card         because gpu: gpu intel:0 (auto), its node by place
+        link to ../renderD129 /dev/dri/by-path/pci-0000:03:00.0-render  because gpu: gpu intel:1 (auto), its node by place
+        link to ../card2 /dev/dri/by-path/pci-0000:03:00.0-card         because gpu: gpu intel:1 (auto), its node by place
+    "#]].assert_eq(&links("gpu = \"auto\"\n"));
+    expect![[r#"
+        link to ../renderD128 /dev/dri/by-path/pci-0000:00:02.0-render  because gpu: gpu intel:0 (auto), its node by place
+        link to ../card1 /dev/dri/by-path/pci-0000:00:02.0-card         because gpu: gpu intel:0 (auto), its node by place
+        link to ../card2 /dev/dri/by-path/pci-0000:03:00.0-card         because gpu: gpu intel:1 (auto), its node by place
+    "#]].assert_eq(&links("gpu = \"auto\"\ndeny = [\"/dev/dri/renderD129\"]\n"));
 }
 
 #[test]
