@@ -138,6 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_another_s_or_another_than_was_planned_is_no_place() {
+        let (one, other) = (FileId { dev: 1, ino: 1 }, FileId { dev: 1, ino: 2 });
+        let mut planned = None;
+        assert!(expect(&mut planned, one, Path::new("/x")).is_ok() && planned == Some(one));
+        assert!(expect(&mut planned, one, Path::new("/x")).is_ok());
+        assert!(expect(&mut planned, other, Path::new("/x")).is_err_and(|error| error.is_stale()));
+        if rustix::process::geteuid().is_root() {
+            // Only root can give one away.
+            let (_around, base) = around();
+            fs::create_dir(base.join("ours")).unwrap();
+            std::os::unix::fs::chown(base.join("ours"), Some(4242), None).unwrap();
+            assert!(make(&directory(&base)).is_err_and(|error| error.is_stale()));
+            assert_eq!(fs::read_dir(base.join("ours")).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
     fn no_link_is_followed_and_nothing_is_made_behind_one() {
         for link in ["ours", "ours/key"] {
             let (around, base) = around();

@@ -419,6 +419,44 @@ fn classes() {
 }
 
 #[test]
+fn another_name_of_a_node_needs_the_class_of_the_node() {
+    let rest = node(r#""path":"/dev/harmless","hostPath":"/dev/nvidia-modeset""#);
+    let machine = || {
+        let text = spec(&rest).replace("v.test/d", "nvidia.com/gpu");
+        Machine::with(&text).node("/dev/nvidia-modeset", (195, 254), 0o666, 0)
+    };
+    assert_eq!(machine().granted(&["display"]).plan(&["nvidia.com/gpu=a"]).unwrap().devices.len(), 1);
+    machine().check(
+        &["nvidia.com/gpu=a"],
+        &expect![[r#"
+        note: cdi: /dev/harmless is left out: it needs the class display, which was not asked for (/cdi/a.json:1:103)
+        note: cdi: nvidia.com/gpu=a comes to nothing here
+    "#]],
+    );
+}
+
+#[test]
+fn the_later_of_two_nodes_at_one_place_counts() {
+    let two = |first: &str, second: &str| {
+        let node = |host: &str| format!(r#"{{"path":"/dev/here","hostPath":"{host}"}}"#);
+        let text = spec(&format!("\"deviceNodes\":[{},{}]", node(first), node(second)));
+        Machine::with(&text).node("/dev/x", (195, 0), 0o666, 0).node("/dev/y", (195, 1), 0o666, 0)
+    };
+    two("/dev/x", "/dev/y").check(
+        &["v.test/d=a"],
+        &expect![[r#"
+        device /dev/here of /dev/y 195:1 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
+    "#]],
+    );
+    two("/dev/y", "/dev/x").check(
+        &["v.test/d=a"],
+        &expect![[r#"
+        device /dev/here of /dev/x 195:0 because gpu: v.test/d=a by --gpu, /cdi/a.json:1
+    "#]],
+    );
+}
+
+#[test]
 fn absent_tools_of_uvm_are_no_error() {
     let machine = Machine::new().fixture("nvidia.yaml").nodes_of("mig");
     let nodes = |machine: &Machine| machine.specs(&["nvidia.com/gpu=0".parse().unwrap()]).nodes.len();

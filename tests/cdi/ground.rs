@@ -158,6 +158,19 @@ fn a_denial_holds_by_every_name() {
         /opt/a/x Hidden, denied by agent.toml:1, within by nobody
     "#]]
     .assert_eq(&told("deny = ['/alias']\nwrite = ['/opt/a']\n", &["/opt/a", "/opt/a/x"]));
+    expect![[r#"
+        /opt/a Hidden, denied by agent.toml:1, within by agent.toml:1
+        /opt/a/x Hidden, denied by agent.toml:1, within by nobody
+    "#]]
+    .assert_eq(&told("deny = ['/opt/a']\nwrite = ['/alias']\n", &["/opt/a", "/opt/a/x"]));
+    expect![[r#"
+        /opt/a Shown, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("read = ['/opt/a']\nwrite = ['/alias']\n", &["/opt/a"]));
+    expect![[r#"
+        /opt/a Shown, denied by nobody, within by nobody
+    "#]]
+    .assert_eq(&told("read = ['/alias']\nwrite = ['/opt/a']\n", &["/opt/a"]));
 }
 
 #[test]

@@ -210,8 +210,17 @@ fn a_node_that_cannot_be_opened_stops_the_start() {
             run()
                 .assert_error("`/dev/nvidiactl` cannot be opened, although its mode allows it")
                 .assert_says("device cgroup");
+            // Nobody asked for a GPU by name.
+            for options in [&["--gpu", "auto"][..], &[]] {
+                lab.sandbox(options).backend(backend).run(["true"]).assert_works();
+            }
             outside("umount /dev/nvidiactl");
             run().assert_works();
+            // The first open of this one would start the GPU: it is not tried.
+            let node = lab.path("dev/nvidia0");
+            outside(&format!("mount --bind {node} /dev/nvidia0 && mount -o remount,bind,nodev /dev/nvidia0"));
+            run().assert_works();
+            outside("umount /dev/nvidia0");
         });
     });
 }

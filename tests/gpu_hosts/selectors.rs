@@ -200,6 +200,13 @@ fn excluded_gpus_are_named_by_their_place_and_refused() {
 }
 
 #[test]
+fn all_of_a_vendor_are_those_that_the_driver_offers() {
+    let who = |wish: &str| Host::named("excluded-gpu").grants(wish).unwrap().devices;
+    let paths = |wish: &str| who(wish).into_iter().map(|grant| grant.path).collect::<Vec<_>>();
+    assert_eq!(paths("nvidia:all"), paths("all"));
+}
+
+#[test]
 fn one_instance_has_exactly_its_nodes() {
     check(
         "mig:0/5/1",

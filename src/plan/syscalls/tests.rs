@@ -97,6 +97,25 @@ fn init_is_asked_about_every_way_to_open_for_writing_and_about_nothing_else() {
 }
 
 #[test]
+fn who_may_listen_without_a_namespace_may_not_reach_the_network() {
+    let inet = u64::from(libc::AF_INET.cast_unsigned());
+    let calls = [
+        (libc::SYS_socket, inet),
+        (libc::SYS_connect, 0),
+        (libc::SYS_bind, 0),
+        (libc::SYS_listen, 0),
+        (libc::SYS_accept4, 0),
+    ];
+    let refused = |own_network, listens| {
+        let modes = Modes { own_network, listens, ..Modes::STRICT };
+        calls.map(|(call, first)| decision(modes, call, [first, 0, 0, 0, 0, 0]).is_some())
+    };
+    assert_eq!(refused(false, false), [true; 5]);
+    assert_eq!(refused(false, true), [true, true, false, false, false]);
+    assert_eq!(refused(true, false), [false; 5]);
+}
+
+#[test]
 fn asking_init_adds_rows_and_changes_none() {
     let (strict, naming) = (plan(Modes::STRICT), plan(NAMING));
     let refusing: Vec<_> = naming.rows.iter().copied().filter(|row| row.action != Action::AskInit).collect();
