@@ -116,6 +116,35 @@ fn what_speaks_against_it_is_told() {
         set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
     "#]],
     );
+    check(
+        "gpu = 0\nsandbox = \"read-only\"\n",
+        &|_| (),
+        expect![[r#"
+        set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
+    "#]],
+    );
+    check(
+        "gpu = 0\nwrite = [\"~\"]\n",
+        &|_| (),
+        expect![[r#"
+        writable /home/you/.cache because protected: cannot be moved away with what is protected below it
+        blocked, missing /home/you/.cache/ringfence because protected: ringfence itself or its configuration
+    "#]],
+    );
+    check("gpu = \"off\"\n", &|_| (), expect![[r#""#]]);
+}
+
+#[test]
+fn a_cache_directory_elsewhere_has_to_be_out_of_the_command_s_reach() {
+    check_with(
+        "gpu = 0\n",
+        "/home/you/.ssh/cache",
+        &|_| (),
+        expect![[r#"
+        set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
+        note: compiled GPU code goes to /tmp and is gone at the end: /home/you/.ssh is none by secret: SSH keys
+    "#]],
+    );
     check_with(
         "gpu = 0\n",
         "/tmp/cache",
@@ -134,20 +163,4 @@ fn what_speaks_against_it_is_told() {
         note: compiled GPU code goes to /tmp and is gone at the end: the command can replace the cache directory, in /home/you/project
     "#]],
     );
-    check(
-        "gpu = 0\nsandbox = \"read-only\"\n",
-        &|_| (),
-        expect![[r#"
-        set CUDA_CACHE_PATH=/tmp/cuda-cache because gpu: compiled kernels are cached here, the home is read-only
-    "#]],
-    );
-    check(
-        "gpu = 0\nwrite = [\"~\"]\n",
-        &|_| (),
-        expect![[r#"
-        writable /home/you/.cache because protected: cannot be moved away with what is protected below it
-        blocked, missing /home/you/.cache/ringfence because protected: ringfence itself or its configuration
-    "#]],
-    );
-    check("gpu = \"off\"\n", &|_| (), expect![[r#""#]]);
 }
