@@ -130,9 +130,9 @@ fn amd_without_a_driver_that_draws() {
         "0",
         &render_group("mi300").with_file(topology, Some(&text)),
         expect![[r#"
-            error: GPU amd:0 cannot be used: there is no `/dev/dri/renderD#`: nothing of the kind in `/sys/class/drm`
+            error: GPU amd:0 cannot be used: there is no `/dev/dri/renderD*`: nothing of the kind in `/sys/class/drm`
               needed by: gpu = [0] (agent.toml:7)
-              looked for: character device `/dev/dri/renderD#` below `tests/hosts/mi300`
+              looked for: character device `/dev/dri/renderD*` below `tests/hosts/mi300`
             hint: have the node made again by udev: `sudo udevadm trigger --action=add`
         "#]],
     );
@@ -254,14 +254,6 @@ fn accelerators() {
         note: a GPU is granted: its driver is a large attack surface in the kernel; keep the kernel updated
     "#]],
     );
-    // Of a group the first device tells what it is.
-    let group = |device: &str, id: &str| {
-        let host = Host::named("accelerators");
-        let host = host.with_file(&format!("/sys/kernel/iommu_groups/7/devices/{device}/.keep"), Some(""));
-        host.with_file(&format!("/sys/bus/pci/devices/{device}/vendor"), Some(id))
-    };
-    assert!(group("0000:ff:00.0", "0x8086\n").grants("tpu:all").is_ok());
-    assert!(group("0000:00:00.0", "0x8086\n").grants("tpu:all").is_err());
     check(
         "neuron:1",
         "accelerators",
