@@ -184,8 +184,10 @@ impl Classes {
 impl fmt::Display for Classes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channels: Vec<_> = self.channels.iter().map(|channel| format!("imex={channel}")).collect();
-        let plain = self.named.iter().filter(|class| **class != Class::Imex).map(ToString::to_string);
-        f.write_str(&plain.chain(channels).collect::<Vec<_>>().join(","))
+        let plain =
+            self.named.iter().filter(|class| !matches!(class, Class::Imex | Class::Mps)).map(ToString::to_string);
+        let mps = self.mps.iter().map(|path| format!("mps={}", path.display()));
+        f.write_str(&plain.chain(channels).chain(mps).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -201,6 +203,7 @@ mod tests {
             ("graphics", "utility,graphics"),
             ("video,display", "utility,compute,video,display"),
             ("rdma", "utility,compute,rdma"),
+            ("mps", "utility,compute,mps=/tmp/nvidia-mps"),
             ("utility, imex=3,imex=0", "utility,imex=0,imex=3"),
         ];
         for (text, want) in table {
