@@ -56,13 +56,19 @@ pub(super) fn seen_through(root: &Root, fact: PathFact) -> PathFact {
 
 fn missing_in_truth(root: &Root, path: &Path) -> Option<PathFact> {
     let (parent, name) = (path.parent()?, path.file_name()?);
+    let missing = || Some(PathFact::Missing { parent: PathBuf::from(parent), name: name.to_owned() });
     let real = root.real(path);
     // Between making it and marking it another run needs some microseconds, or its next turn on a busy machine.
     for _ in 0..MOMENTS {
-        let stat = rustix::fs::lstat(&real).ok()?;
+        let stat = match rustix::fs::lstat(&real) {
+            Ok(stat) => stat,
+            // It was another run's, which has ended since it was looked at.
+            Err(rustix::io::Errno::NOENT) => return missing(),
+            Err(_) => return None,
+        };
         // The mark alone could be anybody's: modes and times are not kept from a command everywhere.
         if root.is_placeholder(path, &stat) {
-            return Some(PathFact::Missing { parent: PathBuf::from(parent), name: name.to_owned() });
+            return missing();
         }
         if !is_bare(&stat) || !is_young(&stat) {
             return None;
@@ -106,5 +112,9 @@ mod tests {
         assert!(matches!(look(".aws"), PathFact::Present(_)));
         assert!(matches!(look(".vscode"), PathFact::Present(_)), "there is something in it");
         assert_eq!(look(".git"), missing(".git"));
+        // One that was there a moment ago.
+        let fact = root.look_at_child(Path::new("/"), Path::new(".aws"));
+        std::fs::remove_dir(dir.path().join(".aws")).unwrap();
+        assert_eq!(seen_through(&root, fact), missing(".aws"));
     }
 }
