@@ -38,7 +38,7 @@ pub fn before_start(policy: &Policy, plan: &Plan) -> Result<(), Vec<Problem>> {
 }
 
 /// What `--device` names is not tried: an open can mean something to it, as to a watchdog or a tape.
-fn is_of_gpu(op: &MountOp) -> bool {
+pub(super) fn is_of_gpu(op: &MountOp) -> bool {
     matches!(op.because, Origin::Gpu(_))
 }
 

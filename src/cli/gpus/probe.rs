@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
-use super::{check, columns};
+use super::{check, columns, preflight};
 use crate::backend::StepError;
 use crate::cli::flags::Flags;
 use crate::cli::report::{OURS, Problem, note, plain, print, problems};
@@ -58,7 +58,9 @@ pub fn probe(mut flags: Flags, json: bool) -> i32 {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    let gpu = task(&policy, &plan).gpu();
+    // A file may call nodes as it likes.
+    let by_wish = check::nodes(&plan).any(|(op, _)| preflight::is_of_gpu(op));
+    let gpu = by_wish || task(&policy, &plan).gpu();
     let engine = match plan.choice.engine {
         _ if plan.confinement.is_none() => "none",
         Engine::Native => "native",
