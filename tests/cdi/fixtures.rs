@@ -150,10 +150,10 @@ fn standin() {
     machine.check(
         &["ringfence.test/standin=0"],
         &expect![[r#"
-            error: CDI device ringfence.test/standin=0 cannot be used: `/usr/share` would cover what the sandbox has of its own, or what a rule is about
-              said in: /cdi/standin.json:15:7
-              needed by: --gpu cdi:ringfence.test/standin=0
-            hint: take the edit out of the file if the device works without it
+            device /dev/ringfence-test0 of /dev/null 1:3 because gpu: ringfence.test/standin=0 by --gpu, /cdi/standin.json:8
+            env RINGFENCE_STANDIN_COMMON=1 because gpu: every ringfence.test/standin by --gpu, /cdi/standin.json:13
+            env RINGFENCE_STANDIN=0 because gpu: ringfence.test/standin=0 by --gpu, /cdi/standin.json:6
+            note: cdi: 1 mount is not made: the sandbox shows the same at the same path anyway
         "#]],
     );
     machine.check(

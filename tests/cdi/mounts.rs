@@ -401,3 +401,17 @@ fn the_later_of_two_at_one_place_counts_and_parents_come_first() {
         "#]],
     );
 }
+
+#[test]
+fn whole_directories_of_programs_stay_the_host_s() {
+    let covers = |source: &str, target: &str| {
+        let machine = machine().dir("/usr/lib/vendor").dir("/usr/share");
+        let refused = machine.file("/cdi/a.json", spec(&mount(source, target, ""))).plan(&["v.test/d=a"]).err();
+        refused.is_some_and(|error| error.iter().any(|error| format!("{error:?}").contains("Covers")))
+    };
+    for target in ["/usr/lib", "/usr/share", "/usr/lib64", "/usr/local/bin", "/bin", "/root", "/opt"] {
+        assert!(covers("/srv/dir", target), "{target}");
+    }
+    assert!(!covers("/srv/dir", "/usr/lib/vendor"), "a directory of its own");
+    assert!(!covers("/usr/share", "/usr/share"), "the same at the same place");
+}

@@ -128,7 +128,15 @@ fn one_of_two_gpus_is_its_node_and_the_shared_ones() {
 #[test]
 fn a_gpu_in_mig_mode_is_its_node_and_its_instances() {
     let host = Host { gpus: "mig", ..DESK };
-    expect_file!["snapshots/mig.txt"].assert_eq(&text("gpu = [0]\n", &host));
+    let instances = "gpu = [\"mig:0/1/0\", \"mig:0/5/0\", \"mig:0/5/1\"]\n";
+    expect_file!["snapshots/mig.txt"].assert_eq(&text(instances, &host));
+    let whole = text("gpu = [0]\n", &host);
+    expect![[r#"
+        GPU 0 cannot be used: it is in MIG mode, programs run on its instances: mig:0/1/0, mig:0/5/0, mig:0/5/1
+          needed by: gpu = [0] (agent.toml:1)
+        hint: Some("name the instances that it is to have: `--gpu mig:0/1/0`")
+    "#]]
+    .assert_eq(&whole);
 }
 
 #[test]

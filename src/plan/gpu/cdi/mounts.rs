@@ -100,7 +100,7 @@ impl<'a> Planner<'a> {
         if self.unusual(part, mount) || self.socket(part, mount) {
             return Done::Else;
         }
-        if let Some(path) = refused_target(target) {
+        if let Some(path) = refused_target(target).or_else(|| covered(source, target)) {
             self.fail(part, *place, CdiProblem::Covers { target: path.to_owned() });
             return Done::Else;
         }
@@ -265,10 +265,15 @@ fn known_socket(path: &Path) -> Option<Option<&'static str>> {
 fn refused_target(target: &Path) -> Option<&Path> {
     let in_shm = target.starts_with("/dev/shm") && target != Path::new("/dev/shm");
     let special = NOT_COVERED.iter().any(|top| target.starts_with(top)) && !in_shm;
-    let whole = WHOLE.iter().any(|own| target == Path::new(own));
     let loader = LOADER.iter().any(|own| target == Path::new(own));
     let ours = target.starts_with("/etc/ringfence");
-    (special || whole || loader || ours).then_some(target)
+    (special || loader || ours).then_some(target)
+}
+
+/// One of [`WHOLE`], if something else is to be there.
+fn covered<'a>(source: &Path, target: &'a Path) -> Option<&'a Path> {
+    let is_whole = WHOLE.iter().any(|own| target == Path::new(own));
+    (is_whole && source != target).then_some(target)
 }
 
 /// All mounts, of those with one target the last: it replaces the ones before.
