@@ -22,7 +22,11 @@ pub mod policy;
 mod probe;
 pub mod request;
 mod sandbox;
+#[cfg(not(fuzzing))]
 mod supervise;
+/// For the programs in `fuzz/`, which are built with `cfg(fuzzing)`; private otherwise.
+#[cfg(fuzzing)]
+pub mod supervise;
 mod sys;
 
 pub use cli::main as run_main;

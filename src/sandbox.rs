@@ -6,6 +6,7 @@
 
 mod command;
 mod helper;
+mod network;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -111,6 +112,11 @@ impl Sandbox {
         self
     }
 
+    fn switch(mut self, name: &str) -> Self {
+        self.flags.push(name.into());
+        self
+    }
+
     /// Makes a path readable that would be hidden.
     #[must_use]
     pub fn read(self, path: impl AsRef<Path>) -> Self {
@@ -170,9 +176,8 @@ impl Sandbox {
     /// Hides what the driver tells in `/proc` of GPUs that are not granted. Sandboxes inside have no procfs of their own
     /// then.
     #[must_use]
-    pub fn gpu_hide_others(mut self) -> Self {
-        self.flags.push("--gpu-hide-others".into());
-        self
+    pub fn gpu_hide_others(self) -> Self {
+        self.switch("--gpu-hide-others")
     }
 
     /// Chooses the network; none if this is not called.
@@ -221,9 +226,8 @@ impl Sandbox {
 
     /// Starts with an empty environment; [`Sandbox::env`] and [`Sandbox::env_pass`] add to it.
     #[must_use]
-    pub fn env_clear(mut self) -> Self {
-        self.flags.push("--env-clear".into());
-        self
+    pub fn env_clear(self) -> Self {
+        self.switch("--env-clear")
     }
 
     fn is_good_name(&self, name: &OsStr) -> bool {
@@ -255,9 +259,8 @@ impl Sandbox {
 
     /// Leaves out what a policy says and nothing here can enforce; that only takes access away.
     #[must_use]
-    pub fn allow_unenforced(mut self) -> Self {
-        self.flags.push("--allow-unenforced".into());
-        self
+    pub fn allow_unenforced(self) -> Self {
+        self.switch("--allow-unenforced")
     }
 
     /// Reads a policy: TOML with the same words as the options of `ringfence run`, OpenShell's YAML or Codex's JSON.

@@ -48,6 +48,11 @@ fn landlock() {
 }
 
 #[test]
+fn network() {
+    run("network.md", include_str!("../docs/network.md"));
+}
+
+#[test]
 fn processes() {
     run("processes.md", include_str!("../docs/processes.md"));
 }

@@ -210,18 +210,43 @@ fn the_plan_names_what_is_granted_and_who_asked() {
 fn an_openshell_policy_and_landlock_alone_can_be_asked_for() {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let policy = dir.path().join("policy.yaml");
-    let network = "network_policies: {a: {endpoints: [{host: a.example.net, port: 443}], binaries: [{path: /**}]}}";
+    let network = "network_policies: {a: {endpoints: [{host: a.example.net, port: 443}], binaries: [{path: /bin/x}]}}";
     std::fs::write(
         &policy,
         format!("version: 1\nfilesystem_policy: {{read_only: [/usr, /bin, /lib, /lib64]}}\n{network}\n"),
     )
     .unwrap();
     let refused = workspace(dir.path()).config(&policy).command("true").plan().unwrap_err().to_string();
-    assert!(refused.contains("net.needs_proxy"), "{refused}");
+    assert!(refused.contains("net.binary_identity_unavailable"), "{refused}");
     let sandbox = workspace(dir.path()).config(&policy).allow_unenforced();
     let sandbox = sandbox.backend(Backend::Landlock).landlock(Landlock::BestEffort);
     let plan = sandbox.command("true").plan().unwrap();
-    assert!(plan.contains("Landlock and system calls alone") && plan.contains("net.needs_proxy"), "{plan}");
+    assert!(
+        plan.contains("Landlock and system calls alone") && plan.contains("net.binary_identity_unavailable"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn hosts_and_ports_are_granted_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
+    let sandbox = workspace(dir.path()).net(Net::Allow).allow_host("*.example.net:443").deny_host("a.example.net");
+    let sandbox = sandbox.http_method("GET").http_method("HEAD").transparent().no_unix();
+    let sandbox = sandbox.publish(18080, 8080).expose_host(5432, 15432).log(log.path());
+    let plan = sandbox.command("true").plan().unwrap();
+    for line in ["allow *.example.net:443", "deny a.example.net", "by GET HEAD", "127.0.0.1:53", "18080 for port 8080"]
+    {
+        assert!(plan.split_whitespace().collect::<Vec<_>>().join(" ").contains(line), "{line}: {plan}");
+    }
+    assert!(plan.contains("15432") && plan.contains("5432"), "{plan}");
+    need_sandboxes!();
+    let ask = "import os,socket,urllib.parse as u; p=u.urlparse(os.environ['HTTP_PROXY']); s=socket.create_connection((\
+               p.hostname,p.port)); s.sendall(b'CONNECT a.example.net:443 HTTP/1.1\\r\\n\\r\\n'); print(s.recv(99)[:12])";
+    let output = text(&sandbox.command("python3").args(["-c", ask]).output().unwrap());
+    assert_eq!(output, "b'HTTP/1.1 403'\n");
+    let events = std::fs::read_to_string(log.path()).unwrap();
+    assert!(events.contains("a.example.net"), "{events}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "host::scratch",
         ],
     ),
-    ("supervise", &["plan", "backend", "sys"]),
+    ("supervise", &["plan", "backend", "policy::net", "sys"]),
     ("probe", &["sys", "host::gpu::loader"]),
     ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "probe", "sys"]),
     ("sandbox", &["request", "cli::main", "cli::is_called"]),
@@ -261,6 +261,14 @@ fn only_the_door_prints_and_exits() {
     assert_none("only src/cli prints or exits", &only_in(&["cli"], &words));
     let forks = ["exit_now"];
     assert_none("only processes that src/backend forked end by exit_now", &only_in(&["backend", "sys"], &forks));
+}
+
+#[test]
+fn only_the_bridge_has_a_runtime() {
+    let named = |source: &Source| source.code.contains("tokio") && !source.path.starts_with("src/supervise/proxy");
+    let broken: Vec<_> =
+        sources("src").iter().filter(|source| named(source)).map(|source| source.path.clone()).collect();
+    assert_none("a runtime must not be where processes are cloned", &broken);
 }
 
 #[test]

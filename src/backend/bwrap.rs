@@ -49,33 +49,42 @@ struct Start {
     originals: [OwnedFd; 3],
     words: File,
     alive: (OwnedFd, OwnedFd),
+    /// Init's end of the line to the bridge.
+    network: Option<OwnedFd>,
 }
 
 /// Starts the command of a plan.
 ///
 /// # Errors
 /// The step that failed.
-pub fn spawn(plan: &Plan, setup: &Setup, program: &Path, argv0: bool) -> Result<Child, StepError> {
+pub fn spawn(plan: &Plan, mut setup: Setup, program: &Path, argv0: bool) -> Result<Child, StepError> {
     let Some(confinement) = &plan.confinement else {
         return Err(StepError::changed(STEP, program));
     };
     let (ours, theirs) = pair()?;
-    let start = Start::prepare(plan, confinement, setup, &theirs)?;
+    let bridge = setup.take_bridge();
+    let start = Start::prepare(plan, confinement, &mut setup, &theirs)?;
     match sys::process::fork_into(0).map_err(|error| StepError::new(STEP, Some(program), error))? {
         Forked::Child => {
-            drop(ours);
+            drop((ours, bridge));
             start.become_bwrap(plan, program, argv0, &theirs)
         }
         Forked::Parent(pid, pidfd) => {
             drop(theirs);
             let Start { words, alive: (alive, _), .. } = start;
-            Child::attend(plan, pid, pidfd, ours, Some(Between { words, alive: Lifeline(alive) }))
+            let between = Between { words, alive: Lifeline(alive) };
+            Child::attend(plan, pid, pidfd, ours, Some(between)).map(|child| child.with_bridge(bridge))
         }
     }
 }
 
 impl Start {
-    fn prepare(plan: &Plan, confinement: &Confinement, setup: &Setup, control: &OwnedFd) -> Result<Self, StepError> {
+    fn prepare(
+        plan: &Plan,
+        confinement: &Confinement,
+        setup: &mut Setup,
+        control: &OwnedFd,
+    ) -> Result<Self, StepError> {
         let fail = |error: rustix::io::Errno| StepError::new(STEP, None, error);
         let stream = |number| sys::fd::borrow_if_open(number).ok_or(rustix::io::Errno::BADF);
         let copy = |number| rustix::io::fcntl_dupfd_cloexec(stream(number)?, 3);
@@ -85,6 +94,7 @@ impl Start {
             originals: [originals[0].as_raw_fd(), originals[1].as_raw_fd(), originals[2].as_raw_fd()],
             control: control.as_raw_fd(),
             alive: alive.1.as_raw_fd(),
+            network: setup.network.as_ref().map(AsRawFd::as_raw_fd),
         };
         let handover = Handover::new(plan, confinement, setup, descriptors)
             .seal()
@@ -106,7 +116,7 @@ impl Start {
         let words = options.into_iter().map(&mut number).collect::<Result<Vec<_>, _>>().map_err(fail)?;
         let arguments = arguments_file(&words).map_err(|error| StepError::new("write arguments", None, error))?;
         let words = memory_file("ringfence-words").map_err(fail)?.into();
-        Ok(Self { arguments, handover, data, originals, words, alive })
+        Ok(Self { arguments, handover, data, originals, words, alive, network: setup.network.take() })
     }
 
     /// In the child: waits until placeholders stand, arranges descriptors, becomes bubblewrap. Never returns.
@@ -154,7 +164,7 @@ impl Start {
     fn kept(&self, plan: &Plan, control: &OwnedFd) -> Vec<RawFd> {
         let own =
             [self.arguments.as_raw_fd(), self.handover.as_raw_fd(), self.alive.1.as_raw_fd(), control.as_raw_fd()];
-        let others = self.data.iter().chain(&self.originals).map(OwnedFd::as_raw_fd);
+        let others = self.data.iter().chain(&self.originals).chain(&self.network).map(OwnedFd::as_raw_fd);
         // Until it is bubblewrap's standard error, not across the exec.
         let words = [self.words.as_raw_fd()];
         own.into_iter().chain(others).chain(words).chain(plan.process.given()).collect()

@@ -12,6 +12,7 @@ use rustix::termios::{Termios, Winsize};
 use super::bwrap::{self, Lifeline};
 use super::init::message::{self, Order};
 use super::init::stdio::{self, Stream};
+use super::network::Line;
 use super::{StepError, janitor, placeholder};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
@@ -50,6 +51,10 @@ pub struct Setup {
     pub signals: SignalSet,
     /// The caller's limit of open files.
     pub open_files: Rlimit,
+    /// Init's end of the line to the bridge.
+    pub network: Option<OwnedFd>,
+    /// The bridge's end of it, until somebody takes it.
+    bridge: Option<OwnedFd>,
 }
 
 impl Setup {
@@ -59,7 +64,25 @@ impl Setup {
     /// A stream that cannot be made safe.
     pub fn prepare(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Self, StepError> {
         let streams = stdio::classify(plan)?;
-        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan) })
+        let (bridge, network) = Line::planned(plan)?.map(|Line { bridge, init }| (bridge, init)).unzip();
+        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan), network, bridge })
+    }
+
+    /// As it is for a process that has the line already.
+    #[must_use]
+    pub fn inside(
+        streams: [Stream; 3],
+        terminal: Option<Terminal>,
+        signals: SignalSet,
+        open_files: Rlimit,
+        network: Option<OwnedFd>,
+    ) -> Self {
+        Self { streams, terminal, signals, open_files, network, bridge: None }
+    }
+
+    /// The bridge's end of the line, which must not be left in init.
+    pub fn take_bridge(&mut self) -> Option<OwnedFd> {
+        self.bridge.take()
     }
 
     /// Whether the command gets a private terminal.
@@ -89,6 +112,19 @@ pub struct Child {
     pid_namespace: bool,
     /// The program that makes the sandbox, where it is not this one.
     between: Option<Between>,
+    /// What the bridge is to serve, until it is hired.
+    way_out: WayOut,
+}
+
+/// What the bridge gets from the sandbox.
+#[derive(Debug, Default)]
+pub struct WayOut {
+    /// The line on which init hands sockets over.
+    pub line: Option<OwnedFd>,
+    /// Sockets of the host's, one for each door, where there is no network namespace.
+    pub sockets: Vec<OwnedFd>,
+    /// Sockets of the host's, one for each port that leads inside.
+    pub published: Vec<OwnedFd>,
 }
 
 /// Another program between us and init.
@@ -112,7 +148,15 @@ impl Child {
         control: OwnedFd,
         between: Option<Between>,
     ) -> Result<Self, StepError> {
-        let mut child = Self { pid, pidfd, control, janitor: None, pid_namespace: plan.has_pid_namespace(), between };
+        let mut child = Self {
+            pid,
+            pidfd,
+            control,
+            janitor: None,
+            pid_namespace: plan.has_pid_namespace(),
+            between,
+            way_out: WayOut::default(),
+        };
         let Some(confinement) = &plan.confinement else { return Ok(child) };
         // Landlock's init lives until nothing runs any more, and looks after guards itself.
         let is_alone = plan.choice.engine == Engine::Landlock;
@@ -137,6 +181,32 @@ impl Child {
                 Err(error)
             }
         }
+    }
+
+    /// With the bridge's end of the line to init.
+    #[must_use]
+    pub fn with_bridge(mut self, line: Option<OwnedFd>) -> Self {
+        self.way_out.line = line;
+        self
+    }
+
+    /// With sockets of the host's for the bridge.
+    #[must_use]
+    pub fn with_sockets(mut self, sockets: Vec<OwnedFd>) -> Self {
+        self.way_out.sockets = sockets;
+        self
+    }
+
+    /// With sockets of the host's that lead inside.
+    #[must_use]
+    pub fn with_published(mut self, sockets: Vec<OwnedFd>) -> Self {
+        self.way_out.published = sockets;
+        self
+    }
+
+    /// What the bridge is to serve.
+    pub fn take_way_out(&mut self) -> WayOut {
+        std::mem::take(&mut self.way_out)
     }
 
     /// The socket that reports come from.
@@ -177,7 +247,7 @@ impl Child {
     /// Waits until no process of the sandbox is left, and nothing that it needed on the host. What comes back is why
     /// the program between us and init failed, if it said so.
     pub fn finish(self, plan: &Plan) -> Option<StepError> {
-        let Self { pid, janitor, pidfd, control, pid_namespace, between } = self;
+        let Self { pid, janitor, pidfd, control, pid_namespace, between, way_out } = self;
         // It is our child and not yet waited for, so this returns when it is dead.
         sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
         let failure = between.and_then(|Between { words, alive }| {
@@ -185,7 +255,7 @@ impl Child {
             alive.wait(pid_namespace);
             bwrap::failure(&read_all(words))
         });
-        drop((pidfd, control));
+        drop((pidfd, control, way_out));
         if let (Some(janitor), Some(confinement)) = (janitor, &plan.confinement) {
             janitor.finish(&confinement.mounts);
         }

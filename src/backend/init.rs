@@ -17,7 +17,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::termios::OptionalActions;
 
 use super::child::Setup;
-use super::{StepError, confine, guard};
+use super::{StepError, confine, guard, network};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::sys::{self, process::Forked, signal::SignalSet};
@@ -75,7 +75,7 @@ pub fn settle(
     for signal in early {
         sys::ignore(sys::signal::send(command, true, *signal));
     }
-    let ended = serve(command, &signals, control, broker);
+    let ended = serve(command, &signals, control, broker, setup.network.as_ref().map(AsFd::as_fd));
     if confined && !is_first {
         sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
         end_orphans(children.as_ref());
@@ -175,19 +175,26 @@ fn release_streams() {
     drop(sys::fd::close_range(0, 2));
 }
 
-/// Until the command ends: reap, pass signals on, tell about stops, do what the filter asks for.
+/// Until the command ends: reap, pass signals on, tell about stops, do what the filter and the bridge ask for.
 /// Its raw wait status comes back; `None` when the supervisor is gone.
-fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd, mut broker: Option<Broker>) -> Option<i32> {
+fn serve(
+    command: i32,
+    signals: &OwnedFd,
+    control: &OwnedFd,
+    mut broker: Option<Broker>,
+    mut network: Option<BorrowedFd<'_>>,
+) -> Option<i32> {
     loop {
-        // Without a broker, one of the two is watched twice, and nobody asks what came of it.
+        // Without a broker or a bridge, another is watched twice, and nobody asks what came of it.
         let third = broker.as_ref().map_or(control.as_fd(), Broker::as_fd);
+        let fourth = network.unwrap_or(control.as_fd());
         let mut watched =
-            [signals.as_fd(), control.as_fd(), third].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            [signals.as_fd(), control.as_fd(), third, fourth].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         if poll(&mut watched, None).is_err() {
             continue;
         }
         let found = watched.map(|one| one.revents());
-        let [children, orders, _] = found.map(|found| !found.is_empty());
+        let [children, orders, _, wishes] = found.map(|found| !found.is_empty());
         if children {
             while sys::signal::next(signals).is_some() {}
             while let Some((pid, status)) = sys::process::reap() {
@@ -213,5 +220,6 @@ fn serve(command: i32, signals: &OwnedFd, control: &OwnedFd, mut broker: Option<
         }
         // One call in each round: whoever asks without end keeps nobody else waiting.
         broker = broker.and_then(|broker| broker.attend(found[2]));
+        network = network.filter(|line| !wishes || network::serve(*line));
     }
 }

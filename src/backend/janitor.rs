@@ -11,10 +11,10 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::bwrap::Lifeline;
 use super::init::message::{self, Order, Report};
-use super::{guard, placeholder};
+use super::{guard, helper, placeholder};
 use crate::backend::StepError;
 use crate::plan::mounts::MountPlan;
-use crate::sys::{self, process::Forked};
+use crate::sys;
 
 /// All placeholders are there.
 pub const ALL: i32 = i32::MAX;
@@ -55,13 +55,8 @@ impl Janitor {
         let (line, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| StepError::new("make a socket pair", None, error))?;
-        match sys::process::fork_into(0).map_err(|error| StepError::new("fork the janitor", None, error))? {
-            Forked::Parent(pid, _) => Ok(Self { pid, line, since }),
-            Forked::Child => {
-                work(plan, sandbox, &theirs);
-                sys::process::exit_now(0)
-            }
-        }
+        let pid = helper::fork("fork the janitor", || work(plan, sandbox, &theirs))?;
+        Ok(Self { pid, line, since })
     }
 
     /// Becomes readable when the janitor has failed or died.

@@ -7,9 +7,11 @@ mod cache;
 pub mod child;
 pub mod confine;
 mod guard;
+pub mod helper;
 pub mod init;
 mod janitor;
 mod native;
+pub mod network;
 pub mod placeholder;
 mod plain;
 pub mod scratch;
@@ -106,6 +108,12 @@ impl StepError {
             (bwrap::LOOPBACK, libc::EPERM | libc::EACCES) => {
                 "namespaces have no rights here (Ubuntu: AppArmor; or a container): ringfence doctor tells the cure"
             }
+            (step, libc::EADDRINUSE) if step.starts_with(network::PUBLISH) => {
+                "another program listens on it: choose another one, as in --publish 18080:8080"
+            }
+            (step, libc::EACCES) if step.starts_with(network::PUBLISH) => {
+                "ports below 1024 are root's: choose another one, as in --publish 8080:80"
+            }
             (_, 0) => "something changed it while the sandbox was starting: try again",
             (_, libc::EMFILE) => "raise the limit: ulimit -n 65536",
             (MOUNT_PROC, libc::EPERM | libc::EACCES) => {
@@ -152,8 +160,14 @@ impl std::error::Error for StepError {}
 pub fn spawn(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Child, StepError> {
     let plan = &*cache::made(plan)?;
     let setup = Setup::prepare(plan, terminal, signals)?;
-    match &plan.choice.engine {
-        Engine::Native | Engine::Landlock => native::spawn(plan, &setup),
-        Engine::Bwrap { program, argv0 } => bwrap::spawn(plan, &setup, program, *argv0),
-    }
+    let published = network::publish(plan)?;
+    let child = match &plan.choice.engine {
+        Engine::Native => native::spawn(plan, setup),
+        Engine::Landlock => {
+            let (plan, sockets) = network::on_host(plan)?;
+            native::spawn(&plan, setup).map(|child| child.with_sockets(sockets))
+        }
+        Engine::Bwrap { program, argv0 } => bwrap::spawn(plan, setup, program, *argv0),
+    };
+    child.map(|child| child.with_published(published))
 }

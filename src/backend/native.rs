@@ -19,16 +19,18 @@ use crate::sys::{self, process::Forked};
 ///
 /// # Errors
 /// The step that failed.
-pub fn spawn(plan: &Plan, setup: &Setup) -> Result<Child, StepError> {
+pub fn spawn(plan: &Plan, mut setup: Setup) -> Result<Child, StepError> {
     let (ours, theirs) = pair()?;
+    let bridge = setup.take_bridge();
     match sys::process::fork_into(namespaces(plan)) {
         Ok(Forked::Child) => {
             drop(ours);
-            enter::main(plan, setup, &theirs)
+            drop(bridge);
+            enter::main(plan, &setup, &theirs)
         }
         Ok(Forked::Parent(pid, pidfd)) => {
-            drop(theirs);
-            Child::attend(plan, pid, pidfd, ours, None)
+            drop((theirs, setup));
+            Child::attend(plan, pid, pidfd, ours, None).map(|child| child.with_bridge(bridge))
         }
         Err(error) => Err(StepError::new(CREATE_NAMESPACES, None, error)),
     }
@@ -44,7 +46,7 @@ fn namespaces(plan: &Plan) -> u64 {
     if confinement.pid_namespace.value {
         flags |= libc::CLONE_NEWPID;
     }
-    if confinement.net.value == Net::None {
+    if confinement.net.value != Net::Host {
         flags |= libc::CLONE_NEWNET;
     }
     u64::from(flags.cast_unsigned())

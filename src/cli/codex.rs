@@ -50,7 +50,7 @@ pub struct Args {
     /// Enforce by Landlock and seccomp alone: for policies that can be said in it.
     #[arg(long)]
     use_legacy_landlock: bool,
-    /// Route the network through a managed proxy: not part of this version, and refused.
+    /// Lead everything that leaves the sandbox through the proxies that the proxy variables name; {} is enough.
     #[arg(long, value_name = "JSON")]
     managed_network: Option<String>,
     /// As --managed-network, of the generation before.
@@ -92,7 +92,7 @@ pub fn run(args: Args) -> i32 {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    run::command(&policy, plan).unwrap_or_else(|found| problems(&found).min(FAILED))
+    run::command(&policy, plan, run::Telling::default()).unwrap_or_else(|found| problems(&found).min(FAILED))
 }
 
 /// What is wrong, and the exit code for it.
@@ -117,7 +117,9 @@ impl Args {
         let tmpdir = std::env::var_os("TMPDIR");
         let around = Surroundings { workspace: &workspace, tmpdir: tmpdir.as_deref() };
         let mut request = self.policy(around)?;
-        self.refuse_proxy()?;
+        if self.managed_network.is_some() || self.allow_network_for_proxy {
+            codex::managed(&mut request, self.managed_network.as_deref()).map_err(|error| (error.into(), USAGE))?;
+        }
         let flag = Origin::Flag;
         let legacy_landlock = self.use_legacy_landlock || self.feature.contains(&Feature::UseLegacyLandlock(true));
         request.backend = Some(if legacy_landlock {
@@ -165,15 +167,6 @@ impl Args {
             Some((_, flag)) => Err(usage(format!("{flag} belongs to the inner stage and cannot be given"), None)),
             None => Ok(()),
         }
-    }
-
-    /// Fails closed: without the proxy the command would have no network at all, or all of it.
-    fn refuse_proxy(&self) -> Result<(), Refused> {
-        if self.managed_network.is_none() && !self.allow_network_for_proxy {
-            return Ok(());
-        }
-        let hint = "leave --managed-network out: a restricted network is none at all".to_owned();
-        Err(usage("the managed proxy is not part of this version".to_owned(), Some(hint)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Flags → [`Request`], exhaustive.
 
 mod gpu;
+mod network;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
 use crate::request::file as policy_file;
 use crate::request::load::{self, LoadError, absolute, duration, variable};
-use crate::request::network::Reach;
-use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall};
+use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Origin, Request, Said, Tmp, Wall};
 use gpu::GpuFlags;
+use network::NetworkFlags;
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
@@ -59,9 +60,8 @@ pub struct Flags {
     /// Grant a device node.
     #[arg(long, value_name = "PATH", help_heading = "Devices and network")]
     device: Vec<PathBuf>,
-    /// The network: none, or the host's.
-    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Devices and network")]
-    net: Option<Net>,
+    #[command(flatten)]
+    network: NetworkFlags,
     /// Let the command connect to a unix socket of the host.
     #[arg(long, value_name = "SOCKET", help_heading = "Devices and network")]
     unix: Vec<PathBuf>,
@@ -93,9 +93,12 @@ pub struct Flags {
     #[arg(long, help_heading = "Process")]
     audit: bool,
     /// Append one JSON line to a file, which the command must not be able to write, for each thing that the baseline
-    /// added, promoted or left as it is.
-    #[arg(long, value_name = "FILE", help_heading = "Baseline")]
+    /// added, promoted or left as it is, and for each connection that was made or refused.
+    #[arg(long, value_name = "FILE", help_heading = "Process")]
     log: Option<PathBuf>,
+    /// Tell at the end how much the command reached of the network, and what it could not.
+    #[arg(long, short, help_heading = "Process")]
+    verbose: bool,
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
     #[arg(long, help_heading = "Baseline")]
     allow_unenforced: bool,
@@ -191,6 +194,11 @@ impl Flags {
         self.log.as_deref()
     }
 
+    /// Whether the network is summed up.
+    pub fn verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether a plan is to be printed in OpenShell's format: a file's own format is told by its content then.
     pub fn take_output_format(&mut self) -> bool {
         let wanted = self.format == Some(Format::Openshell);
@@ -232,6 +240,7 @@ impl Flags {
             config: _,
             format: _,
             log: _,
+            verbose: _,
             read,
             write,
             modify,
@@ -241,7 +250,7 @@ impl Flags {
             no_proc,
             gpu,
             device,
-            net,
+            network,
             unix,
             env,
             env_clear,
@@ -269,7 +278,7 @@ impl Flags {
             deny: caller.globs(deny, "--deny"),
             device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
             unix: caller.paths(unix, "--unix"),
-            net: said(net, "--net"),
+            net: said(network.net(), "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),
             backend: said(backend, "--backend").or(legacy_landlock),
@@ -279,7 +288,7 @@ impl Flags {
             timeout: said(timeout, "--timeout"),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             wall: Wall { landlock: said(landlock, "--landlock"), audit: said(audit.then_some(true), "--audit") },
-            reach: reach(allow_unenforced),
+            reach: network.reach(said(allow_unenforced.then_some(true), "--allow-unenforced")),
             baseline: Baseline {
                 flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
                 core: said(baseline.map(|_| true), "--baseline"),
@@ -294,11 +303,6 @@ impl Flags {
         gpu.fill(caller, &mut request);
         request
     }
-}
-
-fn reach(allow_unenforced: bool) -> Reach {
-    let allow_unenforced = said(allow_unenforced.then_some(true), "--allow-unenforced");
-    Reach { allow_unenforced, ..Reach::default() }
 }
 
 fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {

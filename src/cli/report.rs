@@ -2,7 +2,7 @@
 
 use crate::backend::StepError;
 use crate::plan::PlanError;
-use crate::policy::check::PolicyError;
+use crate::policy::error::PolicyError;
 use crate::request::Request;
 use crate::request::load::LoadError;
 use crate::request::openshell::{Rejected, Violation};

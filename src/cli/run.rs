@@ -1,6 +1,9 @@
 //! `ringfence run`.
 
+mod network;
+
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use super::report::{Problem, note, problems};
 use crate::backend::StepError;
 use crate::plan::{Plan, show, why};
 use crate::policy::Policy;
-use crate::policy::check::PolicyError;
+use crate::policy::error::PolicyError;
 use crate::request::Origin;
 use crate::supervise::outcome::{Ending, Outcome};
 use crate::{host, plan, supervise};
@@ -40,7 +43,7 @@ pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
 
 /// Runs the command; the result is the exit code.
 pub fn run(flags: Flags) -> i32 {
-    let log = flags.log().map(Path::to_owned);
+    let (log, verbose) = (flags.log().map(Path::to_owned), flags.verbose());
     let (policy, plan) = match prepare(flags) {
         Ok(prepared) => prepared,
         Err(found) => return problems(&found),
@@ -54,14 +57,24 @@ pub fn run(flags: Flags) -> i32 {
     if let Err(found) = preflight::before_start(&policy, &plan) {
         return problems(&found);
     }
-    if let Some(error) = log.and_then(|log| record(&log, &plan).err()) {
+    let log = match log.as_deref().map(|log| record(log, &plan)).transpose() {
+        Ok(log) => log,
         // What was to be recorded and is not must not happen either.
-        return problems(&[Problem::new(
-            error,
-            Some("name a file outside the workspace that you can write".to_owned()),
-        )]);
-    }
-    command(&policy, plan).unwrap_or_else(|found| problems(&found))
+        Err(error) => {
+            let hint = Some("name a file outside the workspace that you can write".to_owned());
+            return problems(&[Problem::new(error, hint)]);
+        }
+    };
+    command(&policy, plan, Telling { log: log.as_ref(), verbose }).unwrap_or_else(|found| problems(&found))
+}
+
+/// What is told of a run besides its exit code.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Telling<'a> {
+    /// Where each connection is recorded.
+    pub log: Option<&'a File>,
+    /// Whether the network is summed up where all went well.
+    pub verbose: bool,
 }
 
 /// Runs the command of a plan; the result is the exit code. Where the machine has changed since the plan was made,
@@ -69,19 +82,20 @@ pub fn run(flags: Flags) -> i32 {
 ///
 /// # Errors
 /// Where there could be no sandbox.
-pub fn command(policy: &Policy, mut plan: Plan) -> Result<i32, Vec<Problem>> {
-    let mut outcome = supervise::run(&plan);
+pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<i32, Vec<Problem>> {
+    let mut outcome = supervise::run(&plan, telling.log);
     if outcome.as_ref().is_err_and(StepError::is_stale) {
         plan = prepare_policy(policy.clone())?.1;
-        outcome = supervise::run(&plan);
+        outcome = supervise::run(&plan, telling.log);
     }
     let outcome = outcome.map_err(|error| vec![error.into()])?;
     tell(&outcome, &plan);
+    network::tell(&outcome, telling.verbose);
     Ok(outcome.code())
 }
 
 /// Records what the baseline did, before the command starts.
-fn record(log: &Path, plan: &Plan) -> Result<(), String> {
+fn record(log: &Path, plan: &Plan) -> Result<File, String> {
     let lines: String =
         plan.decisions.iter().map(|decision| format!("{}\n", show::effective::record(plan, decision))).collect();
     if why::changes_host(plan, &canonical(log)) {
@@ -90,8 +104,8 @@ fn record(log: &Path, plan: &Plan) -> Result<(), String> {
     // A link in its place may have been made by an earlier command: what it leads to is nobody's log. Nor is a pipe that
     // nobody reads.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = std::fs::OpenOptions::new().append(true).create(true).custom_flags(flags).open(log);
-    file.and_then(|mut file| std::io::Write::write_all(&mut file, lines.as_bytes()))
+    let file = File::options().append(true).create(true).custom_flags(flags).open(log);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, lines.as_bytes()).map(|()| file))
         .map_err(|error| format!("write the log `{}`: {error}", log.display()))
 }
 

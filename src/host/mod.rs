@@ -15,6 +15,7 @@ pub mod paths;
 pub mod placeholder;
 mod read;
 pub mod repo;
+pub mod resolver;
 pub mod scratch;
 pub mod siblings;
 pub mod sockets;
@@ -90,6 +91,8 @@ pub struct Facts {
     pub scratch: Option<PathBuf>,
     /// Where compiled GPU code of this workspace can be kept; `None` where there is no GPU.
     pub cache: Option<Result<cache::Place, cache::Unfit>>,
+    /// How names are resolved; `None` where no plan would change it.
+    pub resolver: Option<resolver::Resolver>,
     /// What could enforce a plan here.
     pub engines: engines::Engines,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
@@ -158,6 +161,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         kept: kept::Kept::default(),
         listings: siblings::Listings::default(),
         scratch: None,
+        resolver: policy.reach.transparent.as_ref().map(|_| resolver::probe(path, root)),
         cache: has_gpu.then(|| cache::probe(root, &env, workspace.leads_to(&policy.workspace))),
         secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
         aliases: aliases(root, denied(policy, &rules, &globbed)),

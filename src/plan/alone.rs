@@ -6,8 +6,9 @@ use super::Confinement;
 use super::build::{Draft, Told, lifts_ptrace};
 use super::env::EnvPlan;
 use super::landlock::carve::{Carved, Seen, carve};
-use super::landlock::rights;
+use super::landlock::{Tcp, rights};
 use super::mounts::{Mount, MountOp, MountPlan, Tree, View};
+use super::network::NetworkPlan;
 use super::syscalls::{self, Modes};
 use crate::host::Facts;
 use crate::host::kept::Kept;
@@ -36,8 +37,14 @@ pub(super) fn carved(policy: &Policy, facts: &Facts, draft: &Draft) -> Carved {
         uid: facts.caller.ids.uid,
         abi: facts.landlock_abi,
         net: policy.net.value,
+        ports: &ports(draft),
         audit: policy.audit.is_some(),
     })
+}
+
+/// The ports that the command has to connect to.
+fn ports(draft: &Draft) -> Vec<u16> {
+    draft.confinement.network.as_ref().map(NetworkPlan::host_ports).unwrap_or_default()
 }
 
 /// What a complete policy says of `/tmp`, which its baseline lets be written where it says nothing.
@@ -82,7 +89,9 @@ pub(super) fn confine(
         None => {}
     }
     let network = policy.net.value == Net::Host;
+    let connects = matches!(&wall.tcp, Tcp::Connect(ports) if !ports.is_empty());
     Confinement {
+        network: confinement.network.clone().and_then(NetworkPlan::without_namespace),
         landlock: wall,
         syscalls: syscalls::plan(Modes {
             ptrace: lifts_ptrace(policy) || rights.ptrace,
@@ -90,6 +99,8 @@ pub(super) fn confine(
             perf: rights.perf,
             io_uring: rights.io_uring,
             own_network: network,
+            connects,
+            unix_sockets: policy.reach.no_unix.is_none(),
             listens: rights.listens,
             own_processes: false,
             own_ipc: false,
@@ -150,6 +161,13 @@ fn notes(policy: &Policy, facts: &Facts, draft: &Draft, unlisted: &[PathBuf], no
          listed where the policy shows /"
             .to_owned(),
     );
+    if matches!(policy.net.value, Net::Allow | Net::Proxy) {
+        notes.push(
+            "Landlock alone: ports are all that it knows of the network: a command that means harm can connect to the \
+             proxy's port on any host, and other users of this machine can use the proxy too"
+                .to_owned(),
+        );
+    }
     if draft.rights.listens {
         notes.push(
             "Landlock alone: the command can listen on unix sockets, as CUDA does when it starts: programs of the host \

@@ -17,6 +17,7 @@ use super::error::PlanError;
 use super::gpu::{self, EnvChange, GpuPlan, driver_view, profile};
 use super::landlock::carve::Carved;
 use super::mounts::{MountPlan, Tree};
+use super::network::{self, NetworkPlan, variables};
 use super::syscalls::Modes;
 use super::view::Built;
 use super::{Confinement, Plan, ProcessPlan, alone, landlock, syscalls, unenforced, view};
@@ -66,6 +67,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         let gpu = grant_gpus(policy, facts, &mut told);
         let mut enriched = baseline::enrich(policy, facts, &gpu, &mut told);
         show_driver_files(policy, facts, &gpu, &mut enriched, &mut told);
+        enriched.shown.extend(network::resolver::files(policy, facts));
         let draft = confine(policy, facts, &enriched, &gpu, &mut told);
         effective = std::mem::take(&mut enriched.entries);
         decisions = std::mem::take(&mut enriched.decisions);
@@ -84,6 +86,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
             }
             None => draft.confinement,
         });
+        lead_out(&mut env, policy, confinement.as_ref().and_then(|confinement| confinement.network.as_ref()));
     }
     let unenforced = unenforced::left_out(policy, facts, &mut told);
     refuse_without_landlock(policy, confinement.as_ref(), facts, &mut told);
@@ -192,6 +195,10 @@ fn show_driver_files(policy: &Policy, facts: &Facts, gpu: &GpuPlan, enriched: &m
 }
 
 fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, told: &mut Told) -> Draft {
+    let network = network::plan(policy, facts).unwrap_or_else(|errors| {
+        told.errors.extend(errors);
+        None
+    });
     let Built { tree, ops, proc, shm, cache } = view::build(policy, facts, enriched, told);
     let rights = gpu.rights;
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
@@ -209,6 +216,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
         gid: facts.caller.ids.gid,
         pid_namespace: policy.pid_namespace.clone(),
         net: policy.net.clone(),
+        network,
         mounts: MountPlan { root: tree.root(), ops },
         landlock: wall,
         syscalls: syscalls::plan(Modes {
@@ -217,6 +225,8 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
             perf: rights.perf,
             io_uring: rights.io_uring,
             own_network: true,
+            connects: false,
+            unix_sockets: policy.reach.no_unix.is_none(),
             listens: false,
             own_processes: policy.pid_namespace.value,
             own_ipc: true,
@@ -263,7 +273,7 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
     if policy.tmp.value == Tmp::Private && tmpdir.is_some_and(|dir| !writable(&dir)) {
         env.set("TMPDIR", "/tmp", Origin::Baseline("TMPDIR cannot be written inside"));
     }
-    if policy.net.value == Net::None {
+    if policy.net.value != Net::Host {
         env.drop(std::ffi::OsStr::new("DISPLAY"), Origin::Baseline("the display's socket is hidden"));
         env.drop(std::ffi::OsStr::new("WAYLAND_DISPLAY"), Origin::Baseline("the display's socket is hidden"));
     }
@@ -295,6 +305,13 @@ fn adjust_env(env: &mut EnvPlan, policy: &Policy, facts: &Facts, gpu: &GpuPlan, 
             env.set(name, value, Origin::Gpu(why.to_owned()));
         }
     }
+}
+
+/// The variables by which programs find the way out. Those that lead nowhere else are taken out.
+fn lead_out(env: &mut EnvPlan, policy: &Policy, network: Option<&NetworkPlan>) {
+    let Some(plan) = network.filter(|_| matches!(policy.net.value, Net::Allow | Net::Proxy)) else { return };
+    variables::drop_others(plan, env, &|name| policy.env.says(name));
+    variables::set(plan, env, &|name| policy.env.says(name));
 }
 
 /// Directories of libraries that the host's cache does not cover come before those that the caller named.

@@ -6,8 +6,9 @@ use super::alone;
 use super::build::Draft;
 use super::error::PlanError;
 use super::landlock::carve::Carved;
-use super::landlock::{WALL_ABI, rights};
+use super::landlock::{TCP_ABI, WALL_ABI, rights};
 use super::mounts::{Mount, MountOp};
+use super::network::NetworkPlan;
 use crate::host::Facts;
 use crate::host::engines::{NoBwrap, Usable};
 use crate::host::kernel::Wsl;
@@ -171,10 +172,32 @@ impl Chooser<'_> {
         if ops.iter().any(|op| op.what == Mount::Devices) {
             return Err("it cannot show every device node and its own program".to_owned());
         }
+        // For an ordinary user it makes another user namespace below the one that the network belongs to.
+        if let Some(why) = self.draft.confinement.network.as_ref().and_then(NetworkPlan::needs_rights) {
+            return Err(format!("it {why}"));
+        }
         if ops.len() > BWRAP_MOUNTS || ops.len() * ARGUMENTS_OF_A_MOUNT > BWRAP_ARGUMENTS {
             return Err(format!("{} mounts are too many for it", ops.len()));
         }
         Ok(Engine::Bwrap { program: program.path.clone(), argv0: features.argv0 })
+    }
+
+    /// What of the network it can keep apart.
+    fn landlock_network(&self) -> Result<(), String> {
+        let Some(network) = &self.draft.confinement.network else { return Ok(()) };
+        if let Some(why) = network.needs_namespace() {
+            return Err(why.to_owned());
+        }
+        if self.facts.landlock_abi < TCP_ABI {
+            let have = self.facts.landlock_abi;
+            return Err(format!("to tell TCP ports it needs ABI {TCP_ABI} (Linux 6.7), this kernel has {have}"));
+        }
+        if self.draft.rights.listens {
+            return Err(
+                "it cannot let CUDA have its sockets and TCP connect, and keep the host's sockets away".to_owned()
+            );
+        }
+        Ok(())
     }
 
     /// Landlock alone, if it keeps the policy; `asked`: by a user who knows what it leaves open.
@@ -192,6 +215,7 @@ impl Chooser<'_> {
         if policy.net.value == Net::Host && !asked && !facts.kept.nested {
             return Err("it cannot keep sockets of the host out of reach".to_owned());
         }
+        self.landlock_network()?;
         let asked = |op: &&MountOp| matches!(op.what, Mount::Data { .. }) && op.because.is_explicit();
         // What nobody asked for by name is let go of, with a note.
         if let Some(op) = draft.confinement.mounts.ops.iter().find(asked) {

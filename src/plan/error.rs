@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::baseline::Event;
 use super::gpu::GpuError;
 use super::gpu::cdi::CdiError;
+use super::network::managed::VARIABLES;
 use crate::request::Origin;
 use crate::request::network::LEAVE_OUT;
 
@@ -134,6 +135,27 @@ pub enum PlanError {
         /// The kernel's; 0 without Landlock.
         have: u32,
     },
+    /// No variable names a proxy that can be used.
+    #[error(
+        "there is no proxy to lead out by ({by}): {}",
+        if unusable.is_empty() { format!("none of these variables is set: {}", VARIABLES.join(" ")) } else { unusable.join(", ") }
+    )]
+    NoProxy {
+        /// Who asked.
+        by: Origin,
+        /// What is wrong with those that are set; without their values.
+        unusable: Vec<String>,
+    },
+    /// A proxy has a port that is not to be used.
+    #[error("{variable} names port {port}, which {by} does not list")]
+    ProxyPort {
+        /// The variable.
+        variable: String,
+        /// The port.
+        port: u16,
+        /// Who lists ports.
+        by: Origin,
+    },
     /// A part of the policy that nothing on this machine enforces.
     #[error("{by}: {what} [{code}]")]
     Unenforced {
@@ -199,6 +221,10 @@ impl PlanError {
             Self::LeadsOut { target, .. } => format!("name the place itself if you mean it: {}", target.display()),
             Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
             Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
+            Self::NoProxy { .. } => {
+                "set HTTPS_PROXY=http://127.0.0.1:PORT, or say --net allow --allow-host HOST".to_owned()
+            }
+            Self::ProxyPort { .. } => "start the proxy on a port that is listed".to_owned(),
             Self::NotASocket { .. } => "start the program that listens on it first".to_owned(),
             Self::Modify { .. } => "say read or write for it instead".to_owned(),
             Self::PidNamespace { .. } => "leave --inherit-pid-namespace out".to_owned(),
@@ -228,6 +254,9 @@ impl PlanError {
     }
 }
 
+const NEEDS_NATIVE: &str =
+    "leave --backend out, or say --backend native: that one can, where user namespaces can be made";
+
 /// What helps where nothing can enforce a policy, by what Landlock alone, which stands last, says of it.
 const BY_LANDLOCK: &[(&str, &str)] = &[
     (
@@ -235,6 +264,10 @@ const BY_LANDLOCK: &[(&str, &str)] = &[
         "only mounts can: choose another --backend, where there is one, or leave out what asks for it, as \
          --gpu-hide-others",
     ),
+    ("(--transparent)", NEEDS_NATIVE),
+    ("(--publish)", NEEDS_NATIVE),
+    ("(--expose-host)", NEEDS_NATIVE),
+    ("rights over the network namespace", NEEDS_NATIVE),
     ("(protected: ", "--landlock best-effort runs it without what Landlock cannot keep, and tells what that is"),
     (
         "landlock: it cannot hide",

@@ -38,8 +38,8 @@ pub struct LandlockPlan {
     pub scope_abstract: bool,
     /// Processes outside the sandbox cannot be sent signals: without a PID namespace they could.
     pub scope_signals: bool,
-    /// No TCP port can be bound or connected to: where no network namespace keeps them away.
-    pub no_tcp: bool,
+    /// Which TCP ports can be used, where no network namespace keeps them away.
+    pub tcp: Tcp,
     /// What is denied to the command goes to the kernel's audit log.
     pub audit: bool,
 }
@@ -52,9 +52,18 @@ impl LandlockPlan {
         apart: Vec::new(),
         scope_abstract: false,
         scope_signals: false,
-        no_tcp: false,
+        tcp: Tcp::Free,
         audit: false,
     };
+}
+
+/// Which TCP ports can be used.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub enum Tcp {
+    /// Landlock leaves them alone.
+    Free,
+    /// These can be connected to, whatever the address, and none can be bound.
+    Connect(Vec<u16>),
 }
 
 /// What may be done beneath a path.
@@ -171,7 +180,7 @@ pub fn plan(abi: u32, tree: &Tree, ops: &[MountOp], proc: &(Access, Origin), pol
         apart: Vec::new(),
         scope_abstract: abi >= SCOPE_ABI,
         scope_signals,
-        no_tcp: false,
+        tcp: Tcp::Free,
         audit: policy.audit.is_some(),
     }
 }

@@ -13,6 +13,7 @@ pub mod gpu;
 pub mod landlock;
 mod links;
 pub mod mounts;
+pub mod network;
 mod protect;
 pub mod show;
 mod special;
@@ -99,6 +100,8 @@ pub struct Confinement {
     pub pid_namespace: Said<bool>,
     /// Which network.
     pub net: Said<Net>,
+    /// The ways out of the sandbox's own network, and into it.
+    pub network: Option<network::NetworkPlan>,
     /// The file system view.
     pub mounts: MountPlan,
     /// The Landlock wall under the mounts.

@@ -1,6 +1,7 @@
 //! The plan as stable text, for people and snapshots, and as JSON.
 
 pub mod effective;
+mod network;
 
 use std::path::Path;
 
@@ -8,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::baseline::{Decision, Event};
 use super::choose::{Choice, Engine};
-use super::landlock::LandlockRule;
+use super::landlock::{LandlockRule, Tcp};
 use super::mounts::{Mount, MountOp, RootView};
+use super::network::managed::is_proxy_variable;
 use super::{Confinement, Plan};
 use crate::policy::tables::Shape;
-use crate::request::Net;
 
 /// One line of the plan.
 struct Line {
@@ -79,6 +80,7 @@ fn sections(plan: &Plan) -> Vec<(&'static str, Vec<Line>)> {
     match &plan.confinement {
         Some(confinement) => {
             sections.push(("files", files(confinement)));
+            sections.push(("network", network::lines(confinement)));
             sections.push(("landlock", wall(confinement)));
             sections.push(("system calls", system_calls(confinement)));
         }
@@ -101,14 +103,7 @@ fn process(plan: &Plan) -> Vec<Line> {
     if let Some(confinement) = &plan.confinement {
         lines.extend(enforced_by(plan));
         lines.extend(namespaces(plan, confinement));
-        let net = match confinement.net.value {
-            Net::None if plan.choice.engine == Engine::Landlock => {
-                ("network", "none: system calls of sockets are refused")
-            }
-            Net::None => ("network", "loopback only, in a namespace of its own"),
-            Net::Host => ("network", "the host's"),
-        };
-        lines.push(Line::new(net.0, net.1, &confinement.net.by));
+        lines.push(network::which(plan, confinement));
         lines.push(Line::new("no capabilities, no_new_privs, no core files", "", "every sandbox"));
     }
     lines
@@ -195,8 +190,16 @@ fn wall(confinement: &Confinement) -> Vec<Line> {
     if plan.scope_signals {
         lines.push(Line::new("no signals to processes outside", "", "there is no PID namespace of its own"));
     }
-    if plan.no_tcp {
-        lines.push(Line::new("no TCP port", "", "there is no network namespace of its own"));
+    match &plan.tcp {
+        Tcp::Free => {}
+        Tcp::Connect(ports) if ports.is_empty() => {
+            lines.push(Line::new("no TCP port", "", "there is no network namespace of its own"));
+        }
+        Tcp::Connect(ports) => {
+            let ports: Vec<_> = ports.iter().map(|port| network::port(*port)).collect();
+            let why = "there is no network namespace of its own, and Landlock knows no hosts";
+            lines.push(Line::new("connect by TCP, on any host, to", ports.join(" "), why));
+        }
     }
     if plan.audit {
         lines.push(Line::new("denials go to the audit log", "", "--audit"));
@@ -259,13 +262,46 @@ fn environment(plan: &Plan) -> Vec<Line> {
     let dropped = env.dropped.iter().map(|(name, by)| Line::new("dropped", name.to_string_lossy(), by));
     let set = env.set.iter().map(|(name, by)| {
         let value = env.vars.get(name).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+        let value = if is_proxy_variable(name) { without_secrets(&value) } else { value };
         Line::new("set", format!("{}={value}", name.to_string_lossy()), by)
     });
     dropped.chain(set).collect()
+}
+
+/// A proxy's address without the user's name, password and query.
+fn without_secrets(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("***@{host}"),
+        None => authority.to_owned(),
+    };
+    let path = path.split_once('?').map_or_else(|| path.to_owned(), |(path, _)| format!("{path}?***"));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    format!("{scheme}{authority}{path}")
 }
 
 /// A path on one line: a newline in a name must not look like another line of the plan.
 #[must_use]
 pub fn show(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_proxy_is_told_is_not_shown() {
+        for (address, shown) in [
+            ("http://me:s3cret@localhost:8099/?tok=s3cret", "http://***@localhost:8099/?***"),
+            ("me:s3cret@localhost:8099", "***@localhost:8099"),
+            ("http://s3@cret@[::1]:1", "http://***@[::1]:1"),
+            ("http://127.0.0.1:3128", "http://127.0.0.1:3128"),
+            ("http://h/a@b", "http://h/a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(address), shown);
+        }
+    }
 }

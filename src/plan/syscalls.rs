@@ -75,8 +75,15 @@ pub enum Lift {
     /// A network namespace, or the host's network on purpose: the row stands only where nothing else keeps the network
     /// away.
     OwnNetwork,
+    /// As [`Lift::OwnNetwork`], and TCP ports that can be connected to.
+    Connects,
+    /// Everything but TCP ports without a network namespace: the row stands only there, and sees to it that nothing but
+    /// TCP connects, in a way that Landlock sees.
+    OnlyTcp,
     /// As [`Lift::OwnNetwork`], and a GPU: CUDA listens on a socket of its own when it starts.
     Listens,
+    /// Everybody who has not said `--no-unix`.
+    UnixSockets,
     /// A PID namespace: the row stands only where the user's other processes can be named.
     OwnProcesses,
     /// An IPC namespace: the row stands only where shared memory and queues are the host's.
@@ -93,7 +100,15 @@ impl Lift {
             Self::Memory => Some("--allow ptrace or gpu class debug or ipc"),
             Self::Perf => Some("gpu class profiling"),
             Self::IoUring => Some("gpu class gds"),
-            Self::Never | Self::OwnNetwork | Self::Listens | Self::OwnProcesses | Self::OwnIpc | Self::OwnNames => None,
+            Self::Never
+            | Self::OwnNetwork
+            | Self::Connects
+            | Self::OnlyTcp
+            | Self::Listens
+            | Self::UnixSockets
+            | Self::OwnProcesses
+            | Self::OwnIpc
+            | Self::OwnNames => None,
         }
     }
 }
@@ -111,6 +126,10 @@ pub struct Modes {
     pub io_uring: bool,
     /// What the command can reach of the network is decided by its namespace, not by system calls.
     pub own_network: bool,
+    /// The command may connect to TCP ports where no namespace decides about them.
+    pub connects: bool,
+    /// The command may make unix sockets, and not only pairs.
+    pub unix_sockets: bool,
     /// The command may listen on sockets where no namespace decides about them.
     pub listens: bool,
     /// What the command can name of processes is decided by its namespace.
@@ -129,6 +148,8 @@ impl Modes {
         perf: false,
         io_uring: false,
         own_network: true,
+        connects: false,
+        unix_sockets: true,
         listens: false,
         own_processes: true,
         own_ipc: true,
@@ -145,7 +166,10 @@ impl Modes {
             Lift::Perf => self.perf,
             Lift::IoUring => self.io_uring,
             Lift::OwnNetwork => self.own_network,
+            Lift::Connects => self.own_network || self.connects,
+            Lift::OnlyTcp => self.own_network || !self.connects,
             Lift::Listens => self.own_network || self.listens,
+            Lift::UnixSockets => self.unix_sockets,
             Lift::OwnProcesses => self.own_processes,
             Lift::OwnIpc => self.own_ipc,
             Lift::OwnNames => !self.names_threads,

@@ -5,15 +5,17 @@ use super::build::Told;
 use super::error::PlanError;
 use crate::host::Facts;
 use crate::policy::Policy;
-use crate::request::Said;
 use crate::request::network::{NetworkRule, Unenforced};
+use crate::request::{Net, Origin, Said};
 
 /// The command runs as the caller and not as whom the policy names.
 pub(super) const IDENTITY: &str = "process.identity_unavailable";
 
 /// All that is left out. What may not be is an error.
 pub(super) fn left_out(policy: &Policy, facts: &Facts, told: &mut Told) -> Vec<Said<Unenforced>> {
-    let hosts = policy.network.iter().map(without_proxy);
+    // Where the user chose a network, no rule opens it further.
+    let open = policy.net.value == Net::Allow || !matches!(policy.net.by, Origin::Flag(_));
+    let hosts = policy.network.iter().filter(|rule| open && !rule.value.is_everybodys()).map(of_programs);
     let found: Vec<_> = hosts.chain(another_s_process(policy, facts)).collect();
     // Root instead of somebody else would be more than the policy gives.
     let root = |one: &Said<Unenforced>| one.value.code == IDENTITY && facts.caller.ids.uid == 0;
@@ -29,11 +31,12 @@ pub(super) fn left_out(policy: &Policy, facts: &Facts, told: &mut Told) -> Vec<S
     Vec::new()
 }
 
-/// Hosts can be told apart by a proxy only.
-fn without_proxy(rule: &Said<NetworkRule>) -> Said<Unenforced> {
-    let NetworkRule { name, hosts, programs: _, addresses: _ } = &rule.value;
-    let what = format!("network {name}: {} cannot be reached: there is no proxy in this version", hosts.join(", "));
-    Said::new(Unenforced { code: "net.needs_proxy", what }, rule.by.clone())
+/// Outside nobody can tell for certain which program a connection comes from.
+fn of_programs(rule: &Said<NetworkRule>) -> Said<Unenforced> {
+    let NetworkRule { name, hosts, programs, addresses: _ } = &rule.value;
+    let (hosts, programs) = (hosts.join(", "), programs.join(", "));
+    let what = format!("network {name}: {hosts} is for {programs} alone, and which program connects cannot be told");
+    Said::new(Unenforced { code: "net.binary_identity_unavailable", what }, rule.by.clone())
 }
 
 /// The command runs as the caller, whose ids are the only ones that can be mapped.

@@ -5,136 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::Policy;
-use super::baseline::{SettingError, Settings};
+use super::baseline::Settings;
 use super::env::EnvPolicy;
-use super::gpu::{ClassSyntax, Classes, GpuSyntax, GpuWish};
+use super::error::PolicyError;
+use super::gpu::{Classes, GpuWish};
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
-use crate::request::network::{LEAVE_OUT, Unenforced};
+use super::reach;
+use crate::request::network::Unenforced;
 use crate::request::{Backend, Dialect, Git, Mode, Net, Origin, Request, Said, Tmp};
-
-/// Why a request cannot become a policy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// No command was given.
-    #[error("no command was given")]
-    NoCommand,
-    /// An argument of the command holds a NUL byte.
-    #[error("argument {0} of the command holds a NUL byte")]
-    NulInCommand(usize),
-    /// A path is not absolute where nothing says what it is relative to.
-    #[error("{what} `{}` is not absolute ({by})", path.display())]
-    NotAbsolute {
-        /// Which option.
-        what: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// Who said it.
-        by: Origin,
-    },
-    /// A path holds a NUL byte.
-    #[error("path {path:?} holds a NUL byte ({by})")]
-    NulInPath {
-        /// The path.
-        path: PathBuf,
-        /// Who said it.
-        by: Origin,
-    },
-    /// A glob where only a plain path is understood, or one that is too wide.
-    #[error("glob `{glob}` ({by}) {why}")]
-    Glob {
-        /// As written.
-        glob: String,
-        /// Who said it.
-        by: Origin,
-        /// What is wrong.
-        why: String,
-    },
-    /// `--gpu` is none of the known forms.
-    #[error("{source} ({by})")]
-    Gpu {
-        /// What is wrong.
-        source: GpuSyntax,
-        /// Who said it.
-        by: Origin,
-    },
-    /// `--gpu-class` has a word that is none.
-    #[error("{source} ({by})")]
-    GpuClass {
-        /// What is wrong.
-        source: ClassSyntax,
-        /// Who said it.
-        by: Origin,
-    },
-    /// Full access was asked for together with a restriction.
-    #[error("full-access restricts nothing, but {by} asks for a restriction")]
-    FullAccessRestricted {
-        /// The restriction's origin.
-        by: Origin,
-    },
-    /// `--pass-fd` names a standard stream or a negative number.
-    #[error("--pass-fd {0} is not a descriptor above 2")]
-    PassFd(i32),
-    /// A device is not below `/dev`.
-    #[error("device `{}` is not below /dev ({by})", path.display())]
-    DeviceElsewhere {
-        /// The path.
-        path: PathBuf,
-        /// Who said it.
-        by: Origin,
-    },
-    /// A complete policy that shows nothing at all.
-    #[error("the policy grants no path at all, so nothing could run [fs.no_grants]")]
-    NoGrants,
-    /// A setting of the baseline.
-    #[error(transparent)]
-    Baseline(SettingError),
-    /// A part of the policy that nothing here enforces.
-    #[error("{by}: {what} [{code}]")]
-    Unenforced {
-        /// Stable, for programs.
-        code: &'static str,
-        /// What it is.
-        what: String,
-        /// Who said it.
-        by: Origin,
-    },
-    /// A variable name is empty or holds `=` or NUL.
-    #[error("`{name}` is not a variable name ({by})")]
-    EnvName {
-        /// The name.
-        name: String,
-        /// Who said it.
-        by: Origin,
-    },
-}
-
-impl PolicyError {
-    /// One thing to do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoCommand => "ringfence run -- COMMAND [ARGUMENT]...".to_owned(),
-            Self::NotAbsolute { .. } => "write the whole path, from / on".to_owned(),
-            Self::FullAccessRestricted { .. } => {
-                "use --sandbox workspace-write with --write PATH for what must be writable".to_owned()
-            }
-            Self::DeviceElsewhere { .. } => "name the node as it is in /dev".to_owned(),
-            Self::Glob { .. } => "name a directory in front of the first `*`, for example `./**/*.env`".to_owned(),
-            Self::Baseline(SettingError::Glob { .. }) => {
-                "patterns are whole paths, with *, ?, [set] and **: keep = [\"/proc\", \"/sys/**\"]".to_owned()
-            }
-            Self::NoGrants => "name what the command needs under read_only, or add --baseline core".to_owned(),
-            Self::Unenforced { .. } => LEAVE_OUT.to_owned(),
-            Self::Baseline(SettingError::Compat { .. })
-            | Self::NulInCommand(_)
-            | Self::NulInPath { .. }
-            | Self::Gpu { .. }
-            | Self::GpuClass { .. }
-            | Self::PassFd(_)
-            | Self::EnvName { .. } => return None,
-        })
-    }
-}
 
 impl Policy {
     /// Checks a request, all of it: every contradiction is reported, not only the first.
@@ -160,13 +38,12 @@ impl Policy {
         rules.extend(mps.map(|path| written(path, &gpu_class.by)));
         check_devices(&request.device, &mut errors);
         check_env(&request.env, &mut errors);
-        errors.extend(request.pass_fd.iter().filter(|fd| **fd <= 2).map(|fd| PolicyError::PassFd(*fd)));
-        if let Some(at) = request.command.iter().position(|word| word.as_bytes().contains(&0)) {
-            errors.push(PolicyError::NulInCommand(at));
-        }
+        check_command(&request, &mut errors);
         let baseline = settings(&request, &mut errors);
         errors.extend(no_grants(&request, &baseline, &rules));
         refuse_unenforced(&request, &mut errors);
+        let net = reach::net(&request, mode.value);
+        let reach = reach::reach(&request, &net, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -190,7 +67,8 @@ impl Policy {
             gpu_class,
             cdi_dirs,
             gpu_hide_others: request.gpu_options.hide_others.filter(|said| said.value),
-            net: request.net.unwrap_or(said(if confined { Net::None } else { Net::Host })),
+            net,
+            reach,
             git: request.git.unwrap_or(said(Git::Protect)),
             tmp: request.tmp.unwrap_or(said(if confined { Tmp::Private } else { Tmp::Host })),
             proc: request.proc.unwrap_or(said(true)),
@@ -211,6 +89,12 @@ impl Policy {
             command: request.command,
         })
     }
+}
+
+fn check_command(request: &Request, errors: &mut Vec<PolicyError>) {
+    errors.extend(request.pass_fd.iter().filter(|fd| **fd <= 2).map(|fd| PolicyError::PassFd(*fd)));
+    let with_nul = request.command.iter().position(|word| word.as_bytes().contains(&0));
+    errors.extend(with_nul.map(PolicyError::NulInCommand));
 }
 
 fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
@@ -244,7 +128,7 @@ pub fn unenforced(request: &Request) -> impl Iterator<Item = PolicyError> {
     request.reach.unenforced.iter().map(refused)
 }
 
-fn said<T>(value: T) -> Said<T> {
+pub(super) fn said<T>(value: T) -> Said<T> {
     Said::new(value, Origin::Preset("default"))
 }
 
@@ -266,7 +150,7 @@ fn refuse_restricted_full_access(request: &Request, mode: Mode, errors: &mut Vec
     }
     let narrowed = [&request.read, &request.modify, &request.deny];
     let paths = narrowed.into_iter().flatten().map(|said| &said.by);
-    let net = request.net.iter().filter(|net| net.value == Net::None).map(|net| &net.by);
+    let net = request.net.iter().filter(|net| net.value != Net::Host).map(|net| &net.by);
     let tmp = request.tmp.iter().filter(|tmp| tmp.value == Tmp::Private).map(|tmp| &tmp.by);
     let gpu =
         request.gpu.iter().filter(|gpu| !matches!(gpu.value.as_str(), "auto" | "all" | "true")).map(|gpu| &gpu.by);

@@ -4,9 +4,12 @@ pub mod baseline;
 pub mod check;
 mod dialect;
 pub mod env;
+pub mod error;
 pub mod globs;
 pub mod gpu;
+pub mod net;
 pub mod paths;
+pub mod reach;
 pub mod tables;
 
 use std::ffi::OsString;
@@ -48,6 +51,8 @@ pub struct Policy {
     pub gpu_hide_others: Option<Said<bool>>,
     /// Which network.
     pub net: Said<Net>,
+    /// What may be reached of it.
+    pub reach: reach::Reach,
     /// How `.git` is protected.
     pub git: Said<Git>,
     /// What `/tmp` is.

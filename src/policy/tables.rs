@@ -163,6 +163,12 @@ pub const SYSTEM_SECRETS: &[(&str, &str)] = &[
 pub const KERNEL_INTERNALS: &[&str] =
     &["/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security", "/sys/fs/pstore", "/sys/fs/bpf"];
 
+/// Who resolves names, as every resolver reads it (resolv.conf(5)).
+pub const RESOLVER: &str = "/etc/resolv.conf";
+
+/// Names that need not be asked for (hosts(5)).
+pub const HOSTS: &str = "/etc/hosts";
+
 /// Entries of the host's `/run` that stay readable in the private one, and who needs them.
 pub const RUN_KEPT: &[(&str, &str)] = &[
     ("/run/systemd/resolve", "target of /etc/resolv.conf with systemd-resolved"),

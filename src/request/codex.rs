@@ -5,6 +5,7 @@
 
 mod expand;
 mod legacy;
+mod managed;
 mod profile;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use serde::de::DeserializeOwned;
 
 use super::load::GpuValue;
 use super::{Origin, Request, Said};
+
+pub use managed::managed;
 
 /// Why a JSON policy cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use super::baseline::{Baseline, Conflict, ConflictRule};
 use super::codex::CodexError;
-use super::network::{NetworkRule, Reach};
+use super::network::{NetworkRule, PortPair, Reach};
 use super::openshell::Rejected;
 use super::{
     Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp, Wall, file,
@@ -75,6 +75,13 @@ struct File {
     gpu_hide_others: Option<Spanned<bool>>,
     cdi_dirs: Vec<Spanned<PathBuf>>,
     net: Option<Spanned<Net>>,
+    allow_host: Vec<Spanned<String>>,
+    deny_host: Vec<Spanned<String>>,
+    http_methods: Option<Spanned<Vec<String>>>,
+    transparent: Option<Spanned<bool>>,
+    publish: Vec<Spanned<PortValue>>,
+    expose_host: Vec<Spanned<PortValue>>,
+    no_unix: Option<Spanned<bool>>,
     git: Option<Spanned<Git>>,
     tmp: Option<Spanned<Tmp>>,
     backend: Option<Spanned<Backend>>,
@@ -115,6 +122,14 @@ struct ConflictTable {
     sources: Vec<Source>,
     mode: Conflict,
     reason: Option<String>,
+}
+
+/// `8080` or `"18080:8080"`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum PortValue {
+    Number(i64),
+    Text(String),
 }
 
 /// `[features]`, as in Codex's configuration.
@@ -176,73 +191,67 @@ impl Text<'_> {
     }
 
     fn request(&self, file: File) -> Result<Request, LoadError> {
-        let File {
-            sandbox,
-            read,
-            write,
-            modify,
-            deny,
-            paths,
-            device,
-            unix,
-            gpu,
-            gpu_passthrough,
-            gpu_class,
-            gpu_hide_others,
-            cdi_dirs,
-            net,
-            git,
-            tmp,
-            backend,
-            env,
-            env_clear,
-            proc,
-            timeout,
-            allow,
-            landlock,
-            audit,
-            allow_unenforced,
-            complete,
-            workdir,
-            run_as_user,
-            run_as_group,
-            network,
-            baseline,
-            features,
-        } = file;
+        // What no line takes out is a warning of the compiler's: a field that is never read.
         let mut request = Request {
-            sandbox: sandbox.map(|value| self.said(value)),
-            read: self.paths(read),
-            write: self.paths(write),
-            modify: self.paths(modify),
-            deny: self.globs(deny),
-            device: self.all(device),
-            unix: self.paths(unix),
-            gpu: self.gpu(gpu, gpu_passthrough)?,
-            gpu_options: self.gpu_options(gpu_class, gpu_hide_others, cdi_dirs),
-            net: net.map(|value| self.said(value)),
-            git: git.map(|value| self.said(value)),
-            tmp: tmp.map(|value| self.said(value)),
-            backend: backend.map(|value| self.said(value)).or(self.legacy_landlock(features)),
-            env: self.all(env).into_iter().map(|said| Said::new(variable(said.value.into()), said.by)).collect(),
-            env_clear: env_clear.map(|value| self.said(value)),
-            proc: proc.map(|value| self.said(value)),
-            timeout: timeout.map(|value| self.timeout(value)).transpose()?,
-            allow: self.all(allow),
-            wall: Wall { landlock: landlock.map(|value| self.said(value)), audit: audit.map(|value| self.said(value)) },
-            dialect: if complete.is_some_and(Spanned::into_inner) { Dialect::OpenShell } else { Dialect::Ringfence },
-            workdir: workdir.map(|value| self.said(value)),
-            identity: self.identity(run_as_user, run_as_group),
+            sandbox: file.sandbox.map(|value| self.said(value)),
+            read: self.paths(file.read),
+            write: self.paths(file.write),
+            modify: self.paths(file.modify),
+            deny: self.globs(file.deny),
+            device: self.all(file.device),
+            unix: self.paths(file.unix),
+            gpu: self.gpu(file.gpu, file.gpu_passthrough)?,
+            gpu_options: self.gpu_options(file.gpu_class, file.gpu_hide_others, file.cdi_dirs),
+            net: file.net.map(|value| self.said(value)),
+            git: file.git.map(|value| self.said(value)),
+            tmp: file.tmp.map(|value| self.said(value)),
+            backend: file.backend.map(|value| self.said(value)).or(self.legacy_landlock(file.features)),
+            env: self.all(file.env).into_iter().map(|said| Said::new(variable(said.value.into()), said.by)).collect(),
+            env_clear: file.env_clear.map(|value| self.said(value)),
+            proc: file.proc.map(|value| self.said(value)),
+            timeout: file.timeout.map(|value| self.timeout(value)).transpose()?,
+            allow: self.all(file.allow),
+            wall: Wall {
+                landlock: file.landlock.map(|value| self.said(value)),
+                audit: file.audit.map(|value| self.said(value)),
+            },
+            dialect: if file.complete.is_some_and(Spanned::into_inner) {
+                Dialect::OpenShell
+            } else {
+                Dialect::Ringfence
+            },
+            workdir: file.workdir.map(|value| self.said(value)),
+            identity: self.identity(file.run_as_user, file.run_as_group),
             reach: Reach {
-                rules: self.all(network),
-                allow_unenforced: allow_unenforced.map(|value| self.said(value)),
+                rules: self.all(file.network),
+                allow: self.all(file.allow_host),
+                deny: self.all(file.deny_host),
+                methods: file.http_methods.map(|value| self.said(value)),
+                transparent: file.transparent.map(|value| self.said(value)),
+                publish: self.ports(file.publish)?,
+                expose: self.ports(file.expose_host)?,
+                no_unix: file.no_unix.map(|value| self.said(value)),
+                allow_unenforced: file.allow_unenforced.map(|value| self.said(value)),
                 ..Reach::default()
             },
-            baseline: self.baseline(baseline),
+            baseline: self.baseline(file.baseline),
             ..Request::default()
         };
-        self.levels(paths, &mut request);
+        self.levels(file.paths, &mut request);
         Ok(request)
+    }
+
+    fn ports(&self, values: Vec<Spanned<PortValue>>) -> Result<Vec<Said<PortPair>>, LoadError> {
+        let pair = |value: Spanned<PortValue>| {
+            let span = value.span();
+            let said = self.said(value);
+            let text = match said.value {
+                PortValue::Number(number) => number.to_string(),
+                PortValue::Text(text) => text,
+            };
+            Ok(Said::new(text.parse().map_err(|message| self.error(span, message))?, said.by))
+        };
+        values.into_iter().map(pair).collect()
     }
 
     fn identity(&self, user: Option<Spanned<String>>, group: Option<Spanned<String>>) -> Identity {

@@ -10,6 +10,7 @@ pub mod load;
 pub mod merge;
 pub mod network;
 pub mod openshell;
+pub(crate) mod pattern;
 pub mod write;
 pub mod yaml;
 
@@ -54,6 +55,15 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Whether both stand in one file.
+    #[must_use]
+    pub fn is_in_the_file_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { path: one, .. }, Self::File { path: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+
     /// Whether the user said it, as opposed to a preset, a baseline or a table of ours.
     #[must_use]
     pub fn is_explicit(&self) -> bool {
@@ -126,8 +136,25 @@ impl Mode {
 pub enum Net {
     /// A network namespace of its own with nothing but loopback.
     None,
+    /// As `none`, and the proxies of the host's loopback interface that the proxy variables name.
+    Proxy,
+    /// As `none`, and the hosts that `--allow-host` names, through a proxy of ringfence's own.
+    Allow,
     /// The host's network.
     Host,
+}
+
+impl Net {
+    /// The word used in flags and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Proxy => "proxy",
+            Self::Allow => "allow",
+            Self::Host => "host",
+        }
+    }
 }
 
 /// What `/tmp` is.

@@ -103,12 +103,17 @@ fn read(reader: &mut Reader<'_>, node: &Node, workspace: &Path) -> Request {
         sandbox: Some(reader.said(Mode::WorkspaceWrite, Place::START)),
         read: files.read,
         write: files.write,
-        net: Some(reader.said(Net::None, net_place)),
+        net: Some(reader.said(net_of(&network), net_place)),
         wall: Wall { landlock: Some(landlock), audit: None },
         identity,
-        reach: Reach { rules: network.rules, unenforced: network.unenforced, allow_unenforced: None },
+        reach: Reach { rules: network.rules, unenforced: network.unenforced, ..Reach::default() },
         ..Request::default()
     }
+}
+
+/// Hosts that nobody may reach are no network.
+fn net_of(network: &network::Network) -> Net {
+    if network.rules.iter().any(|rule| rule.value.is_everybodys()) { Net::Allow } else { Net::None }
 }
 
 fn version(reader: &mut Reader<'_>, top: &Section<'_>) {

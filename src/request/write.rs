@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::baseline::{Baseline, ConflictRule};
-use super::network::NetworkRule;
+use super::network::{NetworkRule, PortPair};
 use super::{Dialect, Identity, Request, Said};
 
 /// What has no words in TOML.
@@ -45,6 +45,17 @@ struct File {
     gpu_class: Option<String>,
     gpu_hide_others: Option<bool>,
     net: Option<super::Net>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_host: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deny_host: Vec<String>,
+    http_methods: Option<Vec<String>>,
+    transparent: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    publish: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expose_host: Vec<String>,
+    no_unix: Option<bool>,
     git: Option<super::Git>,
     tmp: Option<super::Tmp>,
     backend: Option<super::Backend>,
@@ -113,6 +124,13 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         gpu_class: value(&request.gpu_options.class),
         gpu_hide_others: value(&request.gpu_options.hide_others),
         net: value(&request.net),
+        allow_host: values(&request.reach.allow),
+        deny_host: values(&request.reach.deny),
+        http_methods: value(&request.reach.methods),
+        transparent: value(&request.reach.transparent),
+        publish: ports(&request.reach.publish),
+        expose_host: ports(&request.reach.expose),
+        no_unix: value(&request.reach.no_unix),
         git: value(&request.git),
         tmp: value(&request.tmp),
         backend: value(&request.backend),
@@ -127,7 +145,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         timeout: request.timeout.as_ref().map(|said| format!("{}ms", said.value.as_millis())),
         allow: request.allow.iter().map(|said| said.value).collect(),
         baseline: baseline(request),
-        network: request.reach.rules.iter().map(|said| said.value.clone()).collect(),
+        network: values(&request.reach.rules),
     };
     let left_out =
         request.reach.unenforced.iter().map(|said| format!("# left out: {} [{}]\n", said.value.what, said.value.code));
@@ -136,6 +154,14 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
 
 fn value<T: Clone>(said: &Option<Said<T>>) -> Option<T> {
     said.as_ref().map(|said| said.value.clone())
+}
+
+fn values<T: Clone>(said: &[Said<T>]) -> Vec<T> {
+    said.iter().map(|said| said.value.clone()).collect()
+}
+
+fn ports(said: &[Said<PortPair>]) -> Vec<String> {
+    said.iter().map(|said| said.value.to_string()).collect()
 }
 
 fn text(word: &OsStr) -> Result<String, WriteError> {

@@ -2,10 +2,13 @@
 
 #![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
 
+mod bridge;
 pub mod outcome;
+pub mod proxy;
 mod pty;
 mod signals;
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,7 @@ use crate::backend::watch::{Inside, Watch};
 use crate::backend::{self, StepError};
 use crate::plan::Plan;
 use crate::sys::signal::SignalSet;
+use bridge::Bridge;
 use outcome::{Ending, Outcome};
 use pty::Terminal;
 use signals::Signals;
@@ -38,20 +42,22 @@ enum Event {
     Gone,
     /// The janitor has failed, or is gone without a word: what blocks missing entries is no longer looked after.
     JanitorGone(Option<Report>),
+    /// The bridge has failed to start, or is gone.
+    BridgeGone,
     /// Something that is kept from the command was touched by a host program.
     Touched,
     /// A deadline has passed.
     Clock,
 }
 
-/// Runs the command of a plan to its end.
+/// Runs the command of a plan to its end. `log` gets a line for each connection that leaves the sandbox or is refused.
 ///
 /// # Errors
 /// The step of the start that failed. The command has not run then.
-pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
+pub fn run(plan: &Plan, log: Option<&File>) -> Result<Outcome, StepError> {
     // Everything is blocked until supervisor and init have their signalfds: no signal gets lost or kills halfway.
     let callers = SignalSet::all().block_only();
-    let outcome = supervise(plan, callers);
+    let outcome = supervise(plan, log, callers);
     if outcome.is_err() {
         // The caller may want to try again.
         let _ours = callers.block_only();
@@ -59,21 +65,31 @@ pub fn run(plan: &Plan) -> Result<Outcome, StepError> {
     outcome
 }
 
-fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
+fn supervise(plan: &Plan, log: Option<&File>, callers: SignalSet) -> Result<Outcome, StepError> {
     let signals = Signals::watch()?;
     let terminal = Terminal::of_caller();
-    let child = backend::spawn(plan, terminal.settings(), callers)?;
+    let mut child = backend::spawn(plan, terminal.settings(), callers)?;
+    let bridge = match Bridge::hire(plan, &mut child, log) {
+        Ok(bridge) => bridge,
+        Err(error) => {
+            child.kill();
+            drop(child.finish(plan));
+            return Err(error);
+        }
+    };
     if plan.confinement.is_none() {
         release_streams(&terminal);
     }
     let deadline = plan.process.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
     let mut run = Running {
         child,
+        bridge,
         signals,
         terminal,
         deadline,
         kill_at: None,
         timed_out: false,
+        network_lost: false,
         suspended: false,
         released: false,
         namespace: None,
@@ -100,6 +116,7 @@ fn supervise(plan: &Plan, callers: SignalSet) -> Result<Outcome, StepError> {
             Event::Report(Report::Failed(error)) => run.end(Ending::Failed(error)),
             Event::Clock => run.clock(plan),
             Event::JanitorGone(report) => run.give_up(report),
+            Event::BridgeGone => run.without_bridge(),
             Event::Gone => return run.finish(plan),
         }
     }
@@ -115,6 +132,7 @@ fn release_streams(terminal: &Terminal) {
 
 struct Running {
     child: Child,
+    bridge: Option<Bridge>,
     signals: Signals,
     terminal: Terminal,
     /// When the command's time is over.
@@ -122,6 +140,8 @@ struct Running {
     /// When the grace period is over.
     kill_at: Option<Instant>,
     timed_out: bool,
+    /// Whether the bridge ended before the sandbox did.
+    network_lost: bool,
     /// Whether TSTP was passed on.
     suspended: bool,
     /// Whether the command's streams are the command's alone.
@@ -144,9 +164,11 @@ impl Running {
             ];
             let janitor = self.child.janitor();
             let touched = self.watch.as_ref().map(Watch::descriptor);
-            let others = [janitor, touched];
+            let bridge = self.bridge.as_ref().map(Bridge::line);
+            let others = [janitor, touched, bridge];
             watched.extend(others.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
             let at_watch = 2 + usize::from(janitor.is_some());
+            let at_bridge = at_watch + usize::from(touched.is_some());
             let fixed = watched.len();
             watched.extend(self.terminal.watched());
             match poll(&mut watched, self.time_left().as_ref()) {
@@ -166,6 +188,9 @@ impl Running {
             }
             if let (Some(line), Some(true)) = (self.child.janitor(), ready.get(2)) {
                 return Event::JanitorGone(message::receive(line));
+            }
+            if self.bridge.is_some() && ready.get(at_bridge) == Some(&true) {
+                return Event::BridgeGone;
             }
             // Before what a busy command can bring about without end.
             if self.time_left().is_some_and(|left| left.tv_sec == 0 && left.tv_nsec == 0) {
@@ -286,6 +311,20 @@ impl Running {
         }
     }
 
+    /// A bridge that cannot start is an error of the sandbox's start. One that is gone later leaves a command without a
+    /// network, which is less than was planned and no danger.
+    fn without_bridge(&mut self) {
+        let Some(bridge) = self.bridge.take() else { return };
+        match bridge.failure() {
+            Some(error) => {
+                self.child.kill();
+                self.end(Ending::Failed(error));
+            }
+            None if self.child.has_ended() => self.bridge = Some(bridge),
+            None => self.network_lost = true,
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
         // A failed step is followed by the exit of the process that failed: the first one tells the story.
         self.ending.get_or_insert(ending);
@@ -293,13 +332,14 @@ impl Running {
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
         let failure = self.child.finish(plan);
+        let network = self.bridge.take().and_then(Bridge::finish);
         self.terminal.drain();
         self.terminal.restore();
         let silent = || failure.map_or(Ending::Signal(libc::SIGKILL), Ending::Failed);
         match self.ending.unwrap_or_else(silent) {
             // With our streams gone, another try would read and write nothing.
             Ending::Failed(error) => Err(if self.released { error.too_late() } else { error }),
-            ending => Ok(Outcome { ending, timed_out: self.timed_out }),
+            ending => Ok(Outcome { ending, timed_out: self.timed_out, network, network_lost: self.network_lost }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How it ended, as data.
 
+use super::proxy::events::Summary;
 use crate::backend::StepError;
 
 /// How a command ended.
@@ -9,6 +10,10 @@ pub struct Outcome {
     pub ending: Ending,
     /// Whether `--timeout` ended it.
     pub timed_out: bool,
+    /// What left the sandbox, and what was refused, where there was a bridge and it could still tell.
+    pub network: Option<Summary>,
+    /// Whether the bridge ended before the sandbox did.
+    pub network_lost: bool,
 }
 
 /// The end of a command.

@@ -71,7 +71,7 @@ pub fn options<'a>(
         // Our inner stage is the reaper.
         out.add(["--unshare-pid", "--as-pid-1"]);
     }
-    if confinement.net.value == Net::None {
+    if confinement.net.value != Net::Host {
         out.add(["--unshare-net"]);
     }
     for op in ops.iter().filter(below("/proc")).chain(ops.iter().filter(seals_root)) {

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::child::{Setup, Terminal};
 use crate::backend::init::stdio::Stream;
+use crate::backend::network::Doors;
 use crate::host::paths::FileId;
 use crate::plan::choose::{Choice, Engine};
 use crate::plan::env::EnvPlan;
-use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule};
+use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, Tcp};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 use crate::plan::syscalls::{self, Modes};
 use crate::plan::{Confinement, Plan, ProcessPlan};
@@ -36,7 +37,7 @@ pub struct Handover {
     rules: Vec<(Word, Beneath)>,
     scope_abstract: bool,
     scope_signals: bool,
-    no_tcp: bool,
+    tcp: Tcp,
     audit: bool,
     modes: Modes,
     pid_namespace: bool,
@@ -49,6 +50,8 @@ pub struct Handover {
     pub control: RawFd,
     /// Hangs up with the last process of the sandbox.
     pub alive: RawFd,
+    /// The line to the bridge, and what goes over it.
+    pub network: Option<(RawFd, Doors)>,
     /// What must be, or must not be, at a path once everything is mounted.
     pub checks: Vec<Check>,
 }
@@ -130,6 +133,8 @@ pub struct Descriptors {
     pub control: RawFd,
     /// Hangs up with the last process of the sandbox.
     pub alive: RawFd,
+    /// The line to the bridge.
+    pub network: Option<RawFd>,
 }
 
 impl Handover {
@@ -137,9 +142,10 @@ impl Handover {
     #[must_use]
     pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
         let ProcessPlan { command, cwd, env, timeout: _, pass_fd, program } = &plan.process;
-        let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, no_tcp, audit } = &confinement.landlock;
+        let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, tcp, audit } = &confinement.landlock;
         // The inner stage asks the caller's terminal itself.
-        let Setup { streams, terminal: _, signals, open_files } = setup;
+        let Setup { streams, terminal: _, signals, open_files, .. } = setup;
+        let doors = confinement.network.as_ref().map(Doors::of);
         Self {
             command: command.iter().map(Word::new).collect(),
             cwd: Word::new(cwd),
@@ -150,7 +156,7 @@ impl Handover {
             rules: rules.iter().map(|rule| (Word::new(&rule.path), rule.allow)).collect(),
             scope_abstract: *scope_abstract,
             scope_signals: *scope_signals,
-            no_tcp: *no_tcp,
+            tcp: tcp.clone(),
             audit: *audit,
             modes: confinement.syscalls.modes,
             pid_namespace: confinement.pid_namespace.value,
@@ -160,20 +166,18 @@ impl Handover {
             originals: descriptors.originals,
             control: descriptors.control,
             alive: descriptors.alive,
+            network: descriptors.network.zip(doors),
             checks: confinement.mounts.ops.iter().filter_map(check).collect(),
         }
     }
 
     /// Takes it apart: what init does from here on is the same for every engine. Who asked for what is known outside.
     #[must_use]
-    pub fn into_plan(self, terminal: Option<Terminal>) -> (Plan, Setup) {
+    pub fn into_plan(self, terminal: Option<Terminal>, network: Option<OwnedFd>) -> (Plan, Setup) {
         let outside = || Origin::Baseline("as planned outside");
-        let setup = Setup {
-            streams: streams(self.streams),
-            terminal,
-            signals: SignalSet::of(&self.signals),
-            open_files: Rlimit { current: self.open_files.0, maximum: self.open_files.1 },
-        };
+        let open_files = Rlimit { current: self.open_files.0, maximum: self.open_files.1 };
+        let signals = SignalSet::of(&self.signals);
+        let setup = Setup::inside(streams(self.streams), terminal, signals, open_files, network);
         let rule = |(path, allow): (Word, Beneath)| LandlockRule {
             path: path.get().into(),
             allow,
@@ -186,7 +190,7 @@ impl Handover {
             apart: Vec::new(),
             scope_abstract: self.scope_abstract,
             scope_signals: self.scope_signals,
-            no_tcp: self.no_tcp,
+            tcp: self.tcp,
             audit: self.audit,
         };
         let confinement = Confinement {
@@ -194,6 +198,7 @@ impl Handover {
             gid: rustix::process::getgid().as_raw(),
             pid_namespace: Said::new(self.pid_namespace, outside()),
             net: Said::new(Net::None, outside()),
+            network: None,
             mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new() },
             landlock,
             syscalls: syscalls::plan(self.modes),

@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, Scope,
 };
 use rustix::fs::{FileType, Mode, OFlags};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::backend::StepError;
 use crate::backend::plain::Last;
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
-use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, rights};
+use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, Tcp, rights};
 
 const STEP: &str = "build the landlock ruleset";
 
@@ -41,7 +41,7 @@ fn rights(allow: Beneath, version: u32, dir: bool) -> BitFlags<AccessFs> {
 /// # Errors
 /// Any rule that the kernel does not take: nothing is enforced by halves.
 pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-    let LandlockPlan { abi: version, rules, apart, scope_abstract, scope_signals, no_tcp, audit } = plan;
+    let LandlockPlan { abi: version, rules, apart, scope_abstract, scope_signals, tcp, audit } = plan;
     if *version == 0 {
         return Ok(());
     }
@@ -55,7 +55,7 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
             ruleset = ruleset.scope(scope).map_err(fail)?;
         }
     }
-    if *no_tcp {
+    if let Tcp::Connect(_) = tcp {
         ruleset = ruleset.handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp).map_err(fail)?;
     }
     let mut created = ruleset.create().map_err(fail)?;
@@ -63,6 +63,11 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
     for rule in rules {
         let Some((fd, dir)) = open(rule, apart, &mut last)? else { continue };
         created = created.add_rule(PathBeneath::new(fd, rights(rule.allow, *version, dir))).map_err(fail)?;
+    }
+    if let Tcp::Connect(ports) = tcp {
+        for port in ports {
+            created = created.add_rule(NetPort::new(*port, AccessNet::ConnectTcp)).map_err(fail)?;
+        }
     }
     for fd in readable {
         let dir = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());

@@ -94,7 +94,44 @@ struct Range {
 pub fn compile(plan: &SyscallPlan) -> Result<Program, SeccompError> {
     let mut asm = Assembler::new();
     let ranges = ranges(&mut asm, plan)?;
-    let search = tree(&mut asm, &ranges)?;
+    finish(asm, &ranges)
+}
+
+/// A call that is refused where all of these hold.
+pub type Refusal = (libc::c_long, Vec<Test>);
+
+/// Compiles a list of calls, for processes of our own: every other call fails with `EPERM`, and so does one of them that is
+/// refused.
+///
+/// # Errors
+/// [`SeccompError::TooLong`] for a list that no process of ours has.
+pub fn compile_only(calls: &[libc::c_long], refusals: &[Refusal]) -> Result<Program, SeccompError> {
+    let mut asm = Assembler::new();
+    let mut calls: Vec<u32> = calls.iter().filter_map(|call| u32::try_from(*call).ok()).collect();
+    calls.sort_unstable();
+    let mut ranges = Vec::with_capacity(2 * calls.len() + 1);
+    let mut next = Some(0);
+    for call in calls {
+        if next.is_some_and(|next| next < call) {
+            push(&mut ranges, next, asm.errno(EPERM));
+        }
+        let refused = refusals.iter().filter(|(refused, _)| u32::try_from(*refused) == Ok(call));
+        let leaf = refused.map(|(_, tests)| tests).try_fold(asm.allow(), |otherwise, tests| {
+            let end = asm.errno(EPERM);
+            tests.iter().rev().try_fold(end, |then, test| question(&mut asm, test, then, otherwise))
+        })?;
+        push(&mut ranges, Some(call), leaf);
+        next = call.checked_add(1);
+    }
+    push(&mut ranges, next, asm.errno(EPERM));
+    finish(asm, &ranges)
+}
+
+const EPERM: u16 = 1;
+
+/// In front of the search, the check that the numbers mean what they should.
+fn finish(mut asm: Assembler, ranges: &[Range]) -> Result<Program, SeccompError> {
+    let search = tree(&mut asm, ranges)?;
     let native = asm.load(offset::NUMBER, search)?;
     let kill = asm.kill();
     let arch = asm.branch(libc::BPF_JEQ, NATIVE, native, kill)?;

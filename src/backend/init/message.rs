@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -36,6 +37,28 @@ pub enum Report {
     Ended(i32),
 }
 
+/// From init to the bridge. A descriptor comes with it, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// The listening socket of a door, by its number in the plan; there may be two of one.
+    Door(u16),
+    /// A socket of the resolver: the one for datagrams, then the one for connections.
+    Resolver,
+    /// The socket for a wish of this number.
+    Socket(u16),
+    /// The listening socket at this address.
+    Listener(Ipv4Addr, u16),
+}
+
+/// From the bridge to init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// A socket to connect with; the number comes back.
+    Socket(u16),
+    /// A socket that listens at this address.
+    Listener(Ipv4Addr, u16),
+}
+
 /// From the supervisor to init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -45,6 +68,78 @@ pub enum Order {
     Signal(i32),
     /// End the command and all that it has started.
     End,
+}
+
+/// A tag, a port or number, an address.
+fn packed(tag: u8, number: u16, address: Ipv4Addr) -> [u8; 7] {
+    let ([a, b], [c, d, e, f]) = (number.to_ne_bytes(), address.octets());
+    [tag, a, b, c, d, e, f]
+}
+
+fn unpacked(bytes: &[u8]) -> Option<(u8, u16, Ipv4Addr)> {
+    let [tag, a, b, c, d, e, f] = *bytes else { return None };
+    Some((tag, u16::from_ne_bytes([a, b]), Ipv4Addr::new(c, d, e, f)))
+}
+
+/// Hands a socket to the bridge.
+///
+/// # Errors
+/// As sendmsg(2).
+pub fn hand(line: BorrowedFd<'_>, what: Handed, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let none = Ipv4Addr::UNSPECIFIED;
+    let bytes = match what {
+        Handed::Door(number) => packed(b'D', number, none),
+        Handed::Resolver => packed(b'R', 0, none),
+        Handed::Socket(number) => packed(b'S', number, none),
+        Handed::Listener(address, port) => packed(b'L', port, address),
+    };
+    send(line, &bytes, fd)
+}
+
+/// Takes what init hands over, without waiting.
+///
+/// # Errors
+/// `EAGAIN` when nothing is there, `EPIPE` when init is gone, `EPROTO` for what is no message.
+pub fn take_handed(line: BorrowedFd<'_>) -> Result<(Handed, Option<OwnedFd>), Errno> {
+    let mut buffer = [0_u8; 8];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = rustix::net::recvmsg(line, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags)?;
+    let fd = passed(&mut ancillary);
+    let bytes = buffer.get(..received.bytes).filter(|bytes| !bytes.is_empty()).ok_or(Errno::PIPE)?;
+    let what = match unpacked(bytes).ok_or(Errno::PROTO)? {
+        (b'D', number, _) => Handed::Door(number),
+        (b'R', ..) => Handed::Resolver,
+        (b'S', number, _) => Handed::Socket(number),
+        (b'L', port, address) => Handed::Listener(address, port),
+        _ => return Err(Errno::PROTO),
+    };
+    Ok((what, fd))
+}
+
+/// Asks init for a socket.
+///
+/// # Errors
+/// As send(2).
+pub fn want(line: BorrowedFd<'_>, wanted: Wanted) -> Result<(), Errno> {
+    let bytes = match wanted {
+        Wanted::Socket(number) => packed(b'S', number, Ipv4Addr::UNSPECIFIED),
+        Wanted::Listener(address, port) => packed(b'L', port, address),
+    };
+    rustix::net::send(line, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).map(drop)
+}
+
+/// Reads what the bridge asks for; `None` when it is gone.
+#[must_use]
+pub fn next_wanted(line: BorrowedFd<'_>) -> Option<Wanted> {
+    let mut buffer = [0_u8; 8];
+    let (_, length) = rustix::net::recv(line, &mut buffer, RecvFlags::DONTWAIT).ok()?;
+    match unpacked(buffer.get(..length)?)? {
+        (b'S', number, _) => Some(Wanted::Socket(number)),
+        (b'L', port, address) => Some(Wanted::Listener(address, port)),
+        _ => None,
+    }
 }
 
 const LARGEST: usize = 64 + libc::PATH_MAX as usize;

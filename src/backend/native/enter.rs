@@ -11,6 +11,7 @@ use crate::backend::child::Setup;
 use crate::backend::init::message::{Order, Report, next_order, report};
 use crate::backend::init::stdio::{self, Stream};
 use crate::backend::init::{Streams, settle, tie_to_supervisor};
+use crate::backend::network::Doors;
 use crate::backend::scratch::Scratch;
 use crate::backend::{MAP_IDS, SETUP, StepError, guard};
 use crate::plan::choose::Engine;
@@ -28,7 +29,8 @@ pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
 }
 
 fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
-    let kept: Vec<_> = plan.process.given().chain([control.as_raw_fd()]).collect();
+    let line = setup.network.as_ref().map(AsRawFd::as_raw_fd);
+    let kept: Vec<_> = plan.process.given().chain([control.as_raw_fd()]).chain(line).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     tie_to_supervisor(plan)?;
     let mut early = Vec::new();
@@ -63,11 +65,24 @@ fn enter(
     control: &OwnedFd,
     early: &mut Vec<i32>,
 ) -> Result<Streams, StepError> {
-    let Confinement { uid, gid, net, mounts, pid_namespace: _, landlock: _, syscalls: _, scratch: _, cache: _ } =
-        confinement;
+    let Confinement {
+        uid,
+        gid,
+        net,
+        network,
+        mounts,
+        pid_namespace: _,
+        landlock: _,
+        syscalls: _,
+        scratch: _,
+        cache: _,
+    } = confinement;
     map_ids(*uid, *gid)?;
-    if net.value == Net::None {
+    if net.value != Net::Host {
         sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;
+    }
+    if let (Some(plan), Some(line)) = (network, &setup.network) {
+        Doors::of(plan).hand_over(line.as_fd())?;
     }
     let mut streams = [const { None }; 3];
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {

@@ -109,11 +109,11 @@ fn run(policy: &Policy, mut plan: Plan) -> Result<(Outcome, Vec<u8>), Vec<Proble
     let program = own_image().map_err(|error| fail("copy this program to memory", error))?;
     let streams = Streams::redirect().map_err(|error| fail("redirect the standard streams", error))?;
     make_probe(policy, &mut plan, &program);
-    let mut outcome = supervise::run(&plan);
+    let mut outcome = supervise::run(&plan, None);
     if outcome.as_ref().is_err_and(StepError::is_stale) {
         plan = prepare_policy(policy.clone())?.1;
         make_probe(policy, &mut plan, &program);
-        outcome = supervise::run(&plan);
+        outcome = supervise::run(&plan, None);
     }
     let text = streams.restore().map_err(|error| fail("read what the probe says", error))?;
     Ok((outcome.map_err(|error| vec![error.into()])?, text))
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_ends_early_is_a_fault() {
-        let outcome = |ending| Outcome { ending, timed_out: false };
+        let outcome = |ending| Outcome { ending, timed_out: false, network: None, network_lost: false };
         assert!(fault(&outcome(Ending::Exit(0)), true, None).is_none());
         for ending in [Ending::Exit(0), Ending::Exit(125), Ending::Signal(11)] {
             let last = report("4", Finding::ok("ok"));

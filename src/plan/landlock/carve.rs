@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::{Beneath, Expect, LandlockPlan, LandlockRule, SCOPE_ABI, TCP_ABI};
+use super::{Beneath, Expect, LandlockPlan, LandlockRule, SCOPE_ABI, TCP_ABI, Tcp};
 use crate::host::kept::Kept;
 use crate::host::paths::{FileId, Kind};
 use crate::host::siblings::{Listing, Listings, MOST};
@@ -42,6 +42,8 @@ pub struct Seen<'a> {
     pub abi: u32,
     /// The network.
     pub net: Net,
+    /// The ports that can be connected to, where the network is not open; 0: one that is known at the start.
+    pub ports: &'a [u16],
     /// Whether denials go to the audit log.
     pub audit: bool,
 }
@@ -101,9 +103,9 @@ pub fn carve(view: Seen<'_>) -> Carved {
     let apart = apart.into_iter().collect();
     let abi = view.abi;
     let scoped = abi >= SCOPE_ABI;
-    let no_tcp = abi >= TCP_ABI && view.net == Net::None;
+    let tcp = if abi >= TCP_ABI && view.net != Net::Host { Tcp::Connect(view.ports.to_vec()) } else { Tcp::Free };
     let wall =
-        LandlockPlan { abi, rules, apart, scope_abstract: scoped, scope_signals: scoped, no_tcp, audit: view.audit };
+        LandlockPlan { abi, rules, apart, scope_abstract: scoped, scope_signals: scoped, tcp, audit: view.audit };
     Carved { wall, unsaid, unlisted, closed, names_threads }
 }
 

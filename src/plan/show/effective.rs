@@ -16,7 +16,7 @@ use crate::policy::baseline::rows::Group;
 use crate::policy::paths::Access;
 use crate::policy::tables;
 use crate::request::network::NetworkRule;
-use crate::request::{Landlock, Said};
+use crate::request::{Landlock, Net, Said};
 
 /// The rules that hold, one for each path, sorted. Of several for a path the most restrictive one counts.
 fn listed(plan: &Plan) -> Vec<&Entry> {
@@ -189,7 +189,7 @@ pub fn openshell(plan: &Plan, policy: &Policy) -> String {
         list(&Access::writes),
         if required { "hard_requirement" } else { "best_effort" },
         process(policy),
-        network(plan, policy),
+        network(policy),
     )
 }
 
@@ -205,13 +205,11 @@ fn process(policy: &Policy) -> String {
     if lines.is_empty() { lines } else { format!("process:\n{lines}") }
 }
 
-/// What is enforced of the network: nothing where it was left out.
-fn network(plan: &Plan, policy: &Policy) -> String {
-    if !plan.unenforced.is_empty() || policy.network.is_empty() {
-        return String::new();
-    }
-    let mut text = "network_policies:\n".to_owned();
-    for (number, Said { value, .. }) in policy.network.iter().enumerate() {
+/// What is enforced of the network: nothing of what was left out. What flags say has no words here.
+fn network(policy: &Policy) -> String {
+    let rules = policy.network.iter().filter(|rule| policy.net.value == Net::Allow && rule.value.is_everybodys());
+    let mut text = String::new();
+    for (number, Said { value, .. }) in rules.enumerate() {
         let NetworkRule { name, hosts, programs, addresses } = value;
         let key = format!("rule{number}");
         let _written = write!(text, "  {key}:\n    name: {}\n    endpoints:\n", Value::from(name.as_str()));
@@ -221,8 +219,11 @@ fn network(plan: &Plan, policy: &Policy) -> String {
                 if addresses.is_empty() { String::new() } else { format!(", allowed_ips: {}", json!(addresses)) };
             let _written = writeln!(text, "      - {{{host}port: {port}{allowed}}}");
         }
+        // An entry without programs is nobody's there.
+        let everybody = ["/**".to_owned()];
+        let programs = if programs.is_empty() { &everybody[..] } else { programs };
         let programs: Vec<_> = programs.iter().map(|path| json!({ "path": path })).collect();
         let _written = writeln!(text, "    binaries: {}", Value::from(programs));
     }
-    text
+    if text.is_empty() { text } else { format!("network_policies:\n{text}") }
 }

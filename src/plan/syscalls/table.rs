@@ -43,6 +43,9 @@ const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).ca
 /// Either bit asks for writing; both together, for a device's ioctls. Not `O_ACCMODE`: musl counts `O_PATH` in.
 const WRITES: u32 = (libc::O_WRONLY | libc::O_RDWR).cast_unsigned();
 
+/// `MSG_FASTOPEN`, which lets data connect.
+const FASTOPEN: u32 = libc::MSG_FASTOPEN.cast_unsigned();
+
 /// No valid exit signal has the bit of `CLONE_NEWTIME`, which shares its byte with the signal number.
 const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
@@ -224,15 +227,37 @@ pub(super) static ROWS: &[Row] = rows! {
         when "domain is not AF_UNIX"
         because "rare families are kernel code that commands do not need; programs take it as a kernel without them";
 
+    // What --no-unix asks for, and Codex where its proxy is used.
+    Eperm unless UnixSockets: { SYS_socket [is(0, libc::AF_UNIX)] }
+        when "domain is AF_UNIX"
+        because "a socket that a program of the host binds later could be connected to; pairs of sockets still work";
+
     // Without a network namespace.
-    Eperm unless OwnNetwork: { SYS_connect }
+    Eperm unless Connects: { SYS_connect }
         when ALWAYS because "no namespace keeps the network and the host's sockets away; pairs of sockets still work";
     // libcuda binds an abstract name and listens, and its start fails with error 304 where it may not.
     Eperm unless Listens: { SYS_bind, SYS_listen, SYS_accept, SYS_accept4 }
         when ALWAYS because "no namespace keeps the network and the host's sockets away; pairs of sockets still work";
-    Eperm unless OwnNetwork: { SYS_socket [is_not(0, libc::AF_UNIX)] }
+    Eperm unless Connects: { SYS_socket [is_not(0, libc::AF_UNIX)] }
         when "domain is not AF_UNIX"
         because "no namespace keeps the network away";
+    Eperm unless OnlyTcp: { SYS_socket [is(0, libc::AF_UNIX)] }
+        when "domain is AF_UNIX"
+        because "no namespace keeps the host's sockets away, and where TCP may connect no filter can tell which connects";
+    Eperm unless OnlyTcp: {
+        SYS_socket [is(0, libc::AF_NETLINK)],
+        SYS_socket [is_no_type(libc::SOCK_STREAM)],
+        SYS_socket [is_not(2, 0), is_not(2, libc::IPPROTO_TCP)],
+    } when "it is not TCP"
+        because "Landlock's rules for ports are about TCP: neither datagrams nor MPTCP, SCTP or SMC";
+    Eperm unless OnlyTcp: {
+        SYS_sendto [any_set(3, FASTOPEN)],
+        SYS_sendmsg [any_set(2, FASTOPEN)],
+        SYS_sendmmsg [any_set(3, FASTOPEN)],
+        SYS_setsockopt [is(1, libc::IPPROTO_TCP), is(2, libc::TCP_FASTOPEN_CONNECT)],
+        SYS_setsockopt [is(1, libc::IPPROTO_TCP), is(2, libc::TCP_ULP)],
+    } when "it connects by TCP fast open, or puts another protocol on TCP"
+        because "Landlock is not asked about such a connection";
     Eperm unless OwnNetwork: {
         SYS_socket [is_no_type(libc::SOCK_STREAM), is_no_type(libc::SOCK_SEQPACKET)],
         SYS_socketpair [is_no_type(libc::SOCK_STREAM), is_no_type(libc::SOCK_SEQPACKET)],

@@ -97,6 +97,44 @@ fn init_is_asked_about_every_way_to_open_for_writing_and_about_nothing_else() {
 }
 
 #[test]
+fn where_only_tcp_may_connect_nothing_else_can() {
+    let modes = Modes { own_network: false, connects: true, ..Modes::STRICT };
+    let word = |value: i32| u64::from(value.cast_unsigned());
+    let [unix, inet, inet6, netlink] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK].map(word);
+    let [stream, datagram, packets] = [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET].map(word);
+    let [tcp, sctp, fastopen] = [libc::IPPROTO_TCP, libc::IPPROTO_SCTP, libc::MSG_FASTOPEN].map(word);
+    let flags = word(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK);
+    let table: &[(&str, libc::c_long, [u64; 4], bool)] = &[
+        ("TCP", libc::SYS_socket, [inet, stream | flags, 0, 0], true),
+        ("TCP by its number", libc::SYS_socket, [inet6, stream, tcp, 0], true),
+        ("connect", libc::SYS_connect, [3, 0, 16, 0], true),
+        ("send", libc::SYS_sendto, [3, 0, 1, 0], true),
+        ("a pair", libc::SYS_socketpair, [unix, stream, 0, 0], true),
+        ("unix", libc::SYS_socket, [unix, stream, 0, 0], false),
+        ("UDP", libc::SYS_socket, [inet, datagram, 0, 0], false),
+        ("SCTP", libc::SYS_socket, [inet, stream, sctp, 0], false),
+        ("SCTP by its type", libc::SYS_socket, [inet, packets, 0, 0], false),
+        ("MPTCP", libc::SYS_socket, [inet, stream, 262, 0], false),
+        ("netlink", libc::SYS_socket, [netlink, word(libc::SOCK_RAW), 0, 0], false),
+        ("fast open", libc::SYS_sendto, [3, 0, 1, fastopen], false),
+        ("fast open by message", libc::SYS_sendmsg, [3, 0, fastopen, 0], false),
+        ("fast open by messages", libc::SYS_sendmmsg, [3, 0, 1, fastopen], false),
+        ("fast open by option", libc::SYS_setsockopt, [3, tcp, word(libc::TCP_FASTOPEN_CONNECT), 0], false),
+        ("another protocol", libc::SYS_setsockopt, [3, tcp, word(libc::TCP_ULP), 0], false),
+        ("an option", libc::SYS_setsockopt, [3, tcp, word(libc::TCP_NODELAY), 0], true),
+        ("bind", libc::SYS_bind, [3, 0, 16, 0], false),
+        ("listen", libc::SYS_listen, [3, 1, 0, 0], false),
+    ];
+    for (what, call, [a, b, c, d], allowed) in table {
+        assert_eq!(decision(modes, *call, [*a, *b, *c, *d, 0, 0]).is_none(), *allowed, "{what}");
+    }
+    let pairs_only = Modes { unix_sockets: false, ..Modes::STRICT };
+    assert!(decision(pairs_only, libc::SYS_socket, [unix, stream, 0, 0, 0, 0]).is_some());
+    assert!(decision(pairs_only, libc::SYS_socketpair, [unix, stream, 0, 0, 0, 0]).is_none());
+    assert!(decision(Modes::STRICT, libc::SYS_socket, [unix, stream, 0, 0, 0, 0]).is_none());
+}
+
+#[test]
 fn who_may_listen_without_a_namespace_may_not_reach_the_network() {
     let inet = u64::from(libc::AF_INET.cast_unsigned());
     let calls = [

@@ -1,6 +1,6 @@
 //! The program against the table: an interpreter of classic BPF runs the one and reads the other.
 
-use super::{NATIVE, SeccompError, compile};
+use super::{NATIVE, SeccompError, compile, compile_only};
 use crate::plan::syscalls::{Action, Compare, Lift, Modes, Row, SyscallPlan, Test, plan};
 use libc::sock_filter;
 use proptest::array::uniform6;
@@ -208,8 +208,14 @@ fn number() -> impl Strategy<Value = u32> {
 }
 
 fn modes() -> impl Strategy<Value = Modes> {
-    any::<[bool; 9]>().prop_map(
-        |[ptrace, memory, perf, io_uring, listens, own_network, own_processes, own_ipc, names_threads]| Modes {
+    let network = any::<[bool; 4]>();
+    (network, any::<[bool; 7]>()).prop_map(
+        |(
+            [own_network, connects, unix_sockets, listens],
+            [ptrace, memory, perf, io_uring, own_processes, own_ipc, names_threads],
+        )| Modes {
+            connects,
+            unix_sockets,
             listens,
             memory,
             perf,
@@ -221,6 +227,46 @@ fn modes() -> impl Strategy<Value = Modes> {
             names_threads,
         },
     )
+}
+
+/// Those that a process of ours lists are allowed, and all others fail.
+#[test]
+fn a_list_is_all_that_is_allowed() {
+    let calls = [libc::SYS_read, libc::SYS_epoll_pwait, libc::SYS_exit_group, 0, 1, 3];
+    let program = compile_only(&calls, &[]).unwrap();
+    for number in (0..600).chain([u32::MAX, 1 << 30]) {
+        let listed = calls.contains(&libc::c_long::from(number));
+        let want = if listed { libc::SECCOMP_RET_ALLOW } else { libc::SECCOMP_RET_ERRNO | 1 };
+        assert_eq!(interpret(program.instructions(), number, NATIVE, &[0; 6]).result, want, "{number}");
+    }
+    let foreign = interpret(program.instructions(), 0, NATIVE ^ 1, &[0; 6]).result;
+    assert_eq!(foreign, libc::SECCOMP_RET_KILL_PROCESS);
+}
+
+#[test]
+fn what_is_refused_of_a_listed_call_fails() {
+    let is_not = |arg, value| Test { arg, mask: u32::MAX, compare: Compare::IsNot(value) };
+    let refusals = [
+        (1, vec![is_not(0, 2), is_not(0, 10)]),
+        (1, vec![is_not(2, 0)]),
+        (3, vec![Test { arg: 3, mask: 4, compare: Compare::AnySet }]),
+    ];
+    let program = compile_only(&[0, 1, 3], &refusals).unwrap();
+    let table: &[(u32, [u64; 4], bool)] = &[
+        (0, [7, 7, 7, 7], true),
+        (1, [2, 9, 0, 9], true),
+        (1, [10, 9, 0, 9], true),
+        (1, [10 | 1 << 40, 9, 0, 9], true),
+        (1, [1, 9, 0, 9], false),
+        (1, [2, 9, 1, 9], false),
+        (3, [0, 0, 0, 3], true),
+        (3, [0, 0, 0, 6], false),
+    ];
+    for (number, [a, b, c, d], allowed) in table {
+        let want = if *allowed { libc::SECCOMP_RET_ALLOW } else { libc::SECCOMP_RET_ERRNO | 1 };
+        let found = interpret(program.instructions(), *number, NATIVE, &[*a, *b, *c, *d, 0, 0]).result;
+        assert_eq!(found, want, "{number} {a} {b} {c} {d}");
+    }
 }
 
 proptest! {
