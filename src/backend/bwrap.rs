@@ -48,7 +48,7 @@ struct Start {
     data: Vec<OwnedFd>,
     originals: [OwnedFd; 3],
     words: File,
-    alive: (OwnedFd, OwnedFd),
+    alive: (Lifeline, OwnedFd),
     /// Init's end of the line to the bridge.
     network: Option<OwnedFd>,
 }
@@ -72,7 +72,7 @@ pub fn spawn(plan: &Plan, mut setup: Setup, program: &Path, argv0: bool) -> Resu
         Forked::Parent(pid, pidfd) => {
             drop(theirs);
             let Start { words, alive: (alive, _), .. } = start;
-            let between = Between { words, alive: Lifeline(alive) };
+            let between = Between { words, alive };
             Child::attend(plan, pid, pidfd, ours, Some(between)).map(|child| child.with_bridge(bridge))
         }
     }
@@ -89,7 +89,7 @@ impl Start {
         let stream = |number| sys::fd::borrow_if_open(number).ok_or(rustix::io::Errno::BADF);
         let copy = |number| rustix::io::fcntl_dupfd_cloexec(stream(number)?, 3);
         let originals = [copy(0).map_err(fail)?, copy(1).map_err(fail)?, copy(2).map_err(fail)?];
-        let alive = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(fail)?;
+        let alive = Lifeline::new().map_err(|error| StepError::new(STEP, None, error))?;
         let descriptors = Descriptors {
             originals: [originals[0].as_raw_fd(), originals[1].as_raw_fd(), originals[2].as_raw_fd()],
             control: control.as_raw_fd(),

@@ -252,7 +252,7 @@ impl Child {
         sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
         let failure = between.and_then(|Between { words, alive }| {
             // Init may live a moment longer than the program that made it.
-            alive.wait(pid_namespace);
+            alive.wait(None, pid_namespace);
             bwrap::failure(&read_all(words))
         });
         drop((pidfd, control, way_out));

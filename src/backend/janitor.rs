@@ -80,7 +80,7 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
-    let alive_number = alive.map(|alive| alive.0.as_raw_fd());
+    let alive_number = alive.map(|alive| alive.as_fd().as_raw_fd());
     let kept: Vec<_> =
         [sandbox.as_raw_fd(), control.as_raw_fd(), line.as_raw_fd()].into_iter().chain(alive_number).collect();
     sys::ignore(sys::fd::close_all_but(0, &kept));
@@ -100,25 +100,29 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
     let held = made.iter().flat_map(placeholder::Placeholder::descriptors);
     let kept: Vec<_> = held.chain([sandbox.as_raw_fd(), line.as_raw_fd()]).chain(alive_number).collect();
     sys::ignore(sys::fd::close_all_but(0, &kept));
+    let init = alive.and_then(|alive| {
+        wait_for([sandbox.as_fd(), line.as_fd(), alive.as_fd()]);
+        alive.init()
+    });
     // The line hangs up when the supervisor is dead: then nothing may go on, even where its death came before init was
     // tied to it.
-    let [ended, _] = wait_for([sandbox, line]);
+    let [ended, _] = wait_for([sandbox.as_fd(), line.as_fd()]);
     if !ended && tied {
         sys::ignore(rustix::process::pidfd_send_signal(sandbox, rustix::process::Signal::KILL));
     }
     // Readable when init is dead, and with it its whole PID namespace; without one, init ends what is left first.
-    wait_for([sandbox]);
+    wait_for([sandbox.as_fd()]);
     if let Some(alive) = alive {
         // Another program was between: init may live a moment longer than it.
-        alive.wait(tied);
+        alive.wait(init, tied);
     }
     guard::sweep(plan);
     placeholder::remove_all(&made);
 }
 
 /// Waits until something happens to one of the descriptors, and tells to which.
-fn wait_for<const N: usize>(descriptors: [&OwnedFd; N]) -> [bool; N] {
-    let mut watched = descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::IN));
+fn wait_for<const N: usize>(descriptors: [BorrowedFd<'_>; N]) -> [bool; N] {
+    let mut watched = descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
     while poll(&mut watched, None).is_err() {}
     watched.map(|one| !one.revents().is_empty())
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::StatVfsMountFlags;
 
 use super::handover::{Check, Handover, Want};
+use super::lifeline::Lifeline;
 use crate::backend::child::Terminal;
 use crate::backend::init::message::{Report, report};
 use crate::backend::init::{self, stdio};
@@ -36,6 +37,7 @@ pub fn inner_stage(arguments: &[OsString]) -> Result<std::convert::Infallible, S
 fn live(handover: Handover, control: &OwnedFd, early: &[i32]) -> Result<(), StepError> {
     // It hangs up when the last process of the sandbox has ended, and no command of the sandbox gets it.
     let alive = adopt(handover.alive)?;
+    Lifeline::greet(alive.as_fd()).map_err(|error| StepError::new("greet the supervisor", None, error))?;
     connect(&handover)?;
     handover.checks.iter().try_for_each(verify)?;
     let line = handover.network.as_ref().map(|(number, doors)| Ok((adopt(*number)?, doors))).transpose()?;
