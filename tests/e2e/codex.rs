@@ -238,7 +238,7 @@ fn a_bad_command_line_is_code_2_and_one_clear_message() {
             (&["--permission-profile", &good, "--apply-seccomp-then-exec"], "inner stage"),
             (&["--permission-profile", &good, "--proxy-route-spec", "{}"], "inner stage"),
             (&["--permission-profile", &good, "--verify-fd-mount", "3:/etc"], "inner stage"),
-            (&["--permission-profile", &good, "--managed-network", "{}"], "proxy"),
+            (&["--permission-profile", &good, "--managed-network", "[]"], "JSON object"),
             (&["--permission-profile", &good, "--no-such-flag"], "unexpected argument"),
             (&NONE, "no policy"),
         ];
