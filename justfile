@@ -49,6 +49,10 @@ bench-discovery RUNS="300":
 bench-device:
     cargo bench --bench device
 
+# What it costs to go out through the bridge, next to a plain connection and to Codex's bridge.
+bench-net:
+    cargo bench --bench net
+
 # Real device nodes, on Debian's kernels 6.1 and 6.12 (or those named) in virtual machines; fetches kernels with apt-get.
 vm *KERNELS:
     tests/vm/run {{KERNELS}}
