@@ -56,3 +56,10 @@ bench-net:
 # Real device nodes, on Debian's kernels 6.1 and 6.12 (or those named) in virtual machines; fetches kernels with apt-get.
 vm *KERNELS:
     tests/vm/run {{KERNELS}}
+
+# What a hostile program may send, to a parser of the proxy (`fuzz/fuzz_targets/`), for so many seconds. Needs cargo-fuzz and a
+# C++ compiler. This toolchain is no nightly, so there are no sanitizers: panics, broken promises and hangs are found.
+fuzz TARGET SECONDS="60":
+    mkdir -p fuzz/corpus/{{TARGET}}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- \
+        -dict=fuzz/words.dict -max_total_time={{SECONDS}} -max_len=4096 -timeout=5
