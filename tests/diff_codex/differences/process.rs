@@ -23,8 +23,15 @@ pub const ROWS: &[Difference] = &[
         policies: "call: managed network, nothing set*",
         probes: "exit",
         reference: "101",
-        ours: "2",
+        ours: "1",
         why: "The managed proxy without a proxy: both refuse, the reference by a panic.",
+    },
+    Difference {
+        policies: "managed network, the older flag*",
+        probes: "exit|ran",
+        reference: "2|no",
+        ours: "7|yes",
+        why: "--allow-network-for-proxy is of the older generation, which ours serves too.",
     },
     Difference {
         policies: "call: not found*|call: not executable*|call: a directory*",

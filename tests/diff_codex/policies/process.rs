@@ -4,6 +4,9 @@ use crate::policy::{Policy, Profile};
 
 const W: &str = ":root=read {W}=write";
 
+/// Nobody listens there.
+const PROXY: &[(&str, Option<&str>)] = &[("HTTP_PROXY", Some("http://127.0.0.1:9"))];
+
 pub const POLICIES: &[Policy] = &[
     Policy::of("no proc", W).flags(&["--no-proc"]),
     Policy::of("inherited pid namespace", W).flags(&["--inherit-pid-namespace"]),
@@ -28,6 +31,17 @@ pub const POLICIES: &[Policy] = &[
         ("HTTP_PROXY", Some("http://127.0.0.1:9")),
         ("PWD", Some("{W}")),
     ]),
+    Policy::of("managed network", W).flags(&["--managed-network", "{}"]).env(PROXY),
+    Policy::of("managed network, the older flag", W).flags(&["--allow-network-for-proxy"]).env(PROXY),
+    Policy::of("managed network, ports", W)
+        .flags(&["--managed-network", r#"{"loopbackPorts":[9],"allowLocalBinding":true}"#])
+        .env(PROXY),
+    Policy::of("managed network, unix sockets", W)
+        .flags(&["--managed-network", r#"{"dangerouslyAllowAllUnixSockets":true}"#])
+        .env(PROXY),
+    Policy::with("managed network, enabled", Profile::Managed(W, "enabled"))
+        .flags(&["--managed-network", "{}"])
+        .env(PROXY),
     Policy::of("landlock, W write", W).flags(&["--use-legacy-landlock"]),
     Policy::of("landlock, names there", W).flags(&["--use-legacy-landlock"]).prepare(|tree| tree.dir("W/.git")),
     Policy::of("landlock, read", ":root=read").flags(&["--use-legacy-landlock"]),
