@@ -11,6 +11,7 @@ pub mod events;
 mod exchange;
 mod filter;
 pub mod http;
+mod kept;
 pub mod kind;
 mod published;
 pub mod relay;

@@ -49,6 +49,9 @@ pub(super) fn lines(confinement: &Confinement) -> Vec<Line> {
         let ports = if target.ports == Ports::Web { ", ports 80 and 443" } else { "" };
         lines.push(Line::new("allow", format!("{target}{ports}{only}"), by));
     }
+    if let Some(door) = plan.filter().filter(|_| allow.is_empty()) {
+        lines.push(Line::new("allow", "no host", &door.because));
+    }
     lines.extend(deny.iter().map(|Said { value, by }| Line::new("deny", value.to_string(), by)));
     if let Some(Said { value, by }) = methods {
         lines.push(Line::new("plain HTTP by", value.join(" "), by));

@@ -308,6 +308,8 @@ pub(super) fn reason(error: &io::Error) -> &'static str {
         io::ErrorKind::TimedOut => "timeout",
         io::ErrorKind::ConnectionRefused => "refused",
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "reset",
+        io::ErrorKind::UnexpectedEof => "closed",
+        io::ErrorKind::OutOfMemory => "too-much",
         _ => "unreachable",
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use super::doors::ended;
 use super::filter::{Goal, LAST_WORDS, Stop, Visit};
 use super::http::{self, Body, Chunked, Request, Response, ResponseBody, Side};
+use super::kept::Kept;
 use super::stream::Stream;
 
 /// So many answers before the answer: with 100 and 103 a server has few to send.
@@ -162,11 +163,12 @@ async fn receive(visit: &Visit<'_>, request: &Request, server: &Stream) -> Resul
 }
 
 async fn head(said: &mut Vec<u8>, server: &Stream, asked: http::Asked) -> Result<Response, Stop> {
+    let mut kept = Kept::default();
     loop {
         if let Some(answer) = http::response(said, asked)? {
             return Ok(answer);
         }
-        if server.read_more(said).await? == 0 {
+        if server.read_kept(said, &mut kept).await? == 0 {
             return Err(closed(Side::Server));
         }
     }

@@ -10,6 +10,7 @@ use super::address::Address;
 use super::dial::{Dialer, NoWay};
 use super::events::{Decision, Event};
 use super::http::{self, Target};
+use super::kept::Kept;
 use super::kind::{Kind, kind};
 use super::relay::Traffic;
 use super::socks::{self, Choice, Reply};
@@ -101,6 +102,7 @@ impl Stop {
         match self {
             Self::Fault { status, .. } => *status,
             Self::NoWay(NoWay::Refused(_)) => 403,
+            Self::Gone(error) if error.kind() == io::ErrorKind::OutOfMemory => 503,
             Self::NoWay(NoWay::Unreachable(error)) | Self::Gone(error) if error.kind() == io::ErrorKind::TimedOut => {
                 504
             }
@@ -123,6 +125,9 @@ impl Stop {
         match self {
             Self::Fault { message, .. } => message.clone(),
             Self::NoWay(why) => why.to_string(),
+            Self::Gone(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                "too much is said at once on all connections together".to_owned()
+            }
             Self::Gone(error) => format!("the server did not answer: {error}"),
         }
     }
@@ -174,12 +179,13 @@ impl<'a> Visit<'a> {
         said: &mut Vec<u8>,
         parse: impl Fn(&[u8]) -> Result<Option<T>, F>,
     ) -> Result<T, Stop> {
+        let mut kept = Kept::default();
         let complete = async {
             loop {
                 if let Some(parsed) = parse(said).map_err(Into::into)? {
                     return Ok(parsed);
                 }
-                if self.client.read_more(said).await? == 0 {
+                if self.client.read_kept(said, &mut kept).await? == 0 {
                     return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
                 }
             }

@@ -10,6 +10,7 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use super::kept::{self, Kept};
 use super::stream::Stream;
 
 /// What one read takes: so much that whoever sends or receives is not woken for each segment.
@@ -18,15 +19,9 @@ const CHUNK: usize = 1 << 20;
 /// What one read takes while others keep much that nobody reads.
 const SMALL_CHUNK: usize = 16 << 10;
 
-/// How much may be kept by all connections together before reads get small.
-const MUCH_KEPT: usize = 8 << 20;
-
 thread_local! {
     /// Filled and emptied between two waits, so one is enough for all connections.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
-
-    /// Bytes that were read and could not be written yet, of all connections.
-    static KEPT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How long what is waited for.
@@ -202,7 +197,7 @@ impl Direction<'_> {
         let mut done = 0;
         while done < limit {
             self.from.readable().await?;
-            let chunk = if KEPT.get() < MUCH_KEPT { CHUNK } else { SMALL_CHUNK };
+            let chunk = if kept::all() < kept::MUCH { CHUNK } else { SMALL_CHUNK };
             let room = usize::try_from(limit - done).unwrap_or(chunk).min(chunk);
             let passed = BUFFER.with_borrow_mut(|buffer| self.pass(buffer.get_mut(..room).unwrap_or_default()));
             match passed {
@@ -263,22 +258,21 @@ impl Direction<'_> {
 /// While it lives, somebody has something to read, and it is kept here.
 struct Waiting<'a> {
     traffic: &'a Traffic,
-    kept: usize,
+    _kept: Kept,
 }
 
 impl<'a> Waiting<'a> {
     fn new(traffic: &'a Traffic, kept: usize) -> Self {
         traffic.unread.set(traffic.unread.get() + 1);
-        KEPT.set(KEPT.get() + kept);
-        Self { traffic, kept }
+        let mut all = Kept::default();
+        all.set(kept);
+        Self { traffic, _kept: all }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Self { traffic, kept } = self;
-        traffic.unread.set(traffic.unread.get().saturating_sub(1));
-        KEPT.set(KEPT.get().saturating_sub(*kept));
+        self.traffic.unread.set(self.traffic.unread.get().saturating_sub(1));
     }
 }
 
@@ -303,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_is_kept_up_to_a_bound() {
-        const CONNECTIONS: usize = 128;
+        const CONNECTIONS: usize = 160;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let pair = || {
@@ -331,10 +325,10 @@ mod tests {
                 if stuck { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
             });
             tokio::time::timeout(Duration::from_secs(60), until_nobody_can).await.unwrap();
-            let kept = KEPT.get();
-            assert!(kept > 0 && kept <= MUCH_KEPT + CHUNK + CONNECTIONS * SMALL_CHUNK, "{kept} bytes");
+            let kept = kept::all();
+            assert!(kept > 0 && kept <= kept::MUCH + CHUNK + CONNECTIONS * SMALL_CHUNK, "{kept} bytes");
             drop(work);
-            assert_eq!((KEPT.get(), traffic.unread.get()), (0, 0));
+            assert_eq!((kept::all(), traffic.unread.get()), (0, 0));
         });
     }
 }

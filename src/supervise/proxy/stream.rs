@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::kept::Kept;
+
 /// What one read takes.
 const CHUNK: usize = 16 << 10;
 
@@ -80,6 +82,16 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// As [`Stream::read_more`], of something that is kept until it is complete.
+    ///
+    /// # Errors
+    /// As read(2), or `OutOfMemory` where all that is kept together is too much.
+    pub async fn read_kept(&self, said: &mut Vec<u8>, kept: &mut Kept) -> io::Result<usize> {
+        let read = self.read_more(said).await?;
+        kept.try_set(said.capacity())?;
+        Ok(read)
     }
 
     /// Writes everything.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::doors::ended;
 use super::filter::{Goal, Stop, Visit};
+use super::kept::Kept;
 use super::relay;
 use super::stream::Stream;
 use super::tls::{Hello, LARGEST_HELLO, UNRECOGNIZED_NAME, asks_again, client_hello, hello_end, passed_over};
@@ -96,10 +97,11 @@ async fn pass_on(visit: &Visit<'_>, server: &Stream, said: &[u8]) -> io::Result<
 /// What the server says; whether it asks for another hello is told before the client can know it.
 async fn go_down(visit: &Visit<'_>, server: &Stream, verdict: oneshot::Sender<bool>) -> io::Result<()> {
     let mut first = Vec::new();
+    let mut kept = Kept::default();
     let again = loop {
         match asks_again(&first) {
             Some(again) => break again,
-            None if first.len() > LARGEST_HELLO || server.read_more(&mut first).await? == 0 => break false,
+            None if first.len() > LARGEST_HELLO || server.read_kept(&mut first, &mut kept).await? == 0 => break false,
             None => {}
         }
     };
@@ -107,7 +109,7 @@ async fn go_down(visit: &Visit<'_>, server: &Stream, verdict: oneshot::Sender<bo
     let _nobody_may_wait = verdict.send(again);
     visit.client.write_all(&first).await?;
     visit.traffic.count(&visit.traffic.down, first.len());
-    drop(first);
+    drop((first, kept));
     relay::down(&visit.client, server, &visit.traffic).await
 }
 
@@ -121,12 +123,13 @@ async fn greet(visit: &Visit<'_>, goal: &Goal, mut said: Vec<u8>) -> io::Result<
 }
 
 async fn hear(visit: &Visit<'_>, goal: &Goal, mut said: Vec<u8>) -> io::Result<Result<Vec<u8>, Stop>> {
+    let mut kept = Kept::default();
     loop {
         match client_hello(&said) {
             Hello::Incomplete => {}
             hello => return Ok(judge(visit, goal, hello).map(|()| said)),
         }
-        if visit.client.read_more(&mut said).await? == 0 {
+        if visit.client.read_kept(&mut said, &mut kept).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
@@ -134,6 +137,7 @@ async fn hear(visit: &Visit<'_>, goal: &Goal, mut said: Vec<u8>) -> io::Result<R
 
 /// The second hello, which must be one, behind what the server passes over.
 async fn hear_again(visit: &Visit<'_>, goal: &Goal, mut said: Vec<u8>) -> io::Result<Result<Vec<u8>, Stop>> {
+    let mut kept = Kept::default();
     loop {
         match passed_over(&said).map(|at| client_hello(said.get(at..).unwrap_or_default())) {
             None | Some(Hello::Incomplete) => {}
@@ -143,7 +147,7 @@ async fn hear_again(visit: &Visit<'_>, goal: &Goal, mut said: Vec<u8>) -> io::Re
         if said.len() > 2 * LARGEST_HELLO {
             return Ok(Err(refuse("bad-client-hello", "another hello was asked for")));
         }
-        if visit.client.read_more(&mut said).await? == 0 {
+        if visit.client.read_kept(&mut said, &mut kept).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }

@@ -362,3 +362,17 @@ fn where_methods_are_limited_only_tls_goes_through_a_tunnel() {
     let (heard, summary) = tunnelled(hello.clone(), b"x".to_vec(), b"more".to_vec(), limit);
     assert_eq!((heard, reasons(&summary)), ([&hello[..], b"more"].concat(), vec![]));
 }
+
+#[test]
+fn many_unfinished_heads_cost_no_more_than_few() {
+    // What others hold already.
+    let mut held = super::super::kept::Kept::default();
+    held.set(super::super::kept::MUCH);
+    let head = |length: usize| format!("GET http://127.0.0.1/ HTTP/1.1\r\nX: {}", "x".repeat(length));
+    let server = server(|mut stream| drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")));
+    let request = get(&server);
+    let (said, summary) = serve_one(PATIENCE, move |client| ask(client, &request));
+    assert!(said.starts_with("HTTP/1.1 204 ") && summary.allowed == 1, "the control: {said}");
+    let (said, summary) = serve_one(PATIENCE, move |client| ask(client, &head(40 << 10)));
+    assert!(said.starts_with("HTTP/1.1 503 ") && reasons(&summary) == ["too-much"], "{said} {summary:?}");
+}
