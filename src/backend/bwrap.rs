@@ -64,6 +64,7 @@ pub fn spawn(plan: &Plan, mut setup: Setup, program: &Path, argv0: bool) -> Resu
     let (ours, theirs) = pair()?;
     let bridge = setup.take_bridge();
     let start = Start::prepare(plan, confinement, &mut setup, &theirs)?;
+    lifeline::adopt_orphans();
     match sys::process::fork_into(0).map_err(|error| StepError::new(STEP, Some(program), error))? {
         Forked::Child => {
             drop((ours, bridge));

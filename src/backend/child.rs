@@ -229,6 +229,10 @@ impl Child {
         }
         // Already dead is as good.
         sys::ignore(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
+        if let Some(between) = &self.between {
+            // It may have been dead already, and not its child.
+            between.alive.end_what_is_left();
+        }
     }
 
     /// Whether nothing runs in it any more, or nothing will in a moment.

@@ -72,14 +72,23 @@ fn running(lab: &Lab) -> Running {
     running
 }
 
+fn children(running: &Running) -> Vec<i32> {
+    let pid = running.pid();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|child| child.parse().unwrap()).collect()
+}
+
 #[test]
 fn nothing_stays_when_any_of_our_processes_is_killed() {
     for lab in Lab::every_user(&[]) {
-        let kills: [fn(&Running); 5] = [
+        let kills: [fn(&Running); 7] = [
             |_| {},
             |running| running.signal(Signal::TERM),
             |running| running.signal(Signal::KILL),
             |running| signal(running.init(), Signal::KILL),
+            // What the supervisor has started: init or bubblewrap first, the janitor last.
+            |running| signal(*children(running).first().unwrap(), Signal::KILL),
+            |running| signal(*children(running).last().unwrap(), Signal::KILL),
             |running| {
                 running.signal(Signal::STOP);
                 signal(running.init(), Signal::KILL);

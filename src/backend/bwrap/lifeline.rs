@@ -16,6 +16,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::inner::NAME;
 use crate::sys;
 
 /// How long processes may take to die of each other's death before they are looked for, in nanoseconds.
@@ -44,8 +45,8 @@ impl Lifeline {
         rustix::net::send(theirs, b"!", SendFlags::NOSIGNAL).map(drop).map_err(Into::into)
     }
 
-    /// Init, when it has said its word and has not been waited for. To be asked early: a number that is free again may
-    /// become another process's.
+    /// Init, when it has said its word and has not been waited for. To be asked while it lives: a number that is free
+    /// again may become another process's.
     pub fn init(&self) -> Option<OwnedFd> {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut room);
@@ -62,10 +63,12 @@ impl Lifeline {
 
     /// Waits until no process holds the other end, and until the whole of the sandbox has ended with `init`. Ends those
     /// that do not go by themselves, unless init is one that has others to end before (`tied` is false then).
-    pub fn wait(&self, init: Option<OwnedFd>, tied: bool) {
+    pub fn wait(&self, mut init: Option<OwnedFd>, tied: bool) {
         while !self.has_hung_up() {
+            // It may come to life only now: then its maker was killed while it made it.
+            init = init.or_else(|| self.init());
             if tied {
-                self.end_holders();
+                self.end_what_is_left();
             }
         }
         if let Some(init) = init {
@@ -77,6 +80,16 @@ impl Lifeline {
         // What waits to be read is left there, so only the hang-up, which is always told, must wake it.
         let mut watched = [PollFd::new(&self.ours, PollFlags::empty())];
         matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: MOMENT })), Ok(1..))
+    }
+
+    /// Ends what is found of the sandbox, for whom everything in it ends with init.
+    pub fn end_what_is_left(&self) {
+        // What it holds cannot be seen any more when it has made itself unreadable.
+        if let Some(init) = self.init() {
+            sys::ignore(rustix::process::pidfd_send_signal(init, Signal::KILL));
+        }
+        end_orphans();
+        self.end_holders();
     }
 
     fn end_holders(&self) {
@@ -98,6 +111,24 @@ impl Lifeline {
         let mut targets = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
         targets.any(|target| target.as_os_str() == self.theirs)
     }
+}
+
+/// Ends what bubblewrap has left to us when it was killed: see [`adopt_orphans`]. An ordinary user cannot see what such a
+/// process holds.
+fn end_orphans() {
+    let Ok(children) = std::fs::read_to_string("/proc/thread-self/children") else { return };
+    for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
+        if matches!(name.trim_end(), "bwrap" | NAME) {
+            // Our own child, so its number is its own until we have waited for it.
+            sys::ignore(rustix::process::kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
+/// Makes this process the parent of what bubblewrap leaves behind.
+pub(super) fn adopt_orphans() {
+    sys::ignore(rustix::process::set_child_subreaper(Some(rustix::process::getpid())));
 }
 
 impl AsFd for Lifeline {
