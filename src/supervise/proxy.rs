@@ -30,7 +30,7 @@ use tokio::task::LocalSet;
 use crate::backend::StepError;
 use crate::backend::child::WayOut;
 use crate::plan::network::{Leads, NetworkPlan};
-use dial::{Dialer, Names};
+use dial::{Dialer, Names, Routes};
 use doors::Doors;
 use events::{Events, Summary};
 use relay::Patience;
@@ -62,6 +62,7 @@ pub(super) fn serve(plan: &NetworkPlan, way_out: WayOut, log: Option<File>) -> R
         true => Some(Dialer {
             rules: plan.hosts.clone(),
             names: Names::of_system().map_err(step("read how names are resolved"))?,
+            routes: Routes::new().ok(),
         }),
         false => None,
     };

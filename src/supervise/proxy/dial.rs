@@ -1,6 +1,8 @@
 //! From a host to a connection: what may not be reached is never resolved, and of what was resolved only what may be
 //! reached is connected to.
 
+mod routes;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -17,6 +19,7 @@ use crate::plan::network::Endpoint;
 use crate::policy::net::HostRules;
 use crate::policy::net::decide::Refusal;
 use crate::policy::net::host::Host;
+pub use routes::Routes;
 
 /// So many addresses of a host are tried.
 const TRIED: usize = 8;
@@ -110,6 +113,8 @@ pub struct Dialer {
     pub rules: HostRules,
     /// Who is asked for addresses.
     pub names: Names,
+    /// Who knows which are this machine's, where it may be asked.
+    pub routes: Option<Routes>,
 }
 
 impl Dialer {
@@ -131,7 +136,7 @@ impl Dialer {
         let mut refused = None;
         let mut allowed = Vec::new();
         for address in addresses {
-            match self.rules.by_address(host, port, address, is_own(address)) {
+            match self.rules.by_address(host, port, address, self.is_own(address)) {
                 Ok(()) => allowed.push(address),
                 Err(refusal) => refused = refused.or(Some(refusal)),
             }
@@ -151,17 +156,19 @@ impl Dialer {
         }
         Err(NoWay::Unreachable(last))
     }
+
+    /// Whether an address belongs to this machine. Nothing is sent to find out.
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.routes.as_ref().is_some_and(|routes| routes.is_local(address))
+            || sends_to_itself(address)
+            || can_be_bound(address)
+    }
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = timeout(EACH, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// Whether an address belongs to this machine. Nothing is sent to find out.
-fn is_own(address: IpAddr) -> bool {
-    sends_to_itself(address) || can_be_bound(address)
 }
 
 /// Of several addresses of an interface the kernel sends from the first one, but each can be listened at; unless that can

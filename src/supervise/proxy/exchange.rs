@@ -16,17 +16,20 @@ const INTERIM: usize = 16;
 ///
 /// # Errors
 /// Why there is no answer, or no whole one.
-pub(super) async fn exchange(visit: &Visit<'_>, goal: &Goal, request: &Request, said: Vec<u8>) -> Result<(), Stop> {
+pub(super) async fn exchange(
+    visit: &Visit<'_>,
+    goal: &Goal,
+    (request, kept): (Request, Kept),
+    said: Vec<u8>,
+) -> Result<(), Stop> {
     let server = &visit.dial(goal, Some(&request.method)).await?;
-    let authority = if goal.port == 80 { goal.host.to_string() } else { format!("{}:{}", goal.host, goal.port) };
-    let head = request.upstream(&authority);
+    let (body, asked) = (request.body, request.asked);
     let work = async {
-        server.write_all(&head).await?;
-        visit.traffic.count(&visit.traffic.up, head.len());
-        let answer = receive(visit, request, server);
+        forward(visit, goal, (request, kept), server).await?;
+        let answer = receive(visit, asked, server);
         let send = async {
             // A server may have heard enough: then its answer says so.
-            send(visit, request.body, server, said).await?;
+            send(visit, body, server, said).await?;
             left(visit).await
         };
         // With the whole answer there, nobody needs the rest of the body.
@@ -37,6 +40,22 @@ pub(super) async fn exchange(visit: &Visit<'_>, goal: &Goal, request: &Request, 
     };
     visit.traffic.watch(&visit.shared.patience, async { Ok(work.await) }).await??;
     visit.farewell(&[]).await;
+    Ok(())
+}
+
+/// The head, which nobody needs afterwards.
+async fn forward(
+    visit: &Visit<'_>,
+    goal: &Goal,
+    (request, kept): (Request, Kept),
+    server: &Stream,
+) -> Result<(), Stop> {
+    let authority = if goal.port == 80 { goal.host.to_string() } else { format!("{}:{}", goal.host, goal.port) };
+    let head = request.upstream(&authority);
+    drop(request);
+    server.write_all(&head).await?;
+    visit.traffic.count(&visit.traffic.up, head.len());
+    drop(kept);
     Ok(())
 }
 
@@ -124,12 +143,12 @@ fn closed(side: Side) -> Stop {
 }
 
 /// The answer: its head written anew, its body as it is.
-async fn receive(visit: &Visit<'_>, request: &Request, server: &Stream) -> Result<(), Stop> {
+async fn receive(visit: &Visit<'_>, asked: http::Asked, server: &Stream) -> Result<(), Stop> {
     let (client, traffic) = (&visit.client, &visit.traffic);
     let mut said = Vec::new();
     let mut interim = 0;
     let answer = loop {
-        let answer = head(&mut said, server, request.asked).await?;
+        let answer = head(&mut said, server, asked).await?;
         let rest = said.split_off(answer.head_length);
         said = rest;
         client.write_all(&answer.client).await?;
@@ -148,7 +167,10 @@ async fn receive(visit: &Visit<'_>, request: &Request, server: &Stream) -> Resul
             });
         }
     };
-    match answer.body {
+    let body = answer.body;
+    // It may be long, and the body may come for hours.
+    drop(answer);
+    match body {
         ResponseBody::None => Ok(()),
         ResponseBody::Chunked => {
             let count = &mut |bytes| traffic.count(&traffic.down, bytes);

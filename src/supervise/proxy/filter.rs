@@ -208,6 +208,11 @@ impl<'a> Visit<'a> {
         };
         let rest = head.split_off(request.head_length);
         drop(head);
+        // Until the server has it.
+        let mut kept = Kept::default();
+        if let Err(error) = kept.try_set(request.head_length) {
+            return self.stop_http(None, error.into()).await;
+        }
         let (protocol, address) = match &request.target {
             Target::Connect(address) => ("connect", address),
             Target::Plain(address) => ("http", address),
@@ -216,9 +221,12 @@ impl<'a> Visit<'a> {
             Ok(goal) => goal,
             Err(stop) => return self.stop_http(None, stop).await,
         };
-        let served = match &request.target {
-            Target::Connect(_) => self.connect(&goal, rest).await,
-            Target::Plain(_) => exchange::exchange(self, &goal, &request, rest).await,
+        let served = match request.target {
+            Target::Connect(_) => {
+                drop((request, kept));
+                self.connect(&goal, rest).await
+            }
+            Target::Plain(_) => exchange::exchange(self, &goal, (request, kept), rest).await,
         };
         match served {
             Ok(()) => self.allowed(&goal),

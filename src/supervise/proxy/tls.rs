@@ -51,7 +51,8 @@ pub fn client_hello(bytes: &[u8]) -> Hello {
         None => Hello::Incomplete,
         Some(&HANDSHAKE) => read(bytes).unwrap_or_else(Hello::Bad),
         Some(first) if *first >= 0x80 => old_hello(bytes),
-        Some(CHANGE_CIPHER_SPEC..=HEARTBEAT) => other_record(bytes),
+        // Some servers pass over another record, whatever its version is, and take the name that comes behind it.
+        Some(CHANGE_CIPHER_SPEC..=HEARTBEAT) => Hello::Bad("another record comes before the ClientHello"),
         Some(_) => Hello::NotTls,
     }
 }
@@ -101,15 +102,6 @@ pub fn passed_over(bytes: &[u8]) -> Option<usize> {
             [] | [CHANGE_CIPHER_SPEC | APPLICATION_DATA, ..] => return None,
             _ => return Some(at),
         }
-    }
-}
-
-/// Some servers pass over another record before the ClientHello, and would take the name that comes behind it.
-fn other_record(bytes: &[u8]) -> Hello {
-    match bytes {
-        [_] | [_, 3] => Hello::Incomplete,
-        [_, 3, 0..=4, ..] => Hello::Bad("another record comes before the ClientHello"),
-        _ => Hello::NotTls,
     }
 }
 

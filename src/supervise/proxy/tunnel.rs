@@ -23,8 +23,9 @@ pub(super) async fn tunnel(visit: &Visit<'_>, goal: &Goal, server: &Stream, said
     let refused = Cell::new(None);
     let (verdict, again) = oneshot::channel();
     let (heard, may_answer) = oneshot::channel();
+    let spoken = Cell::new(None);
     let up = async {
-        let done = go_up(visit, goal, server, said, (heard, again)).await;
+        let done = go_up(visit, goal, server, said, (heard, again, &spoken)).await;
         done.unwrap_or_else(|stop| {
             refused.set(Some(stop));
             Err(io::ErrorKind::PermissionDenied.into())
@@ -35,7 +36,7 @@ pub(super) async fn tunnel(visit: &Visit<'_>, goal: &Goal, server: &Stream, said
         if visit.dialer.rules.methods.is_some() && may_answer.await.is_err() {
             return std::future::pending().await;
         }
-        go_down(visit, server, verdict).await
+        go_down(visit, server, verdict, &spoken).await
     };
     let carried = visit.traffic.watch(&visit.shared.patience, relay::join(up, down)).await;
     match refused.take() {
@@ -48,8 +49,9 @@ pub(super) async fn tunnel(visit: &Visit<'_>, goal: &Goal, server: &Stream, said
     }
 }
 
-/// Tells that the client may be answered, and hears whether the server asks for another hello.
-type Lines = (oneshot::Sender<()>, oneshot::Receiver<bool>);
+/// Tells that the client may be answered, hears whether the server asks for another hello, and tells whether the client
+/// speaks TLS, once it has spoken.
+type Lines<'a> = (oneshot::Sender<()>, oneshot::Receiver<bool>, &'a Cell<Option<bool>>);
 
 /// What the client says, with the names in it looked at. The outer error is a refusal.
 async fn go_up(
@@ -57,7 +59,7 @@ async fn go_up(
     goal: &Goal,
     server: &Stream,
     said: Vec<u8>,
-    (heard, again): Lines,
+    (heard, again, spoken): Lines<'_>,
 ) -> Result<io::Result<()>, Stop> {
     let work = async {
         let mut said = match greet(visit, goal, said).await? {
@@ -65,8 +67,10 @@ async fn go_up(
             Err(stop) => return Ok(Err(stop)),
         };
         let _the_server_may_be_gone = heard.send(());
+        let end = hello_end(&said);
+        spoken.set(Some(end.is_some()));
         // Only the hello itself, until it is clear that it is the one that counts.
-        if let Some(end) = hello_end(&said) {
+        if let Some(end) = end {
             let rest = said.split_off(end);
             pass_on(visit, server, &said).await?;
             said = rest;
@@ -95,11 +99,26 @@ async fn pass_on(visit: &Visit<'_>, server: &Stream, said: &[u8]) -> io::Result<
 }
 
 /// What the server says; whether it asks for another hello is told before the client can know it.
-async fn go_down(visit: &Visit<'_>, server: &Stream, verdict: oneshot::Sender<bool>) -> io::Result<()> {
+async fn go_down(
+    visit: &Visit<'_>,
+    server: &Stream,
+    verdict: oneshot::Sender<bool>,
+    spoken: &Cell<Option<bool>>,
+) -> io::Result<()> {
     let mut first = Vec::new();
     let mut kept = Kept::default();
     let again = loop {
-        match asks_again(&first) {
+        let found = match spoken.get() {
+            // What comes before the hello is no answer to it.
+            None => {
+                answer(visit, &first).await?;
+                first.clear();
+                None
+            }
+            Some(true) => asks_again(&first),
+            Some(false) => Some(false),
+        };
+        match found {
             Some(again) => break again,
             None if first.len() > LARGEST_HELLO || server.read_kept(&mut first, &mut kept).await? == 0 => break false,
             None => {}
@@ -107,17 +126,27 @@ async fn go_down(visit: &Visit<'_>, server: &Stream, verdict: oneshot::Sender<bo
     };
     // The client may be gone, or speak no TLS.
     let _nobody_may_wait = verdict.send(again);
-    visit.client.write_all(&first).await?;
-    visit.traffic.count(&visit.traffic.down, first.len());
+    answer(visit, &first).await?;
     drop((first, kept));
     relay::down(&visit.client, server, &visit.traffic).await
+}
+
+async fn answer(visit: &Visit<'_>, said: &[u8]) -> io::Result<()> {
+    visit.client.write_all(said).await?;
+    visit.traffic.count(&visit.traffic.down, said.len());
+    Ok(())
 }
 
 /// Reads until it is clear whether this is TLS, and for whom. Servers that speak first are not kept waiting, and nobody has
 /// to say anything; but who has begun must come to the end.
 async fn greet(visit: &Visit<'_>, goal: &Goal, mut said: Vec<u8>) -> io::Result<Result<Vec<u8>, Stop>> {
-    if said.is_empty() && visit.client.read_more(&mut said).await? == 0 {
-        return Ok(Ok(said));
+    if said.is_empty() {
+        let first = visit.client.read_more(&mut said);
+        let limited = visit.dialer.rules.methods.is_some();
+        let read = if limited { timeout(visit.shared.patience.head, first).await?? } else { first.await? };
+        if read == 0 {
+            return Ok(Ok(said));
+        }
     }
     timeout(visit.shared.patience.head, hear(visit, goal, said)).await?
 }

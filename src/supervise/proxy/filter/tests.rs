@@ -35,7 +35,7 @@ fn shared(patience: Patience, change: impl FnOnce(&mut HostRules)) -> Shared {
         rewritten: Vec::new(),
         transparent: None,
     };
-    let dialer = Some(Dialer { rules: hosts, names: Names::of_system().unwrap() });
+    let dialer = Some(Dialer { rules: hosts, names: Names::of_system().unwrap(), routes: None });
     Shared { plan, dialer, events: Events::new(None), patience }
 }
 
