@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::lab::Lab;
@@ -10,8 +11,12 @@ use crate::lab::{Running, eventually, until};
 use crate::proxy_lab::{PYTHON, Place, Server, client, pattern};
 
 /// A port that was free a moment ago.
+/// A port that nobody has, of those that the kernel gives to no connection (ip(7), `ip_local_port_range`).
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed) % 2000).find(is_free).unwrap()
 }
 
 const MANAGED: [&str; 2] = ["--net", "proxy"];
