@@ -64,7 +64,7 @@ impl Lifeline {
     /// Waits until no process holds the other end, and until the whole of the sandbox has ended with `init`. Ends those
     /// that do not go by themselves, unless init is one that has others to end before (`tied` is false then).
     pub fn wait(&self, mut init: Option<OwnedFd>, tied: bool) {
-        while !self.has_hung_up() {
+        while !self.hangs_up_within(MOMENT) {
             // It may come to life only now: then its maker was killed while it made it.
             init = init.or_else(|| self.init());
             if tied {
@@ -76,14 +76,18 @@ impl Lifeline {
         }
     }
 
-    fn has_hung_up(&self) -> bool {
+    fn hangs_up_within(&self, nanoseconds: i64) -> bool {
         // What waits to be read is left there, so only the hang-up, which is always told, must wake it.
         let mut watched = [PollFd::new(&self.ours, PollFlags::empty())];
-        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: MOMENT })), Ok(1..))
+        matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: nanoseconds })), Ok(1..))
     }
 
     /// Ends what is found of the sandbox, for whom everything in it ends with init.
     pub fn end_what_is_left(&self) {
+        // Then init's number may be another process's by now.
+        if self.hangs_up_within(0) {
+            return;
+        }
         // What it holds cannot be seen any more when it has made itself unreadable.
         if let Some(init) = self.init() {
             sys::ignore(rustix::process::pidfd_send_signal(init, Signal::KILL));
