@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::lab::Ran;
-use crate::proxy_lab::{Caller, Place, Server, client};
+use crate::lab::{Lab, Need, Ran};
+use crate::proxy_lab::{Caller, PYTHON, Place, Server, client};
 
 /// Runs a script that prints a line for each refusal and `hello` at its end: what the bridge lives on to do. None of it
 /// reaches the server but that.
@@ -301,5 +301,32 @@ print(greet(connect(to), [b'no tls']))
         assert_eq!(reasons, [name, name, name, name, bad, bad, name], "{events:#?}");
         // Eleven tunnels, of which four have carried something.
         assert_eq!((server.called(), server.heard(4).len()), (11, 4));
+    }
+}
+
+/// In a network of its own: two addresses of one interface, and a route that makes a whole network local.
+#[test]
+fn every_address_of_this_machine_is_refused_unless_a_rule_lists_it() {
+    const ADDRESSES: [&str; 4] = ["203.0.113.1", "203.0.113.2", "198.51.100.77", "[2001:4860:77::5]"];
+    for lab in Lab::native(&[PYTHON, Need::Tool("ip"), Need::Tool("unshare"), Need::Tool("curl")]) {
+        let ask = |rules: &str| {
+            let script = format!(
+                "set -e
+ip link set lo up
+ip addr add 203.0.113.1/24 dev lo; ip addr add 203.0.113.2/24 dev lo
+ip route add local 198.51.100.0/24 dev lo; ip -6 route add local 2001:4860:77::/64 dev lo
+python3 -c 'import http.server as h, socket
+class S(h.HTTPServer): address_family = socket.AF_INET6
+S((\"::\", 8098), h.SimpleHTTPRequestHandler).serve_forever()' 2> /dev/null & trap 'kill $!' EXIT
+until curl -s -o /dev/null --noproxy '*' http://203.0.113.1:8098/; do sleep 0.1; done
+{} run {rules} -- sh -c 'for a in {}; do curl -g -s -m 9 -o /dev/null -w \"%{{http_code}} \" http://$a:8098/; done'",
+                env!("CARGO_BIN_EXE_ringfence"),
+                ADDRESSES.join(" ")
+            );
+            lab.outside(&format!("unshare -Urn sh -c \"$(cat <<'END'\n{script}\nEND\n)\""))
+        };
+        ask("--allow-host '*:*'").assert_prints("403 403 403 403 ");
+        let listed: Vec<_> = ADDRESSES.map(|address| format!("--allow-host '{address}:8098'")).into();
+        ask(&listed.join(" ")).assert_prints("200 200 200 200 ");
     }
 }

@@ -223,6 +223,22 @@ fn ports_inside_are_published_on_loopback_as_long_as_the_sandbox_lives() {
 }
 
 #[test]
+fn a_port_can_be_published_again_at_once() {
+    let once = "import socket\ns = socket.create_server(('127.0.0.1', 7070)); print('ready', flush=True)\n\
+                c, _ = s.accept(); c.recv(99); c.sendall(b'hello'); c.close()";
+    for lab in Lab::every_user(&[PYTHON]) {
+        let port = free_port();
+        // Who ends a connection first keeps its port busy for a minute.
+        for _ in 0..3 {
+            let running = lab.sandbox(["--publish", &format!("{port}:7070")]).waiting().start(["python3", "-c", once]);
+            running.wait_for("ready");
+            assert_eq!(call(port, b"x").unwrap(), b"hello");
+            running.finish();
+        }
+    }
+}
+
+#[test]
 fn a_port_below_1024_can_be_served_inside_where_it_is_published() {
     for lab in Lab::native(&[PYTHON]) {
         let port = free_port();

@@ -313,3 +313,33 @@ pub(super) fn reason(error: &io::Error) -> &'static str {
         _ => "unreachable",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[test]
+    fn who_only_listens_takes_nobody_s_place() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let places = Places::new(1);
+            let mut addresses = Vec::new();
+            for _ in 0..3 {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+                addresses.push(listener.local_addr().unwrap());
+                spawn_local(accept(listener, places.clone(), |client: TcpStream| async move {
+                    drop(Stream::from(client).write_all(b"x").await);
+                }));
+            }
+            for address in addresses.iter().chain(&addresses) {
+                let client = TcpStream::connect(address).await.unwrap();
+                let served = tokio::time::timeout(Duration::from_secs(20), client.readable()).await;
+                assert!(served.is_ok_and(|ready| ready.is_ok()), "{address}");
+            }
+            places.empty().await;
+            assert_eq!((places.taken.get(), places.free.available_permits()), (0, 1));
+        });
+    }
+}
