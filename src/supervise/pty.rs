@@ -168,7 +168,7 @@ impl Terminal {
 }
 
 fn is_foreground(terminal: BorrowedFd<'_>) -> bool {
-    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+    rustix::termios::tcgetpgrp(terminal).is_ok_and(|group| Some(group) == crate::sys::process::own_group())
 }
 
 fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {

@@ -155,3 +155,11 @@ pub fn reap() -> Option<(i32, i32)> {
     let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
     (pid > 0).then_some((pid, status))
 }
+
+/// The caller's process group; `None` when its leader is outside of the caller's PID namespace, where the kernel says 0
+/// (as for what a container engine starts). rustix takes it for a valid number.
+#[must_use]
+pub fn own_group() -> Option<Pid> {
+    // SAFETY: takes no argument and cannot fail.
+    Pid::from_raw(unsafe { libc::getpgrp() })
+}

@@ -96,7 +96,11 @@ fn the_bridge_has_no_rights_and_nothing_of_the_caller_s() {
         let caller = |number: i32| fs::read_link(format!("/proc/{}/fd/{number}", running.pid())).unwrap();
         assert!(caller(7).ends_with("secret"), "the control: the caller has it");
         assert!(!links.contains(&caller(2)) && !links.contains(&caller(7)) && !links.contains(&caller(9)), "{links:?}");
-        let session = |pid: i32| rustix::process::getsid(rustix::process::Pid::from_raw(pid)).unwrap();
+        let session = |pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            // 0 for one that was begun outside of this PID namespace.
+            stat.rsplit(") ").next().unwrap().split(' ').nth(3).unwrap().parse::<u32>().unwrap()
+        };
         assert_ne!(session(pid), session(running.pid()), "what is sent to the caller's session is not for it");
         ask(&writer);
         running.wait_for("hello");

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, Resource, Rlimit};
+use rustix::process::{Resource, Rlimit};
 
 use super::Streams;
 use super::message::{Report, pass, report};
@@ -56,8 +56,10 @@ fn prepare(
     let step = |name: &'static str| move |error: rustix::io::Errno| Failure::Step(StepError::new(name, None, error));
     rustix::process::setpgid(None, None).map_err(step("start a process group"))?;
     if let Some(terminal) = terminal {
-        let group: Pid = rustix::process::getpgrp();
-        rustix::termios::tcsetpgrp(terminal, group).map_err(step("become the terminal's foreground group"))?;
+        let group = sys::process::own_group().ok_or(rustix::io::Errno::SRCH);
+        group
+            .and_then(|group| rustix::termios::tcsetpgrp(terminal, group))
+            .map_err(step("become the terminal's foreground group"))?;
     }
     connect_streams(setup, streams.as_ref(), terminal).map_err(Failure::Step)?;
     // Core dumps would write memory, secrets included, where the kernel's core_pattern says. To a program that the
