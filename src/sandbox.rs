@@ -6,6 +6,7 @@
 
 mod command;
 mod helper;
+mod limits;
 mod network;
 
 use std::ffi::{OsStr, OsString};

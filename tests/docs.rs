@@ -23,6 +23,11 @@ fn demo() {
 }
 
 #[test]
+fn limits() {
+    run("limits.md", include_str!("../docs/limits.md"));
+}
+
+#[test]
 fn policy() {
     run("policy.md", include_str!("../docs/policy.md"));
 }

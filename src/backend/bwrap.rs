@@ -68,13 +68,14 @@ pub fn spawn(plan: &Plan, mut setup: Setup, program: &Path, argv0: bool) -> Resu
     match sys::process::fork_into(0).map_err(|error| StepError::new(STEP, Some(program), error))? {
         Forked::Child => {
             drop((ours, bridge));
-            start.become_bwrap(plan, program, argv0, &theirs)
+            start.become_bwrap(plan, (program, argv0), &setup, &theirs)
         }
         Forked::Parent(pid, pidfd) => {
             drop(theirs);
             let Start { words, alive: (alive, _), .. } = start;
             let between = Between { words, alive };
-            Child::attend(plan, pid, pidfd, ours, Some(between)).map(|child| child.with_bridge(bridge))
+            Child::attend(plan, pid, pidfd, ours, (Some(between), setup.groups.take()))
+                .map(|child| child.with_bridge(bridge))
         }
     }
 }
@@ -121,8 +122,9 @@ impl Start {
     }
 
     /// In the child: waits until placeholders stand, arranges descriptors, becomes bubblewrap. Never returns.
-    fn become_bwrap(self, plan: &Plan, program: &Path, argv0: bool, control: &OwnedFd) -> ! {
-        let error = match self.try_become(plan, program, argv0, control) {
+    fn become_bwrap(self, plan: &Plan, program: (&Path, bool), setup: &Setup, control: &OwnedFd) -> ! {
+        let become_it = || setup.enter_groups().and_then(|()| self.try_become(plan, program.0, program.1, control));
+        let error = match become_it() {
             Ok(never) => match never {},
             Err(error) => error,
         };

@@ -10,12 +10,14 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::termios::{Termios, Winsize};
 
 use super::bwrap::{self, Lifeline};
+use super::group::Groups;
 use super::init::message::{self, Order};
 use super::init::stdio::{self, Stream};
 use super::network::Line;
 use super::{StepError, janitor, placeholder};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
+use crate::plan::limits::Controller;
 use crate::plan::mounts::Mount;
 use crate::sys::{self, signal::SignalSet};
 
@@ -55,6 +57,8 @@ pub struct Setup {
     pub network: Option<OwnedFd>,
     /// The bridge's end of it, until somebody takes it.
     bridge: Option<OwnedFd>,
+    /// What the first process enters; afterwards the supervisor's.
+    pub groups: Option<Groups>,
 }
 
 impl Setup {
@@ -65,7 +69,8 @@ impl Setup {
     pub fn prepare(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Self, StepError> {
         let streams = stdio::classify(plan)?;
         let (bridge, network) = Line::planned(plan)?.map(|Line { bridge, init }| (bridge, init)).unzip();
-        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan), network, bridge })
+        let groups = Some(Groups::make(plan)?).filter(|groups| !groups.is_empty());
+        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan), network, bridge, groups })
     }
 
     /// As it is for a process that has the line already.
@@ -77,12 +82,20 @@ impl Setup {
         open_files: Rlimit,
         network: Option<OwnedFd>,
     ) -> Self {
-        Self { streams, terminal, signals, open_files, network, bridge: None }
+        Self { streams, terminal, signals, open_files, network, bridge: None, groups: None }
     }
 
     /// The bridge's end of the line, which must not be left in init.
     pub fn take_bridge(&mut self) -> Option<OwnedFd> {
         self.bridge.take()
+    }
+
+    /// In the first process: enters the control groups, before it starts anything.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn enter_groups(&self) -> Result<(), StepError> {
+        self.groups.as_ref().map_or(Ok(()), Groups::enter)
     }
 
     /// Whether the command gets a private terminal.
@@ -108,6 +121,7 @@ pub struct Child {
     pidfd: OwnedFd,
     control: OwnedFd,
     janitor: Option<janitor::Janitor>,
+    groups: Option<Groups>,
     /// Whether everything inside ends with the first process.
     pid_namespace: bool,
     /// The program that makes the sandbox, where it is not this one.
@@ -146,13 +160,14 @@ impl Child {
         pid: Pid,
         pidfd: OwnedFd,
         control: OwnedFd,
-        between: Option<Between>,
+        (between, groups): (Option<Between>, Option<Groups>),
     ) -> Result<Self, StepError> {
         let mut child = Self {
             pid,
             pidfd,
             control,
             janitor: None,
+            groups,
             pid_namespace: plan.has_pid_namespace(),
             between,
             way_out: WayOut::default(),
@@ -161,7 +176,8 @@ impl Child {
         // Landlock's init lives until nothing runs any more, and looks after guards itself.
         let is_alone = plan.choice.engine == Engine::Landlock;
         let guards = !is_alone && confinement.mounts.ops.iter().any(|op| op.what == Mount::Guard);
-        if child.between.is_none() && !guards && placeholder::planned(&confinement.mounts).next().is_none() {
+        let placeholders = placeholder::planned(&confinement.mounts).next().is_some();
+        if child.between.is_none() && child.groups.is_none() && !guards && !placeholders {
             return Ok(child);
         }
         let sandbox = janitor::Sandbox {
@@ -169,6 +185,7 @@ impl Child {
             control: &child.control,
             alive: child.between.as_ref().map(|between| &between.alive),
             tied: child.pid_namespace,
+            groups: child.groups.as_ref(),
         };
         match janitor::Janitor::hire(&confinement.mounts, &sandbox) {
             Ok(janitor) => {
@@ -202,6 +219,12 @@ impl Child {
     pub fn with_published(mut self, sockets: Vec<OwnedFd>) -> Self {
         self.way_out.published = sockets;
         self
+    }
+
+    /// The first process, or the program that makes it.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// What the bridge is to serve.
@@ -249,9 +272,9 @@ impl Child {
     }
 
     /// Waits until no process of the sandbox is left, and nothing that it needed on the host. What comes back is why
-    /// the program between us and init failed, if it said so.
-    pub fn finish(self, plan: &Plan) -> Option<StepError> {
-        let Self { pid, janitor, pidfd, control, pid_namespace, between, way_out } = self;
+    /// the program between us and init failed, if it said so, and the limits that were hit, with how often.
+    pub fn finish(self, plan: &Plan) -> (Option<StepError>, Vec<(Controller, u64)>) {
+        let Self { pid, janitor, groups, pidfd, control, pid_namespace, between, way_out } = self;
         // It is our child and not yet waited for, so this returns when it is dead.
         sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
         let failure = between.and_then(|Between { words, alive }| {
@@ -259,11 +282,12 @@ impl Child {
             alive.wait(None, pid_namespace);
             bwrap::failure(&read_all(words))
         });
-        drop((pidfd, control, way_out));
+        let hits = groups.as_ref().map(Groups::hits).unwrap_or_default();
+        drop((pidfd, control, way_out, groups));
         if let (Some(janitor), Some(confinement)) = (janitor, &plan.confinement) {
             janitor.finish(&confinement.mounts);
         }
-        failure
+        (failure, hits)
     }
 }
 

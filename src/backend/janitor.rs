@@ -5,11 +5,12 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, WaitOptions};
 
 use super::bwrap::Lifeline;
+use super::group::Groups;
 use super::init::message::{self, Order, Report};
 use super::{guard, helper, placeholder};
 use crate::backend::StepError;
@@ -33,6 +34,8 @@ pub struct Sandbox<'a> {
     pub alive: Option<&'a Lifeline>,
     /// Whether everything inside ends with init, so that it may be killed.
     pub tied: bool,
+    /// What the supervisor removes, unless it is killed.
+    pub groups: Option<&'a Groups>,
 }
 
 /// A hired janitor.
@@ -76,7 +79,7 @@ impl Janitor {
 }
 
 fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
-    let Sandbox { process: sandbox, control, alive, tied } = *sandbox;
+    let Sandbox { process: sandbox, control, alive, tied, groups } = *sandbox;
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
@@ -118,6 +121,16 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
     }
     guard::sweep(plan);
     placeholder::remove_all(&made);
+    if let Some(groups) = groups.filter(|_| has_hung_up(line.as_fd())) {
+        groups.remove();
+    }
+}
+
+/// Whether nobody has the other end any more.
+fn has_hung_up(line: BorrowedFd<'_>) -> bool {
+    let mut watched = [PollFd::from_borrowed_fd(line, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&now)).is_ok() && watched[0].revents().contains(PollFlags::HUP)
 }
 
 /// Waits until something happens to one of the descriptors, and tells to which.

@@ -6,6 +6,7 @@ mod bwrap;
 mod cache;
 pub mod child;
 pub mod confine;
+pub mod group;
 mod guard;
 pub mod helper;
 pub mod init;
@@ -41,6 +42,12 @@ pub const STDIO: &str = "connect";
 pub const MOUNT_PROC: &str = "mount a new proc on";
 /// See [`CREATE_NAMESPACES`].
 pub const LOAD_FILTER: &str = "load the seccomp filter";
+/// See [`CREATE_NAMESPACES`].
+pub const LIMIT_FILES: &str = "limit open files";
+/// See [`CREATE_NAMESPACES`].
+pub const LIMIT_PROCESSES: &str = "limit processes by";
+/// See [`CREATE_NAMESPACES`].
+pub const MAKE_GROUP: &str = "make the control group in";
 const SETUP: &str = "wait for the supervisor";
 
 /// A step of the start that failed: what, where, why.
@@ -127,6 +134,9 @@ impl StepError {
                 "a filter around this sandbox has a listener, and there can be one only: [baseline] keep = [\"/proc\"] in \
                  a configuration runs without it, and threads cannot be named in /proc"
             }
+            (LIMIT_FILES, libc::EPERM) => "the caller's own limit is lower: ulimit -Hn tells it",
+            (LIMIT_PROCESSES, _) => "--pids unlimited runs it without that limit",
+            (MAKE_GROUP, libc::EBUSY) => "there are processes in that group: name one that holds only groups",
             (STDIO, _) => "pipe it: cat FILE | ringfence run -- COMMAND, or COMMAND | cat > FILE",
             _ => return None,
         };

@@ -29,8 +29,9 @@ pub fn spawn(plan: &Plan, mut setup: Setup) -> Result<Child, StepError> {
             enter::main(plan, &setup, &theirs)
         }
         Ok(Forked::Parent(pid, pidfd)) => {
+            let groups = setup.groups.take();
             drop((theirs, setup));
-            Child::attend(plan, pid, pidfd, ours, None).map(|child| child.with_bridge(bridge))
+            Child::attend(plan, pid, pidfd, ours, (None, groups)).map(|child| child.with_bridge(bridge))
         }
         Err(error) => Err(StepError::new(CREATE_NAMESPACES, None, error)),
     }

@@ -13,7 +13,7 @@ use clap::Args;
 use super::report::{Problem, print, problems};
 use crate::host::gpu::Look;
 use crate::host::paths::Root;
-use crate::host::{bwrap, kernel, users};
+use crate::host::{bwrap, kernel, limits, users};
 use crate::policy::gpu::{Classes, GpuWish};
 use checks::{Check, Facts};
 
@@ -48,6 +48,7 @@ pub fn doctor(args: &DoctorArgs) -> i32 {
     let works = checks::run_works(&checks);
     let mut left = leftovers::in_workspace(&root, &workspace);
     left.extend(leftovers::temporary(&root));
+    left.extend(leftovers::groups(facts.groups.as_deref().unwrap_or_default()));
     let removal = if args.fix { leftovers::remove(&left) } else { leftovers::Removal::default() };
     checks.push(leftover_check(&left, args.fix, &removal, &workspace));
     if args.json {
@@ -83,6 +84,7 @@ fn facts(root: &Root, workspace: &Path) -> Facts {
         configuration,
         bwrap_version: found.as_ref().and_then(|bwrap| trial::version_of(&bwrap.path)),
         bwrap: found,
+        groups: limits::groups(Path::new("/")),
         install_bwrap: bwrap::install(root),
     }
 }

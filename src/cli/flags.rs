@@ -1,6 +1,7 @@
 //! Flags → [`Request`], exhaustive.
 
 mod gpu;
+mod limits;
 mod network;
 
 use std::ffi::OsString;
@@ -14,9 +15,10 @@ use crate::policy::Policy;
 use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
 use crate::request::file as policy_file;
-use crate::request::load::{self, LoadError, absolute, duration, variable};
+use crate::request::load::{self, LoadError, absolute, variable};
 use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Origin, Request, Said, Tmp, Wall};
 use gpu::GpuFlags;
+use limits::LimitFlags;
 use network::NetworkFlags;
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
@@ -74,9 +76,8 @@ pub struct Flags {
     /// Start in this directory, and take it as the workspace.
     #[arg(long, value_name = "DIR", help_heading = "Process")]
     cd: Option<PathBuf>,
-    /// Send TERM after this time (90s, 5m, 2h), and KILL two seconds later.
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Process")]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    limits: LimitFlags,
     /// Leave a descriptor above 2 open in the command: whatever it is can be used.
     #[arg(long, value_name = "N", help_heading = "Process")]
     pass_fd: Vec<i32>,
@@ -186,7 +187,7 @@ impl Flags {
 
     /// Sets a time after which the command is ended, unless one is set.
     pub fn end_after(&mut self, time: Duration) {
-        self.timeout.get_or_insert(time);
+        self.limits.end_after(time);
     }
 
     /// Where decisions are to be recorded.
@@ -255,7 +256,7 @@ impl Flags {
             env,
             env_clear,
             cd,
-            timeout,
+            limits,
             pass_fd,
             allow,
             backend,
@@ -285,7 +286,7 @@ impl Flags {
             env: env.into_iter().map(|text| Said::new(variable(text), Origin::Flag("--env"))).collect(),
             env_clear: said(env_clear.then_some(true), "--env-clear"),
             proc: said(no_proc.then_some(false), "--no-proc"),
-            timeout: said(timeout, "--timeout"),
+            limits: limits.limits(caller),
             allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
             wall: Wall { landlock: said(landlock, "--landlock"), audit: said(audit.then_some(true), "--audit") },
             reach: network.reach(said(allow_unenforced.then_some(true), "--allow-unenforced")),

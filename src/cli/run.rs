@@ -1,5 +1,6 @@
 //! `ringfence run`.
 
+mod limits;
 mod network;
 
 use std::ffi::OsStr;
@@ -111,9 +112,7 @@ fn record(log: &Path, plan: &Plan) -> Result<File, String> {
 
 /// Says what the exit code alone does not.
 fn tell(outcome: &Outcome, plan: &Plan) {
-    if outcome.timed_out {
-        let after = plan.process.timeout.as_ref().map(|said| said.value).unwrap_or_default();
-        problems(&[Problem::new(format!("the command was ended after {after:?} (--timeout)"), None)]);
+    if limits::tell(outcome, plan) {
         return;
     }
     let error = match &outcome.ending {

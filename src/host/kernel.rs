@@ -2,7 +2,6 @@
 //!
 //! Files are read below a root; what only a system call tells is passed in as [`Calls`]. Nothing is decided here.
 
-mod cgroups;
 mod wsl;
 
 use std::io;
@@ -12,7 +11,6 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-pub use cgroups::Cgroups;
 pub use wsl::{Wsl, wsl_version};
 
 /// Highest Landlock ABI version, 0 without Landlock (landlock_create_ruleset(2)).
@@ -90,8 +88,6 @@ pub struct Kernel {
     pub security_modules: Option<Vec<String>>,
     /// seccomp.
     pub seccomp: Seccomp,
-    /// Control groups.
-    pub cgroups: Cgroups,
     /// Whether `/proc` is mounted: without it, most of this is not known.
     pub proc_mounted: bool,
     /// What marks this as the inside of a container: the file that says so.
@@ -146,7 +142,6 @@ pub fn probe(root: &Path, calls: Calls) -> Kernel {
         apparmor: apparmor(root),
         security_modules: words(root, "/sys/kernel/security/lsm", ','),
         seccomp: seccomp(root),
-        cgroups: cgroups::probe(root),
         proc_mounted: exists(root, "/proc/self"),
         container: ["/.dockerenv", "/run/.containerenv"].into_iter().find(|file| exists(root, file)),
     }

@@ -9,6 +9,7 @@ mod gitconfig;
 pub mod gpu;
 pub mod kept;
 pub mod kernel;
+pub mod limits;
 pub mod mountinfo;
 mod names;
 pub mod paths;
@@ -93,6 +94,8 @@ pub struct Facts {
     pub cache: Option<Result<cache::Place, cache::Unfit>>,
     /// How names are resolved; `None` where no plan would change it.
     pub resolver: Option<resolver::Resolver>,
+    /// What can limit a command here.
+    pub limits: limits::LimitFacts,
     /// What could enforce a plan here.
     pub engines: engines::Engines,
     /// Highest Landlock ABI of the kernel, 0 without Landlock.
@@ -181,6 +184,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         gpus,
         driver_files: if has_gpu { gpu::driver_files::probe(root) } else { gpu::driver_files::DriverFiles::default() },
         cdi,
+        limits: limits::probe(path, policy),
         engines: engines::probe(path, root, policy, &rules, &env),
         landlock_abi: kernel::landlock_abi(),
         caller,

@@ -15,6 +15,10 @@ pub struct Mounted {
     pub point: PathBuf,
     /// Its own options, comma-separated: `rw,nosuid,relatime`.
     pub options: Vec<u8>,
+    /// The kind of file system.
+    pub kind: Vec<u8>,
+    /// The file system's options, comma-separated.
+    pub data: Vec<u8>,
 }
 
 impl Mounted {
@@ -32,7 +36,12 @@ pub fn parse(table: &[u8]) -> Vec<Mounted> {
         let mut fields = line.split(|byte| *byte == b' ').skip(2);
         let device = fields.next()?.to_vec();
         let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
-        Some(Mounted { device, root, point, options: fields.next()?.to_vec() })
+        let options = fields.next()?.to_vec();
+        // Optional fields end with a dash; the source stands between.
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        let mut next = || rest.next().unwrap_or_default().to_vec();
+        let (kind, _source, data) = (next(), next(), next());
+        Some(Mounted { device, root, point, options, kind, data })
     };
     table.split(|byte| *byte == b'\n').filter_map(line).collect()
 }

@@ -106,7 +106,7 @@ pub(super) fn confine(
             own_ipc: false,
             names_threads,
         }),
-        mounts: MountPlan { root: confinement.mounts.root, ops },
+        mounts: MountPlan { root: confinement.mounts.root, ops, memory: None },
         scratch,
         ..confinement
     }

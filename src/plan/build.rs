@@ -20,7 +20,7 @@ use super::mounts::{MountPlan, Tree};
 use super::network::{self, NetworkPlan, variables};
 use super::syscalls::Modes;
 use super::view::Built;
-use super::{Confinement, Plan, ProcessPlan, alone, landlock, syscalls, unenforced, view};
+use super::{Confinement, Plan, ProcessPlan, alone, landlock, limits, syscalls, unenforced, view};
 
 /// What is found on the way to a plan.
 #[derive(Debug, Default)]
@@ -86,8 +86,12 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
             }
             None => draft.confinement,
         });
+        if let Some(confinement) = &mut confinement {
+            confinement.mounts.memory = limits::memory_of_mounts(policy, &choice.engine, &mut told);
+        }
         lead_out(&mut env, policy, confinement.as_ref().and_then(|confinement| confinement.network.as_ref()));
     }
+    let limits = limits::plan(policy, facts, &choice.engine, &mut told);
     let unenforced = unenforced::left_out(policy, facts, &mut told);
     refuse_without_landlock(policy, confinement.as_ref(), facts, &mut told);
     if let (Engine::Bwrap { .. }, Some(confinement), 0) = (&choice.engine, &mut confinement, facts.caller.ids.uid) {
@@ -101,15 +105,9 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
         return Err(errors);
     }
     choice.warnings.extend(warnings);
-    let process = ProcessPlan {
-        command: policy.command.clone(),
-        cwd,
-        env,
-        timeout: policy.timeout.clone(),
-        pass_fd: policy.pass_fd.clone(),
-        program: None,
-    };
-    Ok(Plan { process, confinement, choice, effective, decisions, unenforced, notes })
+    let process =
+        ProcessPlan { command: policy.command.clone(), cwd, env, pass_fd: policy.pass_fd.clone(), program: None };
+    Ok(Plan { process, confinement, choice, limits, effective, decisions, unenforced, notes })
 }
 
 /// What best effort gives up is as writable as what it lies in, and the effective policy says so.
@@ -217,7 +215,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
         pid_namespace: policy.pid_namespace.clone(),
         net: policy.net.clone(),
         network,
-        mounts: MountPlan { root: tree.root(), ops },
+        mounts: MountPlan { root: tree.root(), ops, memory: None },
         landlock: wall,
         syscalls: syscalls::plan(Modes {
             ptrace: lifts_ptrace(policy) || rights.ptrace,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::baseline::Event;
 use super::gpu::GpuError;
 use super::gpu::cdi::CdiError;
+use super::limits::TMP;
 use super::network::managed::VARIABLES;
 use crate::request::Origin;
 use crate::request::network::LEAVE_OUT;
@@ -135,6 +136,16 @@ pub enum PlanError {
         /// The kernel's; 0 without Landlock.
         have: u32,
     },
+    /// Nothing here can keep a limit.
+    #[error("{what} cannot be limited ({by}): {why}")]
+    Limit {
+        /// What is to be limited.
+        what: &'static str,
+        /// Who asked.
+        by: Origin,
+        /// Why not.
+        why: String,
+    },
     /// No variable names a proxy that can be used.
     #[error(
         "there is no proxy to lead out by ({by}): {}",
@@ -221,6 +232,12 @@ impl PlanError {
             Self::LeadsOut { target, .. } => format!("name the place itself if you mean it: {}", target.display()),
             Self::DeviceDirectory { .. } => "name the nodes: --device /dev/NODE, or --gpu for GPUs".to_owned(),
             Self::NotADevice { .. } => "see what is there with: ls -l PATH".to_owned(),
+            Self::Limit { what: TMP, .. } => "choose another --backend, or leave it out".to_owned(),
+            Self::Limit { .. } => {
+                "run it by systemd-run --user --scope -p Delegate=yes, or name a group that is delegated to you with \
+                 --cgroup DIR"
+                    .to_owned()
+            }
             Self::NoProxy { .. } => {
                 "set HTTPS_PROXY=http://127.0.0.1:PORT, or say --net allow --allow-host HOST".to_owned()
             }

@@ -11,6 +11,7 @@ pub mod env;
 pub mod error;
 pub mod gpu;
 pub mod landlock;
+pub mod limits;
 mod links;
 pub mod mounts;
 pub mod network;
@@ -24,7 +25,6 @@ pub mod why;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::host::paths::FileId;
 use crate::request::network::Unenforced;
@@ -45,6 +45,8 @@ pub struct Plan {
     pub confinement: Option<Confinement>,
     /// Who enforces it, and why not another.
     pub choice: choose::Choice,
+    /// What the command may use of the machine.
+    pub limits: limits::LimitPlan,
     /// The policy's rules with its baseline: what the confinement was made from.
     pub effective: Vec<baseline::Entry>,
     /// What the baseline wanted, and what became of it.
@@ -73,8 +75,6 @@ pub struct ProcessPlan {
     pub cwd: PathBuf,
     /// Its environment, complete, and what was taken out of the caller's.
     pub env: env::EnvPlan,
-    /// When TERM is sent, and KILL after the grace period.
-    pub timeout: Option<Said<Duration>>,
     /// Descriptors above 2 that stay open.
     pub pass_fd: Vec<i32>,
     /// The descriptor of the program, where it is not looked for by the first word of the command: it is executed as it

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::host::paths::{FileId, Kind};
 use crate::policy::paths::Access;
 use crate::policy::tables::Shape;
-use crate::request::Origin;
+use crate::request::{Origin, Said};
 
 /// The file system view of the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct MountPlan {
     pub root: RootView,
     /// What is mounted on it, parents first.
     pub ops: Vec<MountOp>,
+    /// How much file systems hold that are made in memory, in bytes; `None`: half of the machine's memory, the kernel's
+    /// own choice.
+    pub memory: Option<Said<u64>>,
 }
 
 /// What `/` is before anything is mounted on it.

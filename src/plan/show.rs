@@ -1,7 +1,10 @@
 //! The plan as stable text, for people and snapshots, and as JSON.
 
 pub mod effective;
+mod limits;
 mod network;
+
+pub use limits::limit;
 
 use std::path::Path;
 
@@ -76,7 +79,7 @@ pub fn json(plan: &Plan) -> Value {
 }
 
 fn sections(plan: &Plan) -> Vec<(&'static str, Vec<Line>)> {
-    let mut sections = vec![("process", process(plan))];
+    let mut sections = vec![("process", process(plan)), ("limits", limits::lines(plan))];
     match &plan.confinement {
         Some(confinement) => {
             sections.push(("files", files(confinement)));
@@ -94,9 +97,6 @@ fn sections(plan: &Plan) -> Vec<(&'static str, Vec<Line>)> {
 
 fn process(plan: &Plan) -> Vec<Line> {
     let mut lines = vec![Line::new("start in", show(&plan.process.cwd), "the working directory")];
-    if let Some(timeout) = &plan.process.timeout {
-        lines.push(Line::new("end after", format!("{:?}", timeout.value), &timeout.by));
-    }
     for fd in &plan.process.pass_fd {
         lines.push(Line::new("keep descriptor", fd.to_string(), "--pass-fd"));
     }

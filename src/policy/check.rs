@@ -9,6 +9,7 @@ use super::baseline::Settings;
 use super::env::EnvPolicy;
 use super::error::PolicyError;
 use super::gpu::{Classes, GpuWish};
+use super::limits;
 use super::paths::{Access, Glob, Rule, has_metacharacters, normal};
 use super::reach;
 use crate::request::network::Unenforced;
@@ -42,6 +43,7 @@ impl Policy {
         let baseline = settings(&request, &mut errors);
         errors.extend(no_grants(&request, &baseline, &rules));
         refuse_unenforced(&request, &mut errors);
+        errors.extend(limits::faults(&request, mode.value));
         let net = reach::net(&request, mode.value);
         let reach = reach::reach(&request, &net, &mut errors);
         if !errors.is_empty() {
@@ -79,7 +81,7 @@ impl Policy {
                 said: request.env,
                 filter: confined && request.dialect.hides_secrets(),
             },
-            timeout: request.timeout,
+            limits: request.limits,
             allow: request.allow,
             landlock: request.wall.landlock,
             audit: request.wall.audit.filter(|said| said.value),

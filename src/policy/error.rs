@@ -118,6 +118,16 @@ pub enum PolicyError {
         /// What makes it meaningless.
         net: Said<Net>,
     },
+    /// A limit that nothing could live with, or that is of nothing.
+    #[error("{what} cannot be limited so ({by}): {why}")]
+    Limit {
+        /// What is to be limited.
+        what: &'static str,
+        /// Who said it.
+        by: Origin,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// Two connections of ports that want the same one.
     #[error("port {port} is given away twice ({by})")]
     PortTwice {
@@ -167,6 +177,7 @@ impl PolicyError {
                 "leave it out, or say --net none or allow".to_owned()
             }
             Self::Unused { .. } => "leave it out, or say --net allow".to_owned(),
+            Self::Limit { .. } => "leave it out, or say unlimited".to_owned(),
             Self::PortTwice { what, .. } => format!("give it another number: {what} HOST:INSIDE, as in 18080:8080"),
             Self::PortOfNames { .. } => "give it another number, as in 53:5353 (the host's first)".to_owned(),
             Self::Baseline(SettingError::Compat { .. })

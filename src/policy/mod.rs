@@ -7,6 +7,7 @@ pub mod env;
 pub mod error;
 pub mod globs;
 pub mod gpu;
+mod limits;
 pub mod net;
 pub mod paths;
 pub mod reach;
@@ -14,8 +15,8 @@ pub mod tables;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use crate::request::limits::Limits;
 use crate::request::network::{NetworkRule, Unenforced};
 use crate::request::{Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Said, Source, Tmp};
 use env::EnvPolicy;
@@ -65,8 +66,8 @@ pub struct Policy {
     pub backend: Said<Backend>,
     /// What becomes of the environment.
     pub env: EnvPolicy,
-    /// When to end the command.
-    pub timeout: Option<Said<Duration>>,
+    /// What it may use of the machine.
+    pub limits: Limits,
     /// System call families let through.
     pub allow: Vec<Said<Allow>>,
     /// What happens where Landlock cannot do all that is asked of it; `None`: nothing was said.

@@ -1,6 +1,7 @@
 //! TOML → [`Request`]. Unknown keys are refused with file and line.
 
 mod gpu;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use super::{
 use crate::policy::paths::{Access, has_metacharacters};
 use gpu::ClassValue;
 pub(super) use gpu::GpuValue;
+use limits::{LimitValue, LimitValues};
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,14 @@ struct File {
     env: Vec<Spanned<String>>,
     env_clear: Option<Spanned<bool>>,
     proc: Option<Spanned<bool>>,
+    memory: Option<Spanned<LimitValue>>,
+    pids: Option<Spanned<LimitValue>>,
+    cpus: Option<Spanned<LimitValue>>,
+    open_files: Option<Spanned<LimitValue>>,
+    file_size: Option<Spanned<LimitValue>>,
+    tmp_size: Option<Spanned<LimitValue>>,
+    idle_timeout: Option<Spanned<String>>,
+    cgroup: Option<Spanned<PathBuf>>,
     timeout: Option<Spanned<String>>,
     allow: Vec<Spanned<Allow>>,
     landlock: Option<Spanned<Landlock>>,
@@ -209,7 +219,17 @@ impl Text<'_> {
             env: self.all(file.env).into_iter().map(|said| Said::new(variable(said.value.into()), said.by)).collect(),
             env_clear: file.env_clear.map(|value| self.said(value)),
             proc: file.proc.map(|value| self.said(value)),
-            timeout: file.timeout.map(|value| self.timeout(value)).transpose()?,
+            limits: self.limits(LimitValues {
+                memory: file.memory,
+                pids: file.pids,
+                cpus: file.cpus,
+                open_files: file.open_files,
+                file_size: file.file_size,
+                tmp_size: file.tmp_size,
+                timeout: file.timeout,
+                idle_timeout: file.idle_timeout,
+                cgroup: file.cgroup,
+            })?,
             allow: self.all(file.allow),
             wall: Wall {
                 landlock: file.landlock.map(|value| self.said(value)),

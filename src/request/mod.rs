@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod codex;
 pub mod file;
 pub mod gpu;
+pub mod limits;
 pub mod load;
 pub mod merge;
 pub mod network;
@@ -17,7 +18,6 @@ pub mod yaml;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Who asked for something: printed by `ringfence plan` and answered by `ringfence why`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -356,8 +356,8 @@ pub struct Request {
     pub proc: Option<Said<bool>>,
     /// `--inherit-pid-namespace` (`false`).
     pub pid_namespace: Option<Said<bool>>,
-    /// `--timeout`.
-    pub timeout: Option<Said<Duration>>,
+    /// What may be used of the machine.
+    pub limits: limits::Limits,
     /// `--allow`.
     pub allow: Vec<Said<Allow>>,
     /// `--landlock`, `--audit`.

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::baseline::{Baseline, ConflictRule};
+use super::limits::Limits;
 use super::network::{NetworkRule, PortPair};
 use super::{Dialect, Identity, Request, Said};
 
@@ -68,6 +70,14 @@ struct File {
     env: Vec<String>,
     env_clear: Option<bool>,
     proc: Option<bool>,
+    memory: Option<String>,
+    pids: Option<String>,
+    cpus: Option<String>,
+    open_files: Option<String>,
+    file_size: Option<String>,
+    tmp_size: Option<String>,
+    idle_timeout: Option<String>,
+    cgroup: Option<String>,
     timeout: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allow: Vec<super::Allow>,
@@ -109,6 +119,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         request.write.iter().partition(|said| complete.is_some() && said.value == workspace);
     let workdir = request.workdir.as_ref().map(|said| said.value).or((!here.is_empty()).then_some(true));
     let Identity { user, group } = &request.identity;
+    let Limits { memory, pids, cpus, open_files, file_size, tmp_size, timeout, idle_timeout, cgroup } = &request.limits;
     let file = File {
         complete,
         workdir,
@@ -142,7 +153,15 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         env: request.env.iter().map(|said| variable(&said.value)).collect::<Result<_, _>>()?,
         env_clear: value(&request.env_clear),
         proc: value(&request.proc),
-        timeout: request.timeout.as_ref().map(|said| format!("{}ms", said.value.as_millis())),
+        memory: word(memory),
+        pids: word(pids),
+        cpus: word(cpus),
+        open_files: word(open_files),
+        file_size: word(file_size),
+        tmp_size: word(tmp_size),
+        idle_timeout: time(idle_timeout),
+        cgroup: cgroup.as_ref().map(|said| text(said.value.as_os_str())).transpose()?,
+        timeout: time(timeout),
         allow: request.allow.iter().map(|said| said.value).collect(),
         baseline: baseline(request),
         network: values(&request.reach.rules),
@@ -154,6 +173,14 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
 
 fn value<T: Clone>(said: &Option<Said<T>>) -> Option<T> {
     said.as_ref().map(|said| said.value.clone())
+}
+
+fn word<T: ToString>(said: &Option<Said<T>>) -> Option<String> {
+    said.as_ref().map(|said| said.value.to_string())
+}
+
+fn time(said: &Option<Said<Duration>>) -> Option<String> {
+    said.as_ref().map(|said| format!("{}ms", said.value.as_millis()))
 }
 
 fn values<T: Clone>(said: &[Said<T>]) -> Vec<T> {

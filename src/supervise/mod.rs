@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
 
 mod bridge;
+mod idle;
 pub mod outcome;
 pub mod proxy;
 mod pty;
@@ -21,7 +22,8 @@ use crate::backend::{self, StepError};
 use crate::plan::Plan;
 use crate::sys::signal::SignalSet;
 use bridge::Bridge;
-use outcome::{Ending, Outcome};
+use idle::Idle;
+use outcome::{Ending, Expired, Outcome};
 use pty::Terminal;
 use signals::Signals;
 
@@ -80,15 +82,25 @@ fn supervise(plan: &Plan, log: Option<&File>, callers: SignalSet) -> Result<Outc
     if plan.confinement.is_none() {
         release_streams(&terminal);
     }
-    let deadline = plan.process.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
+    let deadline = plan.limits.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
+    let idle = plan.limits.idle.as_ref().map(|said| Idle::watch(child.pid(), said.value)).transpose();
+    let idle = match idle {
+        Ok(idle) => idle,
+        Err(error) => {
+            child.kill();
+            drop(child.finish(plan));
+            return Err(error);
+        }
+    };
     let mut run = Running {
         child,
         bridge,
         signals,
         terminal,
         deadline,
+        idle,
         kill_at: None,
-        timed_out: false,
+        expired: None,
         network_lost: false,
         suspended: false,
         released: false,
@@ -137,9 +149,11 @@ struct Running {
     terminal: Terminal,
     /// When the command's time is over.
     deadline: Option<Instant>,
+    /// Whether anything still happens.
+    idle: Option<Idle>,
     /// When the grace period is over.
     kill_at: Option<Instant>,
-    timed_out: bool,
+    expired: Option<Expired>,
     /// Whether the bridge ended before the sandbox did.
     network_lost: bool,
     /// Whether TSTP was passed on.
@@ -204,7 +218,8 @@ impl Running {
 
     fn time_left(&self) -> Option<Timespec> {
         let watch_at = self.unwatched.as_ref().map(|(at, _)| *at);
-        let next = [self.deadline, self.kill_at, watch_at].into_iter().flatten().min()?;
+        let idle_at = self.idle.as_ref().map(Idle::next);
+        let next = [self.deadline, self.kill_at, watch_at, idle_at].into_iter().flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
         Some(Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -221,10 +236,20 @@ impl Running {
             self.kill_at = None;
             self.child.kill();
         } else if self.deadline.is_some_and(|at| at <= now) {
-            self.deadline = None;
-            self.timed_out = true;
-            self.pass_on(libc::SIGTERM);
+            self.expire(Expired::Time);
+        } else if self.idle.as_ref().is_some_and(|idle| idle.next() <= now) {
+            let shown = self.terminal.shown();
+            if self.idle.as_mut().is_some_and(|idle| idle.look(shown)) {
+                self.expire(Expired::Idle);
+            }
         }
+    }
+
+    /// The command's time is over, one way or the other.
+    fn expire(&mut self, expired: Expired) {
+        (self.deadline, self.idle) = (None, None);
+        self.expired = Some(expired);
+        self.pass_on(libc::SIGTERM);
     }
 
     fn pass_on(&mut self, signal: i32) {
@@ -253,6 +278,9 @@ impl Running {
         // The whole group stops, as the shell expects of a job.
         drop(crate::sys::signal::send(rustix::process::getpid().as_raw_nonzero().get(), false, libc::SIGSTOP));
         self.terminal.make_raw();
+        if let Some(idle) = &mut self.idle {
+            idle.restart();
+        }
         self.child.signal(libc::SIGCONT);
     }
 
@@ -331,7 +359,7 @@ impl Running {
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
-        let failure = self.child.finish(plan);
+        let (failure, hits) = self.child.finish(plan);
         let network = self.bridge.take().and_then(Bridge::finish);
         self.terminal.drain();
         self.terminal.restore();
@@ -339,7 +367,7 @@ impl Running {
         match self.ending.unwrap_or_else(silent) {
             // With our streams gone, another try would read and write nothing.
             Ending::Failed(error) => Err(if self.released { error.too_late() } else { error }),
-            ending => Ok(Outcome { ending, timed_out: self.timed_out, network, network_lost: self.network_lost }),
+            ending => Ok(Outcome { ending, expired: self.expired, hits, network, network_lost: self.network_lost }),
         }
     }
 }

@@ -2,18 +2,30 @@
 
 use super::proxy::events::Summary;
 use crate::backend::StepError;
+use crate::plan::limits::Controller;
 
 /// How a command ended.
 #[derive(Debug)]
 pub struct Outcome {
     /// The end itself.
     pub ending: Ending,
-    /// Whether `--timeout` ended it.
-    pub timed_out: bool,
+    /// Which time-out ended it, if one did.
+    pub expired: Option<Expired>,
+    /// The limits of its control group that were hit, and how often.
+    pub hits: Vec<(Controller, u64)>,
     /// What left the sandbox, and what was refused, where there was a bridge and it could still tell.
     pub network: Option<Summary>,
     /// Whether the bridge ended before the sandbox did.
     pub network_lost: bool,
+}
+
+/// A time-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expired {
+    /// `--timeout`.
+    Time,
+    /// `--idle-timeout`.
+    Idle,
 }
 
 /// The end of a command.
@@ -29,7 +41,7 @@ pub enum Ending {
     Failed(StepError),
 }
 
-/// Exit code of `--timeout`, as of timeout(1).
+/// Exit code of the time-outs, as of timeout(1).
 pub const TIMED_OUT: i32 = 124;
 
 impl Ending {
@@ -48,7 +60,7 @@ impl Outcome {
     /// The exit code that tells it: the command's own, 128 + signal, 127 not found, 126 not executable, 125 ours.
     #[must_use]
     pub fn code(&self) -> i32 {
-        if self.timed_out {
+        if self.expired.is_some() {
             return TIMED_OUT;
         }
         match &self.ending {

@@ -28,6 +28,8 @@ pub struct Terminal {
     pending: Vec<u8>,
     /// Whether the suspend character was typed.
     suspend: bool,
+    /// Bytes that were shown.
+    shown: u64,
 }
 
 impl Terminal {
@@ -37,12 +39,17 @@ impl Terminal {
         let input = terminal(0);
         let output = terminal(1).or_else(|| terminal(2)).or(input);
         let settings = Settings::of_streams();
-        Self { input, output, settings, raw: false, master: None, pending: Vec::new(), suspend: false }
+        Self { input, output, settings, raw: false, master: None, pending: Vec::new(), suspend: false, shown: 0 }
     }
 
     /// Whether the suspend character was typed since the last time.
     pub fn take_suspend(&mut self) -> bool {
         std::mem::take(&mut self.suspend)
+    }
+
+    /// How many bytes the command has shown.
+    pub fn shown(&self) -> u64 {
+        self.shown
     }
 
     /// Whether a standard stream of the caller is a terminal.
@@ -148,7 +155,10 @@ impl Terminal {
         let mut buffer = [0_u8; CHUNK];
         match rustix::io::read(master, &mut buffer) {
             Ok(0) | Err(rustix::io::Errno::IO) => false,
-            Ok(length) => write_all(output, buffer.get(..length).unwrap_or_default()),
+            Ok(length) => {
+                self.shown = self.shown.saturating_add(length as u64);
+                write_all(output, buffer.get(..length).unwrap_or_default())
+            }
             Err(_) => true,
         }
     }

@@ -18,7 +18,7 @@ use super::{PROJECT, machine};
 
 fn usable() -> Option<Result<Usable, NoBwrap>> {
     let program = Bwrap { path: "/usr/bin/bwrap".into(), setuid: false, stamp: Stamp::default() };
-    Some(Ok(Usable { program, features: Features { perms: true, argv0: false } }))
+    Some(Ok(Usable { program, features: Features { perms: true, argv0: false, size: true } }))
 }
 
 fn forbidden() -> Option<Result<(), String>> {

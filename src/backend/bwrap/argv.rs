@@ -50,7 +50,8 @@ pub fn options<'a>(
     cwd: &Path,
     program: &Program,
 ) -> Result<Vec<Argument>, &'a MountOp> {
-    let mut out = Arguments(Vec::new());
+    let size = confinement.mounts.memory.as_ref().map(|said| said.value.to_string());
+    let mut out = Arguments { words: Vec::new(), size };
     out.add(["--new-session"]);
     if confinement.pid_namespace.value {
         // Else our inner stage outlives the supervisor, to end what the command has left.
@@ -80,22 +81,26 @@ pub fn options<'a>(
     out.add(["--chdir"]);
     out.path(cwd);
     out.add(["--cap-drop", "ALL"]);
-    Ok(out.0)
+    Ok(out.words)
 }
 
 fn below(top: &'static str) -> impl Fn(&&MountOp) -> bool {
     move |op: &&MountOp| op.target.starts_with(top)
 }
 
-struct Arguments(Vec<Argument>);
+struct Arguments {
+    words: Vec<Argument>,
+    /// What each tmpfs may hold that the command can write.
+    size: Option<String>,
+}
 
 impl Arguments {
     fn add<const N: usize>(&mut self, words: [&str; N]) {
-        self.0.extend(words.map(Argument::from));
+        self.words.extend(words.map(Argument::from));
     }
 
     fn path(&mut self, path: impl Into<OsString>) {
-        self.0.push(Argument::Text(path.into()));
+        self.words.push(Argument::Text(path.into()));
     }
 
     /// `OPTION PATH PATH`: something of the host at its own place.
@@ -146,7 +151,7 @@ impl Arguments {
 
     fn hide_file(&mut self, path: &Path) {
         self.add(["--perms", "000", "--ro-bind-data"]);
-        self.0.push(Argument::Empty);
+        self.words.push(Argument::Empty);
         self.path(path);
     }
 
@@ -171,7 +176,7 @@ impl Arguments {
             }
             Program::Descriptor => {
                 self.add(["--perms", "555", "--ro-bind-data"]);
-                self.0.push(Argument::Inner);
+                self.words.push(Argument::Inner);
             }
         }
         self.add([INNER]);
@@ -197,7 +202,7 @@ impl Arguments {
             Mount::Mask { dir: false, .. } => self.hide_file(path),
             Mount::Data { bytes, .. } => {
                 self.add(["--perms", "444", "--ro-bind-data"]);
-                self.0.push(Argument::Data(bytes.clone()));
+                self.words.push(Argument::Data(bytes.clone()));
                 self.path(path);
             }
             // Looked after from outside.
@@ -207,6 +212,9 @@ impl Arguments {
                 self.at("--tmpfs", path);
             }
             Mount::Tmpfs { mode, .. } => {
+                if let Some(size) = self.size.clone() {
+                    self.add(["--size", &size]);
+                }
                 self.add(["--perms", &format!("{mode:o}")]);
                 self.at("--tmpfs", path);
             }

@@ -17,6 +17,7 @@ use crate::host::paths::FileId;
 use crate::plan::choose::{Choice, Engine};
 use crate::plan::env::EnvPlan;
 use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, Tcp};
+use crate::plan::limits::{LimitPlan, Resource, ResourceLimit};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 use crate::plan::syscalls::{self, Modes};
 use crate::plan::{Confinement, Plan, ProcessPlan};
@@ -44,6 +45,8 @@ pub struct Handover {
     streams: Vec<Kept>,
     signals: Vec<i32>,
     open_files: (Option<u64>, Option<u64>),
+    /// What each process may: what, how much.
+    limits: Vec<(Resource, u64)>,
     /// The caller's standard streams.
     pub originals: [RawFd; 3],
     /// The line to the supervisor.
@@ -141,7 +144,7 @@ impl Handover {
     /// Of a plan with a confinement.
     #[must_use]
     pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
-        let ProcessPlan { command, cwd, env, timeout: _, pass_fd, program } = &plan.process;
+        let ProcessPlan { command, cwd, env, pass_fd, program } = &plan.process;
         let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, tcp, audit } = &confinement.landlock;
         // The inner stage asks the caller's terminal itself.
         let Setup { streams, terminal: _, signals, open_files, .. } = setup;
@@ -163,6 +166,7 @@ impl Handover {
             streams: streams.iter().map(keep).collect(),
             signals: signals.members(),
             open_files: (open_files.current, open_files.maximum),
+            limits: plan.limits.each.iter().map(|limit| (limit.what, limit.value)).collect(),
             originals: descriptors.originals,
             control: descriptors.control,
             alive: descriptors.alive,
@@ -199,7 +203,7 @@ impl Handover {
             pid_namespace: Said::new(self.pid_namespace, outside()),
             net: Said::new(Net::None, outside()),
             network: None,
-            mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new() },
+            mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new(), memory: None },
             landlock,
             syscalls: syscalls::plan(self.modes),
             scratch: None,
@@ -210,15 +214,17 @@ impl Handover {
             command: self.command.into_iter().map(Word::get).collect(),
             cwd: self.cwd.get().into(),
             env: EnvPlan { vars, ..EnvPlan::default() },
-            timeout: None,
             pass_fd: self.pass_fd,
             program: self.program,
         };
+        let limit = |(what, value)| ResourceLimit { what, value, because: outside() };
+        let each = self.limits.into_iter().map(limit).collect();
         let engine = Engine::Bwrap { program: PathBuf::new(), argv0: false };
         let choice = Choice { engine, ..Choice::nothing() };
         let plan = Plan {
             process,
             confinement: Some(confinement),
+            limits: LimitPlan { each, ..LimitPlan::default() },
             choice,
             effective: Vec::new(),
             decisions: Vec::new(),

@@ -13,8 +13,9 @@ use super::Streams;
 use super::message::{Report, pass, report};
 use super::stdio::Stream;
 use crate::backend::child::Setup;
-use crate::backend::{LOAD_FILTER, StepError, confine};
+use crate::backend::{LIMIT_FILES, LOAD_FILTER, StepError, confine};
 use crate::plan::Plan;
+use crate::plan::limits::{Resource as Limited, ResourceLimit};
 use crate::sys::{self, signal::SignalSet};
 
 /// Whom the process can speak to, until it is the command.
@@ -67,6 +68,7 @@ fn prepare(
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) })
         .map_err(step("switch core dumps off"))?;
     rustix::process::setrlimit(Resource::Nofile, setup.open_files).map_err(step("restore the file limit"))?;
+    limit(&plan.limits.each).map_err(Failure::Step)?;
     if let Some(confinement) = &plan.confinement {
         let reopened = setup.streams.iter().zip(streams.iter().flatten());
         let readable: Vec<_> = reopened
@@ -94,6 +96,22 @@ fn prepare(
     }
     // Only the lines are left above the streams, and they close on exec.
     debug_assert!(lines.control.as_raw_fd() > 2, "streams are connected");
+    Ok(())
+}
+
+/// What each process of the command may; nobody inside can raise it.
+fn limit(limits: &[ResourceLimit]) -> Result<(), StepError> {
+    for ResourceLimit { what, value, because: _ } in limits {
+        let (resource, step, value) = match what {
+            Limited::Data => (Resource::Data, "limit memory", *value),
+            // Init is the user's too, in the same namespace.
+            Limited::Processes => (Resource::Nproc, "limit processes", value.saturating_add(1)),
+            Limited::OpenFiles => (Resource::Nofile, LIMIT_FILES, *value),
+            Limited::FileSize => (Resource::Fsize, "limit the size of files", *value),
+        };
+        let both = Rlimit { current: Some(value), maximum: Some(value) };
+        rustix::process::setrlimit(resource, both).map_err(|error| StepError::new(step, None, error))?;
+    }
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::backend::init::stdio::{self, Stream};
 use crate::backend::init::{Streams, settle, tie_to_supervisor};
 use crate::backend::network::Doors;
 use crate::backend::scratch::Scratch;
-use crate::backend::{MAP_IDS, SETUP, StepError, guard};
+use crate::backend::{LIMIT_PROCESSES, MAP_IDS, SETUP, StepError, guard};
 use crate::plan::choose::Engine;
 use crate::plan::{Confinement, Plan};
 use crate::request::Net;
@@ -29,10 +29,12 @@ pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
 }
 
 fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
+    setup.enter_groups()?;
     let line = setup.network.as_ref().map(AsRawFd::as_raw_fd);
     let kept: Vec<_> = plan.process.given().chain([control.as_raw_fd()]).chain(line).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     tie_to_supervisor(plan)?;
+    limit_processes(plan)?;
     let mut early = Vec::new();
     let streams = match &plan.confinement {
         Some(confinement) if plan.choice.engine == Engine::Native => {
@@ -56,6 +58,15 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
         scratch.remove();
     }
     settled
+}
+
+/// The highest number that a process gets in this PID namespace, and with it how many there can be.
+fn limit_processes(plan: &Plan) -> Result<(), StepError> {
+    let Some(said) = &plan.limits.pid_max else { return Ok(()) };
+    let path = Path::new("/proc/sys/kernel/pid_max");
+    let fail = |error: rustix::io::Errno| StepError::new(LIMIT_PROCESSES, Some(path), error);
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+    rustix::io::write(&file, said.value.to_string().as_bytes()).map(drop).map_err(fail)
 }
 
 /// Makes the view from inside the new namespaces; the streams that had to be opened anew come back.

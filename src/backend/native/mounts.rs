@@ -22,7 +22,7 @@ use crate::policy::tables::Shape;
 /// # Errors
 /// The operation that failed, with its path.
 pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepError>) -> Result<(), StepError> {
-    let MountPlan { root, ops } = plan;
+    let MountPlan { root, ops, memory } = plan;
     let host = open("open", Path::new("/"), OFlags::DIRECTORY)?;
     let early: Vec<_> = ops.iter().map(early).collect::<Result<_, _>>()?;
     // What is copied from now on is private, nosuid and, below a read-only root, read-only.
@@ -31,7 +31,7 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepEr
         RootView::HostWritable => libc::MOUNT_ATTR_NOSUID,
     };
     let calls = change_all(&host, Path::new("/"), inherited)?;
-    let scratch = scratch(ops)?;
+    let scratch = scratch(ops, memory.as_ref().map(|said| said.value))?;
     let sources: Vec<_> = ops
         .iter()
         .zip(early)
@@ -400,10 +400,15 @@ impl Applier {
 /// numbered directory or file for each private one. Making a file system costs more than all mounts of one together.
 ///
 /// It must be attached somewhere to be copied from: on top of the root, where no path of this process leads.
-fn scratch(ops: &[MountOp]) -> Result<OwnedFd, StepError> {
+///
+/// `size` is what all of it may hold, in bytes.
+fn scratch(ops: &[MountOp], size: Option<u64>) -> Result<OwnedFd, StepError> {
     let path = Path::new("/");
     let fail = |error: Errno| StepError::new("make the private directories", Some(path), error);
-    let scratch = tmpfs(0o755, path)?;
+    let size = size.map(|size| size.to_string());
+    let options: Vec<_> =
+        [("mode", "755")].into_iter().chain(size.iter().map(|size| ("size", size.as_str()))).collect();
+    let scratch = filesystem("tmpfs", &options, path)?;
     // The permissions are meant as they are.
     let caller_mask = rustix::process::umask(Mode::empty());
     let make = || {

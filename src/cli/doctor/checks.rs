@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::trial::Trial;
 use crate::host::bwrap::Bwrap;
-use crate::host::kernel::{Answer, Cgroups, Kernel, Wsl};
+use crate::host::kernel::{Answer, Kernel, Wsl};
+use crate::host::limits::{Controller, Home, NO_GROUPS};
 use crate::plan::landlock::{SCOPE_ABI, WALL_ABI};
 
 /// How a check came out.
@@ -74,6 +75,8 @@ pub struct Facts {
     pub sandbox: Trial,
     /// Whether the user's configuration makes a plan.
     pub configuration: Trial,
+    /// Where control groups can be made, or why nowhere.
+    pub groups: Result<Vec<Home>, &'static str>,
     /// bubblewrap.
     pub bwrap: Option<Bwrap>,
     /// What it calls itself.
@@ -83,6 +86,7 @@ pub struct Facts {
 }
 
 const WITHOUT_PROC: &str = "ringfence run --no-proc -- COMMAND";
+const DELEGATE: &str = "systemd-run --user --scope -p Delegate=yes $SHELL";
 const SANDBOX: &str = "sandbox";
 const UNKNOWN: &str = "not known without /proc";
 const CONFIGURATION: &str = "configuration";
@@ -102,7 +106,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     parts.insert(0, sandbox);
     parts.insert(1, Check::new(CONFIGURATION, "`ringfence run`", configuration(&facts.configuration)));
     parts.push(Check::new("landlock", "a second wall under the mounts", landlock(kernel)));
-    parts.push(Check::new("cgroups", "limits of memory and processes, which nothing sets yet", cgroups(kernel)));
+    parts.push(Check::new("cgroups", "--memory, --pids and --cpus for all processes together", cgroups(&facts.groups)));
     parts.push(Check::new("bubblewrap", "nothing: the native engine does without", bubblewrap(facts)));
     parts
 }
@@ -240,17 +244,18 @@ fn at_least(release: &str, wanted: (u32, u32)) -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= wanted
 }
 
-fn cgroups(kernel: &Kernel) -> Verdict {
-    let unified = "boot with systemd.unified_cgroup_hierarchy=1";
-    match &kernel.cgroups {
-        Cgroups::V2 { controllers, delegated: true } => {
-            ok(format!("version 2, yours to use: {}", controllers.join(" ")))
-        }
-        Cgroups::V2 { delegated: false, .. } => {
-            degraded("version 2, not yours to use", "systemd-run --user --scope -p Delegate=yes $SHELL")
-        }
-        Cgroups::V1 => degraded("version 1", unified),
-        Cgroups::None => degraded("none mounted", "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+fn cgroups(groups: &Result<Vec<Home>, &'static str>) -> Verdict {
+    let homes = match groups {
+        Err(NO_GROUPS) => return degraded(NO_GROUPS, "sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+        Err(why) => return degraded(*why, DELEGATE),
+        Ok(homes) => homes,
+    };
+    let has = |which: &&Controller| homes.iter().any(|home| home.controllers.contains(which));
+    let (found, lacking): (Vec<_>, Vec<_>) = Controller::ALL.iter().partition(has);
+    let names = |list: Vec<&Controller>| list.into_iter().map(|which| which.name()).collect::<Vec<_>>().join(" ");
+    match lacking.as_slice() {
+        [] => ok(format!("can be made: {}", names(found))),
+        _ => degraded(format!("not for {}", names(lacking)), DELEGATE),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a crash or a power cut left behind: placeholders in a workspace, directories for temporary files.
+//! What a crash or a power cut left behind: placeholders in a workspace, directories for temporary files, control groups.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::checks::{Check, State, Verdict, ok};
 use crate::backend::{self, placeholder};
+use crate::host::limits::Home;
 use crate::host::paths::Root;
 use crate::host::{repo, scratch};
 use crate::policy::tables::{GIT_CODE, PROTECTED_NAMES};
@@ -54,6 +55,12 @@ pub fn temporary(root: &Root) -> Vec<PathBuf> {
     found
 }
 
+/// Control groups that no run uses now.
+pub fn groups(homes: &[Home]) -> Vec<PathBuf> {
+    let entries = homes.iter().filter_map(|home| std::fs::read_dir(&home.path).ok()).flat_map(Iterator::flatten);
+    entries.map(|entry| entry.path()).filter(|path| backend::group::is_abandoned(path)).collect()
+}
+
 /// What `--fix` did.
 #[derive(Debug, Default)]
 pub struct Removal {
@@ -69,6 +76,10 @@ pub fn remove(paths: &[PathBuf]) -> Removal {
     for path in paths {
         let removed = match placeholder::reclaim(path) {
             Ok(false) => backend::scratch::reclaim(path),
+            other => other,
+        };
+        let removed = match removed {
+            Ok(false) => backend::group::reclaim(path),
             other => other,
         };
         match removed {

@@ -180,7 +180,7 @@ fn fault(outcome: &Outcome, ended: bool, last: Option<&Report>) -> Option<Proble
     }
     let after = last.map_or_else(|| "before its first step".to_owned(), |report| format!("after step {}", report.step));
     let how = match &outcome.ending {
-        _ if outcome.timed_out => "was ended by the time-out".to_owned(),
+        _ if outcome.expired.is_some() => "was ended by the time-out".to_owned(),
         Ending::NotExecuted(error) => error.to_string(),
         Ending::Exit(OURS) => "failed".to_owned(),
         Ending::Exit(code) => format!("ended with {code}"),
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_ends_early_is_a_fault() {
-        let outcome = |ending| Outcome { ending, timed_out: false, network: None, network_lost: false };
+        let outcome = |ending| Outcome { ending, expired: None, hits: Vec::new(), network: None, network_lost: false };
         assert!(fault(&outcome(Ending::Exit(0)), true, None).is_none());
         for ending in [Ending::Exit(0), Ending::Exit(125), Ending::Signal(11)] {
             let last = report("4", Finding::ok("ok"));

@@ -21,6 +21,8 @@ pub struct Features {
     pub perms: bool,
     /// `--argv0` (0.9).
     pub argv0: bool,
+    /// `--size`: without it a tmpfs holds half of the machine's memory.
+    pub size: bool,
 }
 
 /// How long the program may take to say what it can do.
@@ -51,7 +53,7 @@ fn read_help(text: &[u8]) -> Result<Features, String> {
     if !has(b"--ro-bind") || !has(b"--unshare-user") {
         return Err("does not say what it can do (`--help` names no options)".to_owned());
     }
-    Ok(Features { perms: has(b"--perms"), argv0: has(b"--argv0") })
+    Ok(Features { perms: has(b"--perms"), argv0: has(b"--argv0"), size: has(b"--size") })
 }
 
 /// Runs `--help` with nothing of ours in reach: no environment, no input, a directory that is everybody's.
@@ -124,7 +126,7 @@ fn listen(mut output: impl Read + AsFd) -> Result<Vec<u8>, String> {
 /// One line: whom it is about, then what it can do.
 fn line(bwrap: &Bwrap) -> Vec<u8> {
     let Stamp { inode, modified, size } = bwrap.stamp;
-    let mut line = format!("1 {inode} {modified} {size} ").into_bytes();
+    let mut line = format!("2 {inode} {modified} {size} ").into_bytes();
     line.extend_from_slice(bwrap.path.as_os_str().as_bytes());
     line.push(b'\n');
     line
@@ -141,7 +143,7 @@ fn remembered(file: &Path, bwrap: &Bwrap) -> Option<Features> {
     opened.take(LONGEST as u64).read_to_end(&mut text).ok()?;
     let words = text.strip_prefix(line(bwrap).as_slice())?.strip_suffix(b"\n")?;
     let has = |name: &str| words.split(|byte| *byte == b' ').any(|word| word == name.as_bytes());
-    Some(Features { perms: has("perms"), argv0: has("argv0") })
+    Some(Features { perms: has("perms"), argv0: has("argv0"), size: has("size") })
 }
 
 fn remember(file: &Path, bwrap: &Bwrap, features: Features) -> std::io::Result<()> {
@@ -151,9 +153,10 @@ fn remember(file: &Path, bwrap: &Bwrap, features: Features) -> std::io::Result<(
         // A link leads to where it is not ours to write.
         return Err(std::io::ErrorKind::NotADirectory.into());
     }
-    let Features { perms, argv0 } = features;
+    let Features { perms, argv0, size } = features;
     let mut text = line(bwrap);
-    let words: Vec<_> = [(perms, "perms"), (argv0, "argv0")].iter().filter(|(has, _)| *has).map(|(_, w)| *w).collect();
+    let all = [(perms, "perms"), (argv0, "argv0"), (size, "size")];
+    let words: Vec<_> = all.iter().filter(|(has, _)| *has).map(|(_, word)| *word).collect();
     text.extend_from_slice(words.join(" ").as_bytes());
     text.push(b'\n');
     // Renamed into its place: no other run reads half of it.
@@ -198,7 +201,7 @@ mod tests {
         let found = script(dir.path(), &format!("echo x >> {}/asked; {HELP}", dir.path().display()));
         let asked = || std::fs::read_to_string(dir.path().join("asked")).unwrap_or_default().len();
         for _ in 0..3 {
-            assert_eq!(features(&found, Some(&cache)), Ok(Features { perms: true, argv0: false }));
+            assert_eq!(features(&found, Some(&cache)), Ok(Features { perms: true, argv0: false, size: false }));
         }
         assert_eq!(asked(), "x\n".len());
         let newer = Bwrap { stamp: Stamp { size: 1, ..found.stamp }, ..found.clone() };

@@ -25,7 +25,7 @@ fn an_empty_root_is_a_kernel_about_which_nothing_is_known() {
     assert_eq!(found.user_namespaces, UserNamespaces::default());
     assert_eq!(found.apparmor, AppArmor::default());
     assert_eq!(found.seccomp, Seccomp::default());
-    assert_eq!((found.cgroups, found.container, found.wsl), (Cgroups::None, None, Wsl::No));
+    assert_eq!((found.container, found.wsl), (None, Wsl::No));
     assert_eq!((found.security_modules, found.proc_mounted), (None, false));
 }
 
@@ -73,24 +73,6 @@ fn seccomp_and_a_filter_that_holds_already_are_seen() {
 fn a_container_is_known_by_its_marker() {
     assert_eq!(kernel(&[("/.dockerenv", "")]).container, Some("/.dockerenv"));
     assert_eq!(kernel(&[("/run/.containerenv", "")]).container, Some("/run/.containerenv"));
-}
-
-#[test]
-fn cgroups_are_told_apart_by_mounts_controllers_and_write_access() {
-    let v1 = (
-        "/proc/self/mounts",
-        "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncg /sys/fs/cgroup/unified cgroup2 rw 0 0\n",
-    );
-    assert_eq!(kernel(&[v1, ("/proc/self/cgroup", "1:cpu:/\n0::/\n")]).cgroups, Cgroups::V1);
-
-    let v2 = ("/proc/self/mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
-    let member = ("/proc/self/cgroup", "0::/user.slice/a.scope\n");
-    let list = ("/sys/fs/cgroup/user.slice/a.scope/cgroup.controllers", "cpu memory pids\n");
-    let controllers: Vec<_> = ["cpu", "memory", "pids"].map(str::to_owned).to_vec();
-    let procs = ("/sys/fs/cgroup/user.slice/a.scope/cgroup.procs", "");
-    let delegated = |delegated| Cgroups::V2 { controllers: controllers.clone(), delegated };
-    assert_eq!(kernel(&[v2, member, list]).cgroups, delegated(false));
-    assert_eq!(kernel(&[v2, member, list, procs]).cgroups, delegated(true));
 }
 
 #[test]

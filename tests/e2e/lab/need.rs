@@ -1,6 +1,7 @@
 //! What a test needs of the machine. Skips shout, and `RINGFENCE_MUST` makes them failures.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -13,6 +14,8 @@ pub enum Need {
     Landlock(u32),
     Root,
     Tool(&'static str),
+    /// The caller may make control groups for memory, processes and processors.
+    ControlGroups,
     /// A machine without a GPU that could be granted.
     NoGpu,
 }
@@ -27,6 +30,7 @@ impl Need {
             Self::Landlock(_) => "landlock",
             Self::Root => "root",
             Self::Tool(name) => name,
+            Self::ControlGroups => "cgroups",
             Self::NoGpu => "no-gpu",
         }
     }
@@ -41,6 +45,7 @@ impl Need {
             }
             Self::Root => (User::Caller.is_root(), "the suite runs as an ordinary user".to_owned()),
             Self::Tool(name) => (is_installed(name), format!("{name} is not installed")),
+            Self::ControlGroups => (makes_groups(), "control groups cannot be made here".to_owned()),
             Self::NoGpu => {
                 let found = ["/dev/nvidiactl", "/dev/dxg"].into_iter().find(|path| std::fs::metadata(path).is_ok());
                 (found.is_none(), "this machine has a GPU".to_owned())
@@ -59,8 +64,16 @@ fn namespaces_work(user: User) -> bool {
     })
 }
 
+fn makes_groups() -> bool {
+    let words = "memory = '1G'\npids = 100\ncpus = 1\n";
+    let request = ringfence::request::load::parse(words, Path::new("a.toml"), Path::new("/"), None).unwrap();
+    let policy = ringfence::policy::Policy::new(request, Path::new("/")).unwrap();
+    let homes = ringfence::host::limits::probe(Path::new("/"), &policy).homes;
+    homes.iter().map(|home| home.controllers.len()).sum::<usize>() >= 3
+}
+
 fn is_installed(name: &str) -> bool {
-    super::PATH.split(':').any(|directory| std::path::Path::new(directory).join(name).exists())
+    super::PATH.split(':').any(|directory| Path::new(directory).join(name).exists())
 }
 
 /// Whether the test can run; says loudly why not.

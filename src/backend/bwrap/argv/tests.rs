@@ -58,7 +58,7 @@ fn check(entries: &str, want: Expect) {
     let policy = Policy::new(request, Path::new("/w")).unwrap();
     let mut facts = host::probe(root.path(), &policy, Vec::new()).unwrap();
     let program = Bwrap { path: "/usr/bin/bwrap".into(), setuid: false, stamp: Stamp::default() };
-    let usable = Usable { program, features: Features { perms: true, argv0: true } };
+    let usable = Usable { program, features: Features { perms: true, argv0: true, size: true } };
     facts.engines = Engines { bwrap: Some(Ok(usable)), fresh_proc: true, ..Engines::default() };
     facts.caller = Caller::default();
     facts.caller.ids.uid = 1000;
@@ -326,14 +326,14 @@ fn a_root_that_is_a_link_is_bound_where_it_leads() {
 fn content_of_its_own_is_read_from_a_descriptor() {
     let because = Origin::Flag("--test");
     let what = Mount::Data { bytes: b"x".to_vec(), make: false };
-    let mut out = Arguments(Vec::new());
+    let mut out = Arguments { words: Vec::new(), size: None };
     out.operation(&MountOp { target: "/proc/driver/params".into(), what, because }).unwrap();
     expect![[r#"
         --perms 444
         --ro-bind-data FD /proc/driver/params
     "#]]
-    .assert_eq(&lines(&out.0));
-    assert!(out.0.contains(&Argument::Data(b"x".to_vec())));
+    .assert_eq(&lines(&out.words));
+    assert!(out.words.contains(&Argument::Data(b"x".to_vec())));
 }
 
 #[test]
@@ -346,10 +346,10 @@ fn other_names() {
     };
     let id = crate::host::paths::FileId { dev: 1, ino: 2 };
     let other = Mount::Other { source: "/opt/a".into(), id, dir: true, onto: None };
-    let mut out = Arguments(Vec::new());
+    let mut out = Arguments { words: Vec::new(), size: None };
     for what in [device(None), device(Some("/dev/zero")), other] {
         let op = MountOp { target: "/dev/shown".into(), what, because: Origin::Flag("--test") };
         assert!(out.operation(&op).is_ok());
     }
-    expect![""].assert_eq(&lines(&out.0));
+    expect![""].assert_eq(&lines(&out.words));
 }

@@ -1,8 +1,11 @@
 //! Machines as rows: one fact changed, the check that must answer.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::host::bwrap::Stamp;
 use crate::host::kernel::{AppArmor, Calls, Seccomp, UserNamespaces};
+use crate::host::limits::Version;
 
 /// A machine on which everything works, for an ordinary user.
 fn good() -> Facts {
@@ -21,16 +24,26 @@ fn good() -> Facts {
             apparmor: AppArmor::default(),
             security_modules: Some(words("capability landlock yama")),
             seccomp: Seccomp { actions: Some(words("kill_process errno allow")), built_in: true, filtered: false },
-            cgroups: Cgroups::V2 { controllers: words("memory pids"), delegated: true },
             proc_mounted: true,
             container: None,
         },
         uid: 1000,
         sandbox: Trial::Works,
         configuration: Trial::Works,
+        groups: Ok(vec![home(Controller::ALL)]),
         bwrap: Some(Bwrap { path: "/usr/bin/bwrap".into(), setuid: false, stamp: Stamp::default() }),
         bwrap_version: Some("0.11.0".to_owned()),
         install_bwrap: Some("sudo apt-get install bubblewrap"),
+    }
+}
+
+fn home(controllers: &[Controller]) -> Home {
+    Home {
+        path: "/sys/fs/cgroup".into(),
+        version: Version::Two,
+        controllers: controllers.to_vec(),
+        switched_off: Vec::new(),
+        left_behind: BTreeMap::new(),
     }
 }
 
@@ -232,11 +245,13 @@ fn seccomp_wsl_cgroups_and_bubblewrap_have_their_rows() {
     let one = "Missing: WSL 1 | wsl.exe --set-version \"$WSL_DISTRO_NAME\" 2";
     check("wsl", |facts| facts.kernel.wsl = Wsl::One, one);
 
-    let v1 = "Degraded: version 1 | boot with systemd.unified_cgroup_hierarchy=1";
-    check("cgroups", |facts| facts.kernel.cgroups = Cgroups::V1, v1);
-    let held = |facts: &mut Facts| facts.kernel.cgroups = Cgroups::V2 { controllers: Vec::new(), delegated: false };
-    let want = "Degraded: version 2, not yours to use | systemd-run --user --scope -p Delegate=yes $SHELL";
-    check("cgroups", held, want);
+    check("cgroups", |_| {}, "Ok: can be made: memory pids cpu | -");
+    let delegate = "systemd-run --user --scope -p Delegate=yes $SHELL";
+    let some = |facts: &mut Facts| facts.groups = Ok(vec![home(&[Controller::Pids])]);
+    check("cgroups", some, &format!("Degraded: not for memory cpu | {delegate}"));
+    check("cgroups", |facts| facts.groups = Err("no"), &format!("Degraded: no | {delegate}"));
+    let want = "Degraded: no control groups are mounted | sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+    check("cgroups", |facts| facts.groups = Err(NO_GROUPS), want);
 
     let want = "Degraded: not on PATH | sudo apt-get install bubblewrap";
     check("bubblewrap", |facts| facts.bwrap = None, want);
@@ -253,7 +268,7 @@ fn run_works_when_the_sandbox_starts_and_the_configuration_is_in_order() {
         change(&mut facts);
         run_works(&checks(&facts))
     };
-    assert!(works(&|facts| facts.kernel.cgroups = Cgroups::None));
+    assert!(works(&|facts| facts.groups = Err(NO_GROUPS)));
     assert!(works(&|facts| facts.kernel.calls.landlock_abi = 0));
     assert!(!works(&|facts| facts.sandbox = failing(NO_NAMESPACES)));
     assert!(!works(&|facts| facts.configuration = failing("config.toml:2: unknown field `wirte`")));
