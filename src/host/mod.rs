@@ -20,6 +20,7 @@ pub mod resolver;
 pub mod scratch;
 pub mod siblings;
 pub mod sockets;
+mod trouble;
 pub mod users;
 pub mod walk;
 mod wished;
@@ -137,6 +138,7 @@ pub struct Protected {
 /// # Errors
 /// Only when `root` itself cannot be opened.
 pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> std::io::Result<Facts> {
+    trouble::forget();
     let root = &Root::open(path)?;
     let home = env.iter().find(|(name, _)| name == "HOME").map(|(_, value)| value.as_os_str());
     let mut caller = users::caller(root, home);
@@ -194,6 +196,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         rules,
     };
     facts.look_around(root, policy);
+    trouble::none()?;
     Ok(facts)
 }
 

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::placeholder::is_marked;
 use super::repo::{each_entry, open_directory};
+use super::trouble::heard;
 use crate::policy::paths::normal;
 
 /// Device and inode: what a path named when it was looked at.
@@ -97,6 +98,9 @@ pub struct Present {
     pub link: Option<(PathBuf, FileId)>,
 }
 
+/// How often a path is tried that something else gets in the way of.
+const TRIES: u32 = 64;
+
 /// The directory that all looking happens below: `/`, or a fixture.
 #[derive(Debug)]
 pub struct Root {
@@ -129,11 +133,14 @@ impl Root {
         let relative = path.strip_prefix("/").unwrap_or(path);
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | links;
-        let opened = rustix::fs::openat2(&self.fd, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
-        match opened {
+        let open = || rustix::fs::openat2(&self.fd, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        // A rename or mount anywhere on the machine can get in the way of a path with `..`.
+        let opened = (0..TRIES).map(|_| open()).find(|opened| !matches!(opened, Err(Errno::AGAIN)));
+        let opened = match opened.unwrap_or(Err(Errno::AGAIN)) {
             Err(Errno::NOSYS) => steps::open(&self.fd, relative, links.is_empty()),
             other => other,
-        }
+        };
+        heard(path, opened)
     }
 
     /// What `path` leads to, links followed.
@@ -157,7 +164,7 @@ impl Root {
         // Most paths hold no link, and then they are canonical as they are: asking procfs costs ten times as much.
         match self.open_location(path, ResolveFlags::NO_SYMLINKS) {
             Ok(fd) => {
-                let stat = rustix::fs::fstat(&fd)?;
+                let stat = heard(path, rustix::fs::fstat(&fd))?;
                 if self.is_placeholder(path, &stat) {
                     return Err(Errno::NOENT);
                 }
@@ -167,8 +174,8 @@ impl Root {
             Err(error) => return Err(error),
         }
         let fd = self.open_location(path, ResolveFlags::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
-        let canonical = self.path_of(fd.as_fd())?;
+        let stat = heard(path, rustix::fs::fstat(&fd))?;
+        let canonical = heard(path, self.path_of(fd.as_fd()))?;
         Ok(Present { path: canonical, id: id_of(&stat), kind: kind_of(&stat), link: self.link_at(path) })
     }
 
@@ -191,7 +198,7 @@ impl Root {
 
     fn entry(&self, canonical: &Path) -> Result<(FileId, Kind), Errno> {
         let relative = canonical.strip_prefix("/").unwrap_or(canonical);
-        let stat = rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = heard(canonical, rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW))?;
         if self.is_placeholder(canonical, &stat) {
             return Err(Errno::NOENT);
         }
@@ -220,7 +227,7 @@ impl Root {
         let relative = canonical.strip_prefix("/").unwrap_or(canonical);
         let caller = rustix::process::geteuid();
         !caller.is_root()
-            && rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)
+            && heard(canonical, rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW))
                 .is_ok_and(|stat| stat.st_uid == caller.as_raw() && stat.st_mode & 0o300 != 0o300)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::fs::{FileType, Stat};
 
 use super::paths::{Kind, PathFact, Present, Root};
+use super::trouble::heard;
 
 /// Modification time of a placeholder, in seconds of the epoch: "\nRIN" as a number, a moment in 1975.
 pub const MARK: i64 = 0x0A_52_49_4E;
@@ -60,7 +61,7 @@ fn missing_in_truth(root: &Root, path: &Path) -> Option<PathFact> {
     let real = root.real(path);
     // Between making it and marking it another run needs some microseconds, or its next turn on a busy machine.
     for _ in 0..MOMENTS {
-        let stat = match rustix::fs::lstat(&real) {
+        let stat = match heard(path, rustix::fs::lstat(&real)) {
             Ok(stat) => stat,
             // It was another run's, which has ended since it was looked at.
             Err(rustix::io::Errno::NOENT) => return missing(),

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::trouble::heard_of;
+
 /// What procfs and sysfs give at once, in bytes.
 const AT_ONCE: usize = 32 * 1024;
 
@@ -14,7 +16,7 @@ const MOST: usize = 64 * 1024 * 1024;
 /// which these files do not know, and then tries small buffers. A named pipe in its place does not stop the start.
 pub(super) fn whole(path: &Path) -> Option<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).inspect_err(|errno| heard_of(path, *errno)).ok()?;
     let mut text = Vec::with_capacity(AT_ONCE);
     loop {
         if text.capacity() == text.len() {
@@ -24,7 +26,10 @@ pub(super) fn whole(path: &Path) -> Option<Vec<u8>> {
             Ok(0) => return Some(text),
             Ok(_) if text.len() > MOST => return None,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
+            Err(errno) => {
+                heard_of(path, errno);
+                return None;
+            }
         }
     }
 }

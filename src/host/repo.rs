@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use super::gitconfig::{self, Setting};
-use super::paths::{Kind, PathFact, Present, Root, steps};
+use super::paths::{Kind, PathFact, Present, Root, fd_path, steps};
+use super::trouble::{failed, heard};
 use crate::policy::paths::normal;
 
 /// How many directories the search for nested repositories reads at most, breadth first: a bound on the start time.
@@ -80,12 +81,14 @@ fn read_small(root: &Root, file: &Path) -> Option<Vec<u8>> {
     use std::io::Read;
     // O_NONBLOCK: a named pipe in the place of the file must not stop the start.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = rustix::fs::open(root.real(file), flags, Mode::empty()).ok()?;
-    if !FileType::from_raw_mode(rustix::fs::fstat(&fd).ok()?.st_mode).is_file() {
+    let fd = heard(file, rustix::fs::open(root.real(file), flags, Mode::empty())).ok()?;
+    if !FileType::from_raw_mode(heard(file, rustix::fs::fstat(&fd)).ok()?.st_mode).is_file() {
         return None;
     }
     let mut text = Vec::new();
-    std::fs::File::from(fd).take(FILE_LIMIT as u64).read_to_end(&mut text).ok()?;
+    let read = std::fs::File::from(fd).take(FILE_LIMIT as u64).read_to_end(&mut text);
+    let read = read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
+    heard(file, read).ok()?;
     Some(text)
 }
 
@@ -203,23 +206,24 @@ pub fn search(root: &Root, tree: &Path) -> Found {
 fn open_on_same_device(base: &OwnedFd, directory: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve) {
-        Err(Errno::NOSYS) => {
-            let found = steps::open(base, directory, false)?;
-            if rustix::fs::fstat(&found)?.st_dev != rustix::fs::fstat(base)?.st_dev {
-                return Err(Errno::XDEV);
-            }
-            rustix::fs::openat(&found, ".", flags, Mode::empty())
+    let by_steps = || {
+        let found = steps::open(base, directory, false)?;
+        if rustix::fs::fstat(&found)?.st_dev != rustix::fs::fstat(base)?.st_dev {
+            return Err(Errno::XDEV);
         }
-        other => other,
-    }
+        rustix::fs::openat(&found, ".", flags, Mode::empty())
+    };
+    let opened = rustix::fs::openat2(base, directory, flags, Mode::empty(), resolve);
+    heard(directory, if matches!(opened, Err(Errno::NOSYS)) { by_steps() } else { opened })
 }
 
 /// Calls `visit` with name and type of each entry but `.` and `..`; entries of unknown type are looked at.
 pub(super) fn each_entry(directory: &OwnedFd, mut visit: impl FnMut(&[u8], FileType)) {
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
-    while let Some(Ok(entry)) = entries.next() {
+    while let Some(entry) = entries.next() {
+        let entry = entry.inspect_err(|errno| failed(&place(directory), *errno));
+        let Ok(entry) = entry else { return };
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
             continue;
@@ -235,8 +239,12 @@ pub(super) fn each_entry(directory: &OwnedFd, mut visit: impl FnMut(&[u8], FileT
     }
 }
 
+fn place(directory: &OwnedFd) -> PathBuf {
+    fd_path(directory.as_fd()).unwrap_or_else(|_| "a directory".into())
+}
+
 /// Opens a directory for reading below the root, `None` when it cannot be read.
 pub(super) fn open_directory(path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()
+    heard(path, rustix::fs::openat(CWD, path, flags, Mode::empty())).ok()
 }

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::paths::{Kind, Present, Root, id_of, kind_of};
 use super::repo::{each_entry, open_directory};
+use super::trouble::heard;
 use crate::policy::paths::Glob;
 
 /// A path that a glob matched.
@@ -101,9 +102,8 @@ impl Search<'_> {
         let Some(glob) = self.indices.get(hit).copied() else { return };
         let path = Path::new(OsStr::from_bytes(path));
         // By its directory: the whole path may be longer than one that the kernel takes.
-        let Ok(stat) = rustix::fs::statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) else {
-            return;
-        };
+        let stat = rustix::fs::statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW);
+        let Ok(stat) = heard(path, stat) else { return };
         let present = match kind_of(&stat) {
             Kind::Symlink => self.root.look_if_present(path),
             kind => Some(Present { path: path.to_owned(), id: id_of(&stat), kind, link: None }),
