@@ -151,9 +151,13 @@ fn null_terminated(strings: &[CString]) -> Vec<*const libc::c_char> {
 #[must_use]
 pub fn reap() -> Option<(i32, i32)> {
     let mut status = 0;
-    // SAFETY: `status` is a live local that the kernel writes.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
-    (pid > 0).then_some((pid, status))
+    loop {
+        // SAFETY: `status` is a live local that the kernel writes.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
+        if pid >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return (pid > 0).then_some((pid, status));
+        }
+    }
 }
 
 /// The caller's process group; `None` when its leader is outside of the caller's PID namespace, where the kernel says 0

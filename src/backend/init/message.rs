@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -142,6 +143,10 @@ pub fn next_wanted(line: BorrowedFd<'_>) -> Option<Wanted> {
     }
 }
 
+/// How often a word is said again, and how long after the last time.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
+
 const LARGEST: usize = 64 + libc::PATH_MAX as usize;
 
 fn tagged(tag: u8, number: i32, text: &[u8]) -> Vec<u8> {
@@ -182,7 +187,18 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Res
     if !fds.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
     }
-    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    patiently(|| rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)).map(drop)
+}
+
+/// A word that does not arrive would be waited for without end: where the kernel has no memory for it, it is said again.
+fn patiently<T>(mut say: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    for _ in 0..TRIES {
+        match say() {
+            Err(Errno::NOBUFS | Errno::NOMEM | Errno::INTR) => std::thread::sleep(PAUSE),
+            said => return said,
+        }
+    }
+    say()
 }
 
 /// Passes a descriptor to a process of ours.
@@ -218,7 +234,8 @@ pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let mut receive = || rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags);
+    let mut receive =
+        || patiently(|| rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut ancillary, flags));
     // An init that ended without reading an order resets the line, once: what it said before is still there.
     let received = receive().or_else(|error| if error == Errno::CONNRESET { receive() } else { Err(error) }).ok()?;
     let bytes = buffer.get(..received.bytes)?;
@@ -252,14 +269,14 @@ pub fn order(socket: BorrowedFd<'_>, order: Order) {
         Order::End => tagged(b'Q', 0, b""),
         Order::Signal(signal) => tagged(b'K', signal, b""),
     };
-    sys::ignore(rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL));
+    sys::ignore(patiently(|| rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL)));
 }
 
 /// Waits for an order; `None` when the supervisor is gone.
 #[must_use]
 pub fn next_order(socket: BorrowedFd<'_>) -> Option<Order> {
     let mut buffer = [0_u8; 8];
-    let (_, length) = rustix::net::recv(socket, &mut buffer, RecvFlags::empty()).ok()?;
+    let (_, length) = patiently(|| rustix::net::recv(socket, &mut buffer, RecvFlags::empty())).ok()?;
     let (tag, rest) = buffer.get(..length)?.split_first()?;
     let number = i32::from_ne_bytes(*rest.first_chunk::<4>()?);
     match tag {
