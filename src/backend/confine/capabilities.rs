@@ -11,10 +11,13 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 /// # Errors
 /// As prctl(2) and capset(2).
 pub fn drop_all() -> Result<(), Errno> {
+    let may = rustix::thread::capabilities(None)?.effective.contains(CapabilitySet::SETPCAP);
     for bit in 0..u64::BITS {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
-            // Beyond the last capability that this kernel knows; or an ordinary user outside a namespace of his own.
-            Err(Errno::INVAL | Errno::PERM) => break,
+            // Beyond the last capability that this kernel knows.
+            Err(Errno::INVAL) if bit > 0 => break,
+            // An ordinary user outside a namespace of his own.
+            Err(Errno::PERM) if !may => break,
             other => other?,
         }
     }
