@@ -87,7 +87,8 @@ fn make_each(plan: &MountPlan, tell: &dyn Fn(usize)) -> Result<Vec<Placeholder>,
         match result {
             Ok(placeholder) => made.extend(placeholder),
             Err(error) => {
-                remove_all(&made);
+                // The step that failed is what is told.
+                sys::ignore(remove_all(&made));
                 return Err(StepError::new(super::PLACEHOLDER, Some(path), error));
             }
         }
@@ -125,40 +126,52 @@ fn make(parent: &Rc<OwnedFd>, name: &OsStr, shape: Shape) -> Result<Option<Place
             Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let lock = match rustix::fs::openat(parent, name, open_flags(), Mode::empty()) {
-            Err(Errno::NOENT) => continue,
-            other => other?,
-        };
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN) {
-            // Another run is removing it; nobody else has reason to lock it, and nobody may hold up the start.
-            std::thread::sleep(MOMENT);
-            continue;
-        }
-        if fresh {
-            if !is_bare(&rustix::fs::fstat(&lock)?) {
-                // A default ACL of the directory has changed the permissions.
-                rustix::fs::fchmod(&lock, permissions(shape))?;
-            }
-            // Marked only now that it is locked: nobody removes it in between.
-            set_mark(lock.as_fd())?;
-        } else {
-            let stat = rustix::fs::fstat(&lock)?;
-            if !is_still_there(parent, name, &stat) {
-                continue;
-            }
-            if !is_marked(&stat) && is_bare(&stat) && is_young(&stat) {
-                // Perhaps another run has made it and is about to mark it.
-                std::thread::sleep(MOMENT);
-                continue;
-            }
-            if !is_marked(&stat) {
-                // A foreign entry made since the plan was made is not ours to hide or to remove.
-                return Err(Errno::EXIST);
+        match join(parent, name, shape, fresh) {
+            Ok(Some(lock)) => return Ok(Some(Placeholder { parent: Rc::clone(parent), name: name.to_owned(), lock })),
+            Ok(None) => {}
+            Err(error) => {
+                if fresh {
+                    // Nobody else knows it for a placeholder yet, so nobody else would remove it.
+                    sys::ignore(unlink(parent, name, shape == Shape::Dir));
+                }
+                return Err(error);
             }
         }
-        return Ok(Some(Placeholder { parent: Rc::clone(parent), name: name.to_owned(), lock }));
     }
     Err(Errno::AGAIN)
+}
+
+/// Locks and marks what was made, or joins another run's; `None` when that is to be tried again.
+fn join(parent: &OwnedFd, name: &OsStr, shape: Shape, fresh: bool) -> Result<Option<OwnedFd>, Errno> {
+    let lock = match rustix::fs::openat(parent, name, open_flags(), Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other?,
+    };
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN) {
+        // Another run is removing it; nobody else has reason to lock it, and nobody may hold up the start.
+        std::thread::sleep(MOMENT);
+        return Ok(None);
+    }
+    if fresh {
+        if !is_bare(&rustix::fs::fstat(&lock)?) {
+            // A default ACL of the directory has changed the permissions.
+            rustix::fs::fchmod(&lock, permissions(shape))?;
+        }
+        // Marked only now that it is locked: nobody removes it in between.
+        set_mark(lock.as_fd())?;
+        return Ok(Some(lock));
+    }
+    let stat = rustix::fs::fstat(&lock)?;
+    if !is_still_there(parent, name, &stat)? {
+        return Ok(None);
+    }
+    if !is_marked(&stat) && is_bare(&stat) && is_young(&stat) {
+        // Perhaps another run has made it and is about to mark it.
+        std::thread::sleep(MOMENT);
+        return Ok(None);
+    }
+    // A foreign entry made since the plan was made is not ours to hide or to remove.
+    if is_marked(&stat) { Ok(Some(lock)) } else { Err(Errno::EXIST) }
 }
 
 /// Whether the caller owns a directory, and so may change its permissions.
@@ -173,7 +186,7 @@ fn create(parent: &OwnedFd, name: &OsStr, shape: Shape) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(parent, name, flags, permissions(shape))?;
     if shape == Shape::Here {
-        rustix::io::write(&fd, HERE)?;
+        rustix::io::write(&fd, HERE).inspect_err(|_| sys::ignore(unlink(parent, name, false)))?;
     }
     Ok(())
 }
@@ -183,35 +196,50 @@ fn set_mark(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::fs::futimens(fd, &Timestamps { last_access: moment, last_modification: moment })
 }
 
-fn is_still_there(parent: &OwnedFd, name: &OsStr, opened: &Stat) -> bool {
-    let now = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
-    now.is_ok_and(|now| id_of(&now) == id_of(opened))
+fn is_still_there(parent: &OwnedFd, name: &OsStr, opened: &Stat) -> Result<bool, Errno> {
+    match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(now) => Ok(id_of(&now) == id_of(opened)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// Removes the placeholders that no other run uses. What cannot be removed is left to the next run.
-pub fn remove_all(placeholders: &[Placeholder]) {
-    for Placeholder { parent, name, lock } in placeholders {
-        sys::ignore(remove_if_unused(parent, name, lock, is_marked));
-    }
+/// Removes the placeholders that no other run uses.
+///
+/// # Errors
+/// The first that could not be removed. What nobody can remove is left to the next run.
+pub fn remove_all(placeholders: &[Placeholder]) -> Result<(), Errno> {
+    let removed = placeholders
+        .iter()
+        .map(|Placeholder { parent, name, lock }| remove_if_unused(parent, name, lock, is_marked).map(drop));
+    // Each is tried, whatever becomes of the others.
+    removed.fold(Ok(()), Result::and)
 }
 
 /// Removes an entry if `ours` says so of it and nobody else has it locked.
 fn remove_if_unused(parent: &OwnedFd, name: &OsStr, fd: &OwnedFd, ours: impl Fn(&Stat) -> bool) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(fd)?;
-    if !ours(&stat) || rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if !ours(&stat) {
         return Ok(false);
     }
-    if !is_still_there(parent, name, &stat) {
+    match rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::AGAIN) => return Ok(false),
+        other => other?,
+    }
+    if !is_still_there(parent, name, &stat)? {
         return Ok(false);
     }
-    let directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+    unlink(parent, name, FileType::from_raw_mode(stat.st_mode).is_dir())?;
+    Ok(true)
+}
+
+fn unlink(parent: &OwnedFd, name: &OsStr, directory: bool) -> Result<(), Errno> {
     let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
     match rustix::fs::unlinkat(parent, name, flags) {
         // The command has made its own directory read-only.
-        Err(Errno::ACCESS) => unlink_writable(parent, name, flags)?,
-        other => other?,
+        Err(Errno::ACCESS) => unlink_writable(parent, name, flags),
+        other => other,
     }
-    Ok(true)
 }
 
 /// Removes an entry of a directory whose permissions forbid it, and leaves the permissions as they were.
