@@ -131,14 +131,14 @@ fn end_orphans(children: Option<&File>) {
 /// KILL when the supervisor dies. Set again after capabilities are dropped: a change of credentials clears it.
 ///
 /// Where processes would survive init, it lives on for them, and knows by the control socket that the supervisor is
-/// gone.
+/// gone. The signal is CONT then: somebody may have stopped it.
 ///
 /// # Errors
 /// As prctl(2).
 pub fn tie_to_supervisor(plan: &Plan) -> Result<(), StepError> {
     let lives_on = plan.confinement.is_some() && !plan.has_pid_namespace();
-    let signal = (!lives_on).then_some(Signal::KILL);
-    rustix::process::set_parent_process_death_signal(signal)
+    let signal = if lives_on { Signal::CONT } else { Signal::KILL };
+    rustix::process::set_parent_process_death_signal(Some(signal))
         .map_err(|error| StepError::new("tie init to the supervisor", None, error))
 }
 

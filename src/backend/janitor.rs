@@ -82,6 +82,8 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
     let Sandbox { process: sandbox, control, alive, tied, groups } = *sandbox;
     // Out of the caller's process group and session: what kills those must not kill the janitor too.
     sys::ignore(rustix::process::setsid());
+    // Somebody may have stopped this process when the supervisor dies: then nobody else would let it go on.
+    sys::ignore(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT)));
     // The caller's pipes must close when the command ends, whatever becomes of the janitor.
     let alive_number = alive.map(|alive| alive.as_fd().as_raw_fd());
     let kept: Vec<_> =
@@ -120,9 +122,12 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
         alive.wait(init, tied);
     }
     guard::sweep(plan);
-    placeholder::remove_all(&made);
     if let Some(groups) = groups.filter(|_| has_hung_up(line.as_fd())) {
         groups.remove();
+    }
+    if placeholder::remove_all(&made).is_err() {
+        // The supervisor, if there still is one, tries again.
+        sys::process::exit_now(1);
     }
 }
 
