@@ -1,6 +1,5 @@
 //! The bridge reads what hostile programs and servers send: it keeps for itself only what it needs.
 
-use std::io;
 use std::path::Path;
 
 use landlock::{
@@ -89,7 +88,7 @@ pub fn confine(plan: &NetworkPlan) -> Result<(), StepError> {
     limit(Resource::Core, 0).map_err(step("switch the bridge's core dumps off"))?;
     capabilities::drop_all().map_err(|error| StepError::new("drop the bridge's capabilities", None, error))?;
     rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs for the bridge"))?;
-    wall(plan).map_err(|error| StepError::new("build the bridge's landlock ruleset", None, error))?;
+    wall(plan)?;
     let program = compile_only(CALLS, &refusals(plan)).map_err(|error| StepError {
         step: format!("compile the bridge's seccomp filter: {error}").into(),
         path: None,
@@ -132,8 +131,12 @@ fn limit(what: Resource, bytes: u64) -> Result<(), rustix::io::Errno> {
 }
 
 /// No file at all, and only ports that the plan leads to. Kernels without Landlock have the other walls.
-fn wall(plan: &NetworkPlan) -> io::Result<()> {
-    let fail = |error: landlock::RulesetError| io::Error::other(error.to_string());
+fn wall(plan: &NetworkPlan) -> Result<(), StepError> {
+    let fail = |error: landlock::RulesetError| StepError {
+        step: format!("build the bridge's landlock ruleset: {error}").into(),
+        path: None,
+        errno: StepError::TOLD,
+    };
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(ABI::V9))
