@@ -53,6 +53,14 @@ bench-device:
 bench-net:
     cargo bench --bench net
 
+# Every fault at every step of a start, on every engine (or cells with this in their name); `cargo test` takes a sample.
+faults WORD="":
+    RINGFENCE_FAULTS=all cargo test --release --test faults -- "{{WORD}}"
+
+# So many sandboxes in a row and 16 at a time, and whether anything grows: memory, descriptors, mounts, cgroups, files.
+soak N="20000":
+    cargo bench --bench soak -- {{N}}
+
 # Real device nodes, on Debian's kernels 6.1 and 6.12 (or those named) in virtual machines; fetches kernels with apt-get.
 vm *KERNELS:
     tests/vm/run {{KERNELS}}
