@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::inside;
 use crate::lab::{Lab, Need, User};
@@ -24,9 +23,6 @@ pub const CODE: i32 = 7;
 const MADE: &[&str] = &["started", "verdict", "verdict.new", "made"];
 
 const NONE: [&str; 0] = [];
-
-/// What dies when the supervisor ends is dead for its tracer so much later.
-const DYING: Duration = Duration::from_millis(50);
 
 pub struct Place {
     pub lab: Lab,
@@ -228,8 +224,7 @@ impl Place {
         expect(!mounts, "mounts of the host have changed");
         expect(left.is_empty(), &format!("left behind or lost: {left:?}"));
         expect(!story.stderr.contains("panicked"), "a panic");
-        let orphaned = story.code == 137 || story.late.is_empty() || story.later < DYING;
-        expect(orphaned, &format!("outlived the supervisor: {:?}", story.late));
+        expect(story.code == 137 || story.late.is_empty(), &format!("outlived the supervisor: {:?}", story.late));
         expect(codes.contains(&story.code), &format!("code {}, not one of {codes:?}", story.code));
         if story.code == CODE {
             expect(verdict.is_some(), "the command's code without its verdict");

@@ -51,9 +51,8 @@ pub struct Story {
     pub hit: bool,
     /// What did not end by itself in time.
     pub hung: Vec<String>,
-    /// Processes that were there when the supervisor had ended, and how long the last of them was.
+    /// Processes that lived when the supervisor had ended.
     pub late: Vec<String>,
-    pub later: Duration,
     pub stdout: String,
     pub stderr: String,
     /// Each call of our processes, in order, where nothing was to happen.
@@ -64,8 +63,8 @@ pub struct Story {
 
 impl std::fmt::Debug for Story {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { code, hit, hung, late, later, stdout, stderr, calls: _, programs: _ } = self;
-        write!(f, "code {code}, hit {hit}, hung {hung:?}, late {late:?} by {later:?}")?;
+        let Self { code, hit, hung, late, stdout, stderr, calls: _, programs: _ } = self;
+        write!(f, "code {code}, hit {hit}, hung {hung:?}, late {late:?}")?;
         write!(f, "\n    stdout: {}", stdout.lines().next().unwrap_or_default())?;
         write!(f, "\n    stderr: {}", stderr.trim_end())
     }
@@ -90,7 +89,6 @@ struct Run<'a> {
     met: HashSet<i32>,
     story: Story,
     root: i32,
-    ended: Option<Instant>,
     timer: Sender<Due>,
     alive: Arc<Mutex<BTreeMap<i32, String>>>,
 }
@@ -120,7 +118,6 @@ pub fn run(mut command: Command, at: Option<(&Point, &Act)>, begun: impl FnOnce(
         met: HashSet::from([root]),
         story: Story::default(),
         root,
-        ended: None,
         timer,
         alive,
     };
@@ -176,11 +173,10 @@ impl Run<'_> {
     fn gone(&mut self, pid: i32, code: i32) {
         self.tracees.remove(&pid);
         self.alive.lock().unwrap().remove(&pid);
-        self.story.later = self.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         if pid == self.root {
-            self.ended = Some(Instant::now());
             self.story.code = code;
-            self.story.late = self.tracees.values().map(|tracee| tracee.role.clone()).collect();
+            let alive = self.tracees.iter().filter(|(pid, _)| !is_dying(**pid));
+            self.story.late = alive.map(|(_, tracee)| tracee.role.clone()).collect();
             drop(self.timer.send(Due { at: Instant::now() + AFTERWARDS, signal: None }));
         }
     }
@@ -255,6 +251,19 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Whether it has been killed, or has ended: its tracer hears of that a little later.
+fn is_dying(pid: i32) -> bool {
+    /// `PF_EXITING` of linux/sched.h.
+    const EXITING: u64 = 4;
+    let text = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let (stat, status) = (text("stat"), text("status"));
+    let flags = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    let kill = 1_u64 << (libc::SIGKILL - 1);
+    let pending = status.lines().filter(|line| line.starts_with("SigPnd:") || line.starts_with("ShdPnd:"));
+    let mut pending = pending.filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok());
+    flags.is_none_or(|flags| flags & EXITING != 0) || pending.any(|signals| signals & kill != 0)
 }
 
 fn parent_of(pid: i32) -> i32 {
