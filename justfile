@@ -55,7 +55,7 @@ bench-net:
 
 # Every fault at every step of a start, on every engine (or cells with this in their name); `cargo test` takes a sample.
 faults WORD="":
-    RINGFENCE_FAULTS=all cargo test --release --test faults -- "{{WORD}}"
+    RINGFENCE_FAULTS=all cargo test --test faults -- "{{WORD}}"
 
 # So many sandboxes in a row and 16 at a time, and whether anything grows: memory, descriptors, mounts, cgroups, files.
 soak N="20000":

@@ -5,6 +5,7 @@ use std::io::{Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::termios::{Termios, Winsize};
@@ -276,7 +277,7 @@ impl Child {
     pub fn finish(self, plan: &Plan) -> (Option<StepError>, Vec<(Controller, u64)>) {
         let Self { pid, janitor, groups, pidfd, control, pid_namespace, between, way_out } = self;
         // It is our child and not yet waited for, so this returns when it is dead.
-        sys::ignore(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
+        sys::ignore(retry_on_intr(|| rustix::process::waitpid(Some(pid), WaitOptions::empty())));
         let failure = between.and_then(|Between { words, alive }| {
             // Init may live a moment longer than the program that made it.
             alive.wait(None, pid_namespace);

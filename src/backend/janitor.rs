@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, WaitOptions};
 
@@ -69,7 +70,7 @@ impl Janitor {
 
     /// Waits until the placeholders are gone; the sandbox has ended before.
     pub fn finish(self, plan: &MountPlan) {
-        let ended = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+        let ended = retry_on_intr(|| rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
         let done = ended.is_ok_and(|ended| ended.is_some_and(|(_, status)| status.exit_status() == Some(0)));
         if !done {
             guard::sweep(plan);

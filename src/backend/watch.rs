@@ -170,7 +170,8 @@ impl Watch {
                 sys::process::exit_now(covered.code())
             }
             Ok(Forked::Parent(pid, _)) => {
-                let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok().flatten();
+                let ended = rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), WaitOptions::empty()));
+                let ended = ended.ok().flatten();
                 Covered::of_code(ended.and_then(|(_, status)| status.exit_status()))
             }
             Err(_) => Covered::Open,

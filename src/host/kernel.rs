@@ -11,12 +11,15 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
+use super::trouble::heard_of;
+
 pub use wsl::{Wsl, wsl_version};
 
 /// Highest Landlock ABI version, 0 without Landlock (landlock_create_ruleset(2)).
 #[must_use]
 pub fn landlock_abi() -> u32 {
-    crate::sys::landlock::abi()
+    let told = crate::sys::landlock::abi();
+    told.inspect_err(|errno| heard_of(Path::new("Landlock"), *errno)).unwrap_or(0)
 }
 
 /// How the kernel answers a system call that is tried without effect.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, WaitOptions};
 
@@ -72,7 +73,7 @@ impl Bridge {
         let summary = length.and_then(|(_, length)| serde_json::from_slice(text.get(..length)?).ok());
         // It has nothing left to do, and nothing of it may stay.
         sys::ignore(rustix::process::kill_process(self.pid, Signal::KILL));
-        sys::ignore(rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
+        sys::ignore(retry_on_intr(|| rustix::process::waitpid(Some(self.pid), WaitOptions::empty())));
         summary
     }
 }

@@ -1,8 +1,12 @@
 //! The one Landlock call that the landlock crate does not offer.
 
-/// Highest Landlock ABI version, 0 without Landlock.
-#[must_use]
-pub fn abi() -> u32 {
+use rustix::io::Errno;
+
+/// Highest Landlock ABI version.
+///
+/// # Errors
+/// As landlock_create_ruleset(2); `ENOSYS` and `EOPNOTSUPP` without Landlock.
+pub fn abi() -> Result<u32, Errno> {
     const LANDLOCK_CREATE_RULESET_VERSION: libc::c_uint = 1;
     // SAFETY: with the version flag the kernel takes no attribute: a null pointer and size 0 are what it asks for,
     // and nothing in this process is read or written.
@@ -14,5 +18,6 @@ pub fn abi() -> u32 {
             LANDLOCK_CREATE_RULESET_VERSION,
         )
     };
-    u32::try_from(version).unwrap_or(0)
+    let errno = || Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::NOSYS);
+    u32::try_from(version).map_err(|_| errno())
 }

@@ -84,7 +84,7 @@ pub fn try_for(limit: std::time::Duration, attempt: impl FnOnce() -> Result<(), 
 
 /// What the process of an attempt has ended with.
 fn result_of(pid: Pid) -> io::Result<()> {
-    let ended = rustix::process::waitpid(Some(pid), WaitOptions::empty())?;
+    let ended = rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), WaitOptions::empty()))?;
     match ended.and_then(|(_, status)| status.exit_status()) {
         Some(0) => Ok(()),
         errno => Err(io::Error::from_raw_os_error(errno.unwrap_or(libc::EPERM))),

@@ -130,9 +130,11 @@ impl Cell {
     /// An error of the start is told with its step and what the kernel said.
     fn judge(&self, ran: &Ran) -> Option<String> {
         let Act::Error(errno) = &self.act else { return None };
-        let told = ran.story.stderr.contains(&calls::error_name(*errno));
+        // A look that failed may be followed by one that tells another cause.
+        let told = [&*calls::error_name(*errno), "os error"].iter().any(|words| ran.story.stderr.contains(words));
         // What bubblewrap's loader says of its own files is its own affair.
         let ours = !self.name.contains(": bwrap: ");
-        (ran.story.code == 125 && ours && !told).then(|| format!("says nothing of `{}`", calls::error_name(*errno)))
+        (ran.story.code == 125 && ours && !told)
+            .then(|| format!("tells no cause, such as `{}`", calls::error_name(*errno)))
     }
 }
