@@ -76,11 +76,14 @@ fn facts(root: &Root, workspace: &Path) -> Facts {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = bwrap::find(root, &path, &[workspace]);
     let tried = trial::sandbox();
-    let configuration = if tried == trial::Trial::Works { trial::configuration() } else { trial::Trial::Works };
+    let instead = (tried != trial::Trial::Works).then(trial::any_engine);
+    let works = instead.as_ref().unwrap_or(&tried) == &trial::Trial::Works;
+    let configuration = if works { trial::configuration() } else { trial::Trial::Works };
     Facts {
         kernel: kernel::probe(Path::new("/"), kernel::Calls::tried()),
         uid: users::ids().uid,
         sandbox: tried,
+        instead,
         configuration,
         bwrap_version: found.as_ref().and_then(|bwrap| trial::version_of(&bwrap.path)),
         bwrap: found,

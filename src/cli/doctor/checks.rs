@@ -71,8 +71,10 @@ pub struct Facts {
     pub kernel: Kernel,
     /// Who asks.
     pub uid: u32,
-    /// Whether a sandbox starts.
+    /// Whether a sandbox of the native engine starts.
     pub sandbox: Trial,
+    /// Where it does not: whether one of another engine starts.
+    pub instead: Option<Trial>,
     /// Whether the user's configuration makes a plan.
     pub configuration: Trial,
     /// Where control groups can be made, or why nowhere.
@@ -120,7 +122,7 @@ pub fn run_works(checks: &[Check]) -> bool {
 fn sandbox(facts: &Facts, parts: &[Check]) -> Verdict {
     let culprit = parts.iter().find(|part| part.state == State::Missing);
     let cure = culprit.and_then(|part| part.cure.clone());
-    match &facts.sandbox {
+    let verdict = match &facts.sandbox {
         Trial::Works => ok("`ringfence run -- true` works"),
         // The host hides parts of its own /proc: then the kernel gives nobody a whole one.
         Trial::Failed { error, .. } if error.starts_with("mount a new proc") => {
@@ -134,6 +136,14 @@ fn sandbox(facts: &Facts, parts: &[Check]) -> Verdict {
             let no_proc = (!facts.kernel.proc_mounted).then(|| "sudo mount -t proc proc /proc".to_owned());
             Verdict { state: State::Missing, found: format!("not tried: {why}"), cure: no_proc.or(cure) }
         }
+    };
+    match &facts.instead {
+        Some(Trial::Works) => Verdict {
+            state: State::Degraded,
+            found: format!("{}; another engine takes its place, for policies that it can keep", verdict.found),
+            ..verdict
+        },
+        Some(Trial::Failed { .. } | Trial::NotTried(_)) | None => verdict,
     }
 }
 

@@ -22,8 +22,17 @@ pub enum Trial {
 
 /// Starts a sandbox for `true`, without the user's configuration: only the machine can be at fault.
 pub fn sandbox() -> Trial {
+    started_by("native")
+}
+
+/// The same by whatever engine `run` chooses here.
+pub fn any_engine() -> Trial {
+    started_by("auto")
+}
+
+fn started_by(engine: &str) -> Trial {
     let mut command = ringfence("run");
-    command.args(["--backend", "native"]);
+    command.args(["--backend", engine]);
     // Not a directory, so there is no configuration below it.
     command.env("XDG_CONFIG_HOME", "/dev/null").args(["--timeout", "20s", "--", "true"]);
     // A `true` that is not found, or not executable here, was looked for inside: the sandbox stood by then.

@@ -29,6 +29,7 @@ fn good() -> Facts {
         },
         uid: 1000,
         sandbox: Trial::Works,
+        instead: None,
         configuration: Trial::Works,
         groups: Ok(vec![home(Controller::ALL)]),
         bwrap: Some(Bwrap { path: "/usr/bin/bwrap".into(), setuid: false, stamp: Stamp::default() }),
@@ -303,4 +304,23 @@ fn a_failure_that_no_check_explains_keeps_its_hint() {
     check("sandbox", raise, "Missing: open `/x`: Too many open files (raise the limit: ulimit -n 65536) | -");
     let circle = |facts: &mut Facts| facts.sandbox = failing("start a session: Operation not permitted");
     check("sandbox", circle, "Missing: start a session: Operation not permitted | -");
+}
+
+#[test]
+fn where_another_engine_takes_the_place_run_works_with_something_less() {
+    let without = |instead: Option<Trial>| {
+        let mut facts = good();
+        facts.sandbox = failing("create namespaces: No space left on device (os error 28)");
+        facts.kernel.user_namespaces.max = Some(0);
+        facts.instead = instead;
+        let checks = checks(&facts);
+        (run_works(&checks), format!("{:?}: {} | {:?}", checks[0].state, checks[0].found, checks[0].cure))
+    };
+    let said = |state: &str, more: &str| {
+        let cure = "Some(\"sudo sysctl -w user.max_user_namespaces=15000\")";
+        format!("{state}: create namespaces: No space left on device (os error 28){more} | {cure}")
+    };
+    assert_eq!(without(Some(failing("no backend can enforce this policy here"))), (false, said("Missing", "")));
+    let taken = "; another engine takes its place, for policies that it can keep";
+    assert_eq!(without(Some(Trial::Works)), (true, said("Degraded", taken)));
 }
