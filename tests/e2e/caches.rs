@@ -45,8 +45,7 @@ pub fn undo(lab: &Lab) {
 fn with_gpus(body: impl Fn(&Lab, &str)) {
     for lab in Lab::every_user(&[Need::NoGpu]) {
         fake_driver(&lab);
-        let backends = if lab.is_native() { &["native", "landlock"][..] } else { &["bwrap"] };
-        for backend in backends {
+        for backend in lab.engines() {
             body(&lab, backend);
             let remove = format!("rm -rf {0}/ringfence; mkdir -p {0}", lab.path("cache"));
             lab.outside(&remove).assert_works();

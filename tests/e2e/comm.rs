@@ -103,8 +103,7 @@ fn without_the_baseline_no_thread_is_named() {
     let forked = format!("import os\nif os.fork():\n  print(os.wait()[1])\nelse:\n  exec({script:?})");
     for lab in Lab::every_user(&[Need::Landlock(3), Need::Tool("python3")]) {
         let keep = lab.file("keep.toml", "[baseline]\nkeep = [\"/proc\"]\n");
-        let backends = if lab.is_native() { &["native", "landlock"][..] } else { &["bwrap"] };
-        for backend in backends {
+        for backend in lab.engines() {
             let kept = lab.sandbox(["--config", &keep]).backend(backend);
             kept.python(script).assert_refused();
             let kept = lab.sandbox(["--config", &keep]).backend(backend);

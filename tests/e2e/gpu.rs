@@ -12,8 +12,7 @@ const NONE: [&str; 0] = [];
 fn with_gpus(needs: &[Need], body: impl Fn(&Lab, &'static str)) {
     for lab in Lab::every_user(&[&[Need::NoGpu, Need::Tool("python3")], needs].concat()) {
         fake_driver(&lab);
-        let backends: &[&'static str] = if lab.is_native() { &["native", "landlock"] } else { &["bwrap"] };
-        for backend in backends {
+        for backend in lab.engines() {
             body(&lab, backend);
         }
         undo(&lab);

@@ -53,6 +53,13 @@ impl Lab {
         self.backend == "native"
     }
 
+    /// This lab's engine, and in the labs of the first Landlock alone, where this kernel's does without being told that
+    /// less will do.
+    pub fn engines(&self) -> Vec<&'static str> {
+        let alone = self.is_native() && need::all_met(&[Need::Landlock(3)], self.user);
+        [self.backend].into_iter().chain(alone.then_some("landlock")).collect()
+    }
+
     /// Labs of root only: what root may do outside, and must not be able to do inside.
     pub fn as_root(needs: &[Need]) -> Vec<Self> {
         let needs: Vec<_> = needs.iter().copied().chain([Need::Root]).collect();

@@ -1,6 +1,6 @@
 //! Programs that know nothing of proxies: names of allowed hosts can be resolved and connected to, and nothing else.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Need};
 use crate::proxy_lab::{PYTHON, Server};
 
 /// Python that resolves a name as every program does, and says something to it.
@@ -106,6 +106,8 @@ fn where_it_cannot_be_offered_it_is_refused() {
         lab.sandbox(["--expose-host", "80"]).run(["true"]).assert_error("below 1024");
         lab.sandbox(["--publish", "18080:80"]).run(["true"]).assert_error("below 1024");
         lab.sandbox(["--expose-host", "80:8080"]).run(["true"]).assert_works();
+    }
+    for lab in Lab::native(&[Need::Landlock(3)]) {
         lab.sandbox(options(1, &["--transparent"])).backend("landlock").run(["true"]).assert_error("--transparent");
     }
 }
