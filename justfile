@@ -63,7 +63,16 @@ soak N="20000":
 
 # Real device nodes, on Debian's kernels 6.1 and 6.12 (or those named) in virtual machines; fetches kernels with apt-get.
 vm *KERNELS:
-    tests/vm/run {{KERNELS}}
+    tests/vm/run nodes {{KERNELS}}
+
+# On the same kernels: the suites, machines that lack or forbid something, control groups of version 2. Or those named, as
+# in `just kernels limits 6.12`.
+kernels *WHICH="suites variants limits":
+    tests/vm/run {{WHICH}}
+
+# Compile everything for aarch64, and run the unit tests there, emulated; fetches a compiler with apt-get.
+aarch64 *ARGS:
+    tests/aarch64/run {{ARGS}}
 
 # What a hostile program may send, to a parser of the proxy (`fuzz/fuzz_targets/`), for so many seconds. Needs cargo-fuzz and a
 # C++ compiler. This toolchain is no nightly, so there are no sanitizers: panics, broken promises and hangs are found.

@@ -11,13 +11,12 @@ import json
 import os
 import re
 import sys
-import time
-import traceback
 
 from attacks import ATTACKS
 from lab import CARD, CONTROL, GRANTED, HIDDEN, INHERITED, LAB, LANDLOCK_ALONE, LOG, RENDER_NODE, STAND_INS, USERS
 from lab import Lab, Touched, holder, inherited, landlock_abi, prepare, script, show_gpus
 from probe import VERSION
+from report import count, result
 
 ENGINES = ("native", "bwrap", "landlock")
 # Kernels by the first two numbers of their release.
@@ -251,19 +250,6 @@ def assert_unreachable(lab, options):
         assert touched.words(HIDDEN) == able, f"{able ^ touched.words(HIDDEN)}\n{ran}"
 
 
-def result(function, lab):
-    """Runs one check, prints its line, and tells whether it passed."""
-    start, why = time.monotonic(), ""
-    try:
-        function(lab)
-    except Exception:
-        why = traceback.format_exc()
-    word = "FAILED" if why else "ok"
-    name = f"{function.__name__} ({lab.engine or 'chosen'}, {lab.user})"
-    print(f"{word:6} {time.monotonic() - start:5.1f} s  {name}\n{why}", end="", flush=True)
-    return not why
-
-
 def this_kernel():
     """Tells about it; whether it is what it is taken for."""
     release, abi = os.uname().release, landlock_abi()
@@ -283,9 +269,9 @@ def main(ringfence, fixture, only=""):
         for function, engines, gpus in CHECKS:
             wanted = gpus == covered and only in function.__name__
             for engine in engines if wanted else ():
-                results += [result(function, Lab(engine, user)) for user in USERS]
+                results += [result(function, Lab(engine, user), f"{engine or 'chosen'}, {user}") for user in USERS]
     assert len(results) > 1, f"no check has `{only}` in its name"
-    print(f"{results.count(True)} passed, {results.count(False)} failed", flush=True)
+    count(results)
 
 
 if __name__ == "__main__":

@@ -179,16 +179,23 @@ def landlock_abi():
     return max(0, attacks.libc.syscall(landlock_create_ruleset, None, 0, ask_version))
 
 
-def prepare(ringfence, fixture):
-    """The laboratory in memory, and the devices."""
+def in_memory(ringfence, fixture=None):
+    """The laboratory in memory: the program, these scripts, and a machine of tests/hosts."""
     fresh = Path("/run/lab")
     fresh.mkdir()
     do("mount", "-t", "tmpfs", "-o", "mode=755", "lab", fresh)
-    for file in (ringfence, *Path(__file__).parent.glob("*.py")):
+    shutil.copy(ringfence, fresh / "ringfence")
+    for file in Path(__file__).parent.glob("*.py"):
         shutil.copy(file, fresh)
-    shutil.copytree(fixture, fresh / "fixture")
+    if fixture:
+        shutil.copytree(fixture, fresh / "fixture")
     # What was copied may lie below the place that this covers.
     do("mount", "--move", fresh, LAB)
+
+
+def prepare(ringfence, fixture):
+    """The laboratory, and the devices."""
+    in_memory(ringfence, fixture)
     for module in ("vgem", "cuse"):
         do("modprobe", module)
     LOG.touch()

@@ -1,5 +1,45 @@
 use super::{Action, Compare, Modes, Row, plan, table};
+#[cfg(target_arch = "x86_64")]
 use expect_test::expect;
+use std::collections::BTreeMap;
+
+/// By name: the numbers on x86_64 and on aarch64.
+fn numbers() -> BTreeMap<&'static str, [Option<u32>; 2]> {
+    let line = |line: &'static str| match line.split_ascii_whitespace().collect::<Vec<_>>()[..] {
+        [name, x86_64, aarch64] => (name, [x86_64.parse().ok(), aarch64.parse().ok()]),
+        _ => panic!("{line}"),
+    };
+    include_str!("numbers.txt").lines().filter(|line| !line.starts_with('#')).map(line).collect()
+}
+
+/// The ranges of the x32 ABI are no calls.
+fn is_call(row: &&Row) -> bool {
+    row.first == row.last
+}
+
+#[test]
+fn each_number_is_the_kernel_s_and_no_call_of_this_architecture_is_left_out() {
+    let here = usize::from(cfg!(target_arch = "aarch64"));
+    let want: BTreeMap<_, _> = numbers().into_iter().filter_map(|(name, both)| Some((name, both[here]?))).collect();
+    let rows: BTreeMap<_, _> = table::ROWS.iter().filter(is_call).map(|row| (row.call, row.first)).collect();
+    assert_eq!(rows, want);
+}
+
+#[test]
+fn exactly_what_aarch64_lacks_is_left_out_there() {
+    let text = include_str!("table.rs");
+    let rows = text.split_once("static ROWS").unwrap().1;
+    let mut left_out: Vec<_> = rows
+        .split("#[cfg(target_arch = \"x86_64\")] SYS_")
+        .skip(1)
+        .map(|rest| rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap())
+        .filter(|name| !name.starts_with("x32"))
+        .collect();
+    left_out.sort_unstable();
+    left_out.dedup();
+    let lacking: Vec<_> = numbers().into_iter().filter(|(_, both)| both[1].is_none()).map(|(name, _)| name).collect();
+    assert_eq!(left_out, lacking);
+}
 
 #[test]
 fn the_error_numbers_are_those_of_libc() {

@@ -1,0 +1,157 @@
+"""What is checked where there are control groups of version 2; runs in a virtual machine, as root.
+
+    limits.py RINGFENCE [ONLY]
+
+The machine has the controllers memory, pids and cpu, and each caller is in a group of its own: below groups that are
+delegated to it, as systemd does with `Delegate=yes`, or not. A check is a function below `@check`, which is called for
+each of these places and each user. ONLY is a part of the names of checks.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from lab import USERS, Lab, in_memory
+from report import count, result
+
+TOP = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "memory", "pids")
+# What systemd gives away of a delegated group; its limits stay the manager's.
+DELEGATED = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+ENGINES = ("native", "bwrap")
+PLACES = ("delegated", "foreign")
+
+CHECKS = []
+
+
+def check(places=PLACES):
+    def add(function):
+        CHECKS.append((function, places))
+        return function
+
+    return add
+
+
+class GroupLab(Lab):
+    """A lab whose commands run in a group of their own: `own`, in `home`.
+
+    `home` is the caller's where the place is `delegated`: groups can be made in it, next to `own`. Where it is `foreign`,
+    only root can make any.
+    """
+
+    def __init__(self, user, place):
+        super().__init__(None, user)
+        self.place, self.home_group = place, TOP / f"user-{self.uid}" / place
+        self.own = self.home_group / "caller"
+        self.own.mkdir(parents=True, exist_ok=True)
+        for group in (TOP, self.home_group.parent, self.home_group):
+            (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in CONTROLLERS))
+        if place == "delegated":
+            for group in (self.home_group, self.own):
+                for file in DELEGATED:
+                    os.chown(group / file, self.uid, self.uid)
+
+    def start(self, args):
+        enter = ["/bin/sh", "-c", f'echo 0 >{self.own}/cgroup.procs && exec "$@"', "sh"]
+        args, where = super().start(args)
+        return [*enter, *args], where
+
+    def script(self, text, **more):
+        return self.outside(["/bin/sh", "-c", text], **more)
+
+    def may_make_groups(self):
+        return self.place == "delegated" or self.uid == 0
+
+    def groups(self):
+        """All that there are."""
+        return {group for group, _, _ in os.walk(TOP)}
+
+    def doctor(self):
+        return self.outside([self.ringfence, "doctor", "--cd", str(self.work)])
+
+
+# --- the lab itself: who may make groups, and that they limit something
+
+
+@check()
+def groups_can_be_made_where_they_are_delegated_and_limit_processes(lab):
+    group = lab.home_group / "made"
+    make = f"mkdir {group} && echo 3 >{group}/pids.max && echo 0 >{group}/cgroup.procs"
+    forks = "(sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait) 2>&1 | grep -c -i 'resource temporarily\\|cannot fork'"
+    assert lab.script(forks).out == "0"
+    ran = lab.script(f"{make} && {forks}; echo 0 >{lab.own}/cgroup.procs; rmdir {group}")
+    assert (ran.out not in ("", "0")) == lab.may_make_groups(), ran
+    assert not group.exists()
+
+
+@check()
+def groups_limit_memory(lab):
+    group = lab.home_group / "made"
+    fill = "/usr/bin/python3 -S -c \"print(len(bytearray(b'x' * (64 << 20))) >> 20)\""
+    lab.script(fill).prints("64")
+    limits = f"mkdir {group} && echo 32M >{group}/memory.max && (echo 0 >{group}/memory.swap.max || true)"
+    ran = lab.script(f"{limits} && (echo 0 >{group}/cgroup.procs && exec {fill}); echo $?; rmdir {group}")
+    if lab.may_make_groups():
+        ran.prints("137")
+    else:
+        assert "64" not in ran.out and "Permission denied" in ran.err, ran
+
+
+# --- what is said about them
+
+
+@check()
+def doctor_tells_whose_the_groups_are(lab):
+    said = lab.doctor()
+    line = next(line for line in said.out.splitlines() if line.startswith("cgroups"))
+    if lab.may_make_groups():
+        assert line.split()[1] == "ok" and all(name in line for name in CONTROLLERS), said
+    else:
+        assert line.split()[1] == "degraded" and "Delegate=yes" in said.out, said
+
+
+# --- what a command can do with them
+
+
+@check()
+def a_command_leaves_its_group_on_no_engine(lab):
+    leave = f"echo 0 >{lab.home_group}/caller/cgroup.procs; mkdir {lab.home_group}/escaped; echo tried"
+    outside = lab.script(leave)
+    assert outside.out == "tried" and (outside.err == "") == lab.may_make_groups(), outside
+    (lab.home_group / "escaped").rmdir() if lab.may_make_groups() else None
+    before = lab.groups()
+    for engine in ENGINES:
+        lab.engine = engine
+        # Its own group is the root of what it can see; a group that it names as the host does is out of reach.
+        ran = lab.inside([], ["/bin/sh", "-c", leave])
+        assert ran.out == "tried" and len(ran.err.splitlines()) >= 2, ran
+        granted = lab.inside(["--read", str(TOP)], ["/bin/sh", "-c", leave])
+        assert granted.out == "tried" and len(granted.err.splitlines()) >= 2, granted
+    assert lab.groups() == before
+
+
+@check()
+def a_run_leaves_no_group_behind(lab):
+    before = lab.groups()
+    for engine in ENGINES:
+        lab.engine = engine
+        lab.inside([], ["echo", "works"]).prints("works")
+    assert lab.groups() == before, lab.groups() ^ before
+
+
+def main(ringfence, only=""):
+    in_memory(ringfence)
+    missing = set(CONTROLLERS) - set((TOP / "cgroup.controllers").read_text().split())
+    assert not missing, f"this kernel has no controllers {missing}"
+    print(f"Linux {os.uname().release}, controllers {(TOP / 'cgroup.controllers').read_text().strip()}", flush=True)
+    results = []
+    for function, places in CHECKS:
+        if only in function.__name__:
+            for place in places:
+                results += [result(function, GroupLab(user, place), f"{place}, {user}") for user in USERS]
+    assert results, f"no check has `{only}` in its name"
+    count(results)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
