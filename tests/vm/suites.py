@@ -41,7 +41,7 @@ def modules(binary, only):
     listed = subprocess.run([binary, "--list", "--format=terse"], capture_output=True, text=True, check=True).stdout
     found = {}
     for name in re.findall(r"^(.+): test$", listed, re.M):
-        if only in name:
+        if re.search(only, name):
             found.setdefault(name.split("::")[0], []).append(name)
     return found
 
