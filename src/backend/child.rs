@@ -151,6 +151,17 @@ pub struct Between {
     pub alive: Lifeline,
 }
 
+/// What is known of a sandbox when nothing of it is left.
+#[derive(Debug)]
+pub struct Finished {
+    /// Why the program between us and init failed, if it said so.
+    pub failure: Option<StepError>,
+    /// What the command made in spite of a guard.
+    pub refused: Option<StepError>,
+    /// The limits that were hit, and how often.
+    pub hits: Vec<(Controller, u64)>,
+}
+
 impl Child {
     /// What the host side does while init makes the view: it has the placeholders made.
     ///
@@ -272,9 +283,8 @@ impl Child {
         self.janitor.as_ref().map(janitor::Janitor::line)
     }
 
-    /// Waits until no process of the sandbox is left, and nothing that it needed on the host. What comes back is why
-    /// the program between us and init failed, if it said so, and the limits that were hit, with how often.
-    pub fn finish(self, plan: &Plan) -> (Option<StepError>, Vec<(Controller, u64)>) {
+    /// Waits until no process of the sandbox is left, and nothing that it needed on the host.
+    pub fn finish(self, plan: &Plan) -> Finished {
         let Self { pid, janitor, groups, pidfd, control, pid_namespace, between, way_out } = self;
         // It is our child and not yet waited for, so this returns when it is dead.
         sys::ignore(retry_on_intr(|| rustix::process::waitpid(Some(pid), WaitOptions::empty())));
@@ -285,10 +295,11 @@ impl Child {
         });
         let hits = groups.as_ref().map(Groups::hits).unwrap_or_default();
         drop((pidfd, control, way_out, groups));
-        if let (Some(janitor), Some(confinement)) = (janitor, &plan.confinement) {
-            janitor.finish(&confinement.mounts);
-        }
-        (failure, hits)
+        let refused = match (janitor, &plan.confinement) {
+            (Some(janitor), Some(confinement)) => janitor.finish(&confinement.mounts),
+            _ => None,
+        };
+        Finished { failure, refused, hits }
     }
 }
 

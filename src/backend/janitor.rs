@@ -68,13 +68,20 @@ impl Janitor {
         self.line.as_fd()
     }
 
-    /// Waits until the placeholders are gone; the sandbox has ended before.
-    pub fn finish(self, plan: &MountPlan) {
+    /// Waits until the placeholders are gone; the sandbox has ended before. What the command made in spite of a guard,
+    /// and nobody noticed until then, comes back.
+    pub fn finish(self, plan: &MountPlan) -> Option<StepError> {
         let ended = retry_on_intr(|| rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
         let done = ended.is_ok_and(|ended| ended.is_some_and(|(_, status)| status.exit_status() == Some(0)));
         if !done {
+            let made = guard::last_look(plan).err();
             guard::sweep(plan);
             placeholder::reclaim_planned(plan, self.since);
+            return made;
+        }
+        match message::receive(self.line.as_fd()) {
+            Some(Report::Failed(error)) => Some(error),
+            _ => None,
         }
     }
 }
@@ -121,6 +128,10 @@ fn work(plan: &MountPlan, sandbox: &Sandbox<'_>, line: &OwnedFd) {
     if let Some(alive) = alive {
         // Another program was between: init may live a moment longer than it.
         alive.wait(init, tied);
+    }
+    // A short command is gone before the watch looks.
+    if let Err(error) = guard::last_look(plan) {
+        message::report(line.as_fd(), &Report::Failed(error));
     }
     guard::sweep(plan);
     if let Some(groups) = groups.filter(|_| has_hung_up(line.as_fd())) {

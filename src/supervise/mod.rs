@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::backend::child::Child;
+use crate::backend::child::{Child, Finished};
 use crate::backend::init::message::{self, Report};
 use crate::backend::watch::{Inside, Watch};
 use crate::backend::{self, StepError};
@@ -359,15 +359,17 @@ impl Running {
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
-        let (failure, hits) = self.child.finish(plan);
+        let Finished { failure, refused, hits } = self.child.finish(plan);
         let network = self.bridge.take().and_then(Bridge::finish);
         self.terminal.drain();
         self.terminal.restore();
         let silent = || failure.map_or(Ending::Signal(libc::SIGKILL), Ending::Failed);
-        match self.ending.unwrap_or_else(silent) {
+        match (self.ending.unwrap_or_else(silent), refused) {
             // With our streams gone, another try would read and write nothing.
-            Ending::Failed(error) => Err(if self.released { error.too_late() } else { error }),
-            ending => Ok(Outcome { ending, expired: self.expired, hits, network, network_lost: self.network_lost }),
+            (Ending::Failed(error), _) | (_, Some(error)) => Err(if self.released { error.too_late() } else { error }),
+            (ending, None) => {
+                Ok(Outcome { ending, expired: self.expired, hits, network, network_lost: self.network_lost })
+            }
         }
     }
 }

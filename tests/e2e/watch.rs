@@ -103,6 +103,12 @@ fn a_repository_can_be_cloned_into_an_empty_workspace_and_nothing_else_be_made()
             let ran = lab.sandbox(options).start(["sh", "-c", early]).finish();
             assert!(ran.code() == 125 && !lab.exists("work/.codex"), "{ran}");
         }
+        // Nor is it done before the watch looks.
+        for _ in 0..20 {
+            lab.outside("rm -rf .codex*").assert_works();
+            let ran = lab.sandbox(["--git", "commit"]).run(["mkdir", ".codex"]);
+            assert!(ran.code() == 125 && ran.stderr().contains(".codex") && !lab.exists("work/.codex"), "{ran}");
+        }
         // Whatever ends the supervisor.
         lab.outside("rm -rf .codex*").assert_works();
         let waiting =
