@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
 use rustix::process::WaitOptions;
 
 use super::native::cover::{self, Covered};
@@ -79,6 +80,8 @@ impl Watch {
                     directories.insert(directory, number);
                     names.insert((number, name.to_owned()), index);
                 }
+                // The command has removed a directory of its own: what it makes there anew is found at the end.
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(error) if op.what == Mount::Guard => return Err(fail(&op.target, error)),
                 // A directory that cannot be read, or no room for more watches: the mount stands all the same.
                 Err(_) => {}
