@@ -243,7 +243,9 @@ impl<'a> Carver<'a> {
             let path = directory.join(name);
             match inside.get(name.as_os_str()) {
                 None => {
-                    let expect = Expect::Apart;
+                    // A rule for less than another one around it names it too, and nothing that this one is to give.
+                    let known = self.view.listings.identities.get(&path);
+                    let expect = known.map_or(Expect::Apart, |id| Expect::File(*id));
                     self.rules.push(LandlockRule { path, allow, expect, because: because.clone() });
                 }
                 // Its own node says what is left of it.
