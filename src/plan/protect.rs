@@ -1,5 +1,6 @@
 //! Protected names, and what `git = "commit"` opens of a repository.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::host::Protected;
@@ -137,6 +138,12 @@ pub(super) fn git_commit(builder: &mut Builder<'_>) {
         let path = entry.below.join(&entry.name);
         protect(builder, entry, &path);
     }
+}
+
+/// One operation for each entry: a rule and a protected name may say the same of one, which can be mounted on once.
+pub(super) fn once(blocks: Vec<MountOp>, pins: Vec<MountOp>) -> impl Iterator<Item = MountOp> {
+    let mut named = BTreeSet::new();
+    blocks.into_iter().chain(pins).filter(move |op| named.insert(op.target.clone()))
 }
 
 fn writable_parts(repo: &Repo) -> impl Iterator<Item = &Present> {

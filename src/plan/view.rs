@@ -470,7 +470,7 @@ impl Builder<'_> {
             self.notes.extend(special::lost(&self.devices, self.others));
         }
         special::others(self.others, &mut ops, &mut dev);
-        ops.extend(self.blocks.into_iter().chain(self.pins).filter(|op| self.tree.is_writable(&op.target)));
+        ops.extend(protect::once(self.blocks, self.pins).filter(|op| self.tree.is_writable(&op.target)));
         ops.extend(special::dev(self.policy, self.tree.root(), &self.devices, dev));
         let gpu = !self.devices.is_empty();
         ops.extend(special::proc(self.policy, self.facts, self.tree.root(), (&self.proc, gpu), proc));
