@@ -33,9 +33,10 @@ pub fn why(plan: &Plan, path: &Path) -> Answer {
     let Some(confinement) = plan.confinement.as_ref().filter(|_| plan.choice.engine == Engine::Landlock) else {
         return answer;
     };
-    let access = by_rules(confinement, path);
     let watched = winner(confinement, path).is_some_and(|op| matches!(op.what, Mount::Guard));
-    if watched || access == answer.access {
+    let most = if watched { answer.access } else { Access::Write };
+    let access = by_rules(confinement, path).min(most);
+    if access == answer.access {
         return answer;
     }
     let line = "what Landlock's rules at and above it come to".to_owned();
