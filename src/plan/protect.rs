@@ -10,7 +10,7 @@ use crate::policy::paths::{Access, Rule};
 use crate::policy::tables::Shape;
 use crate::request::{Git, Origin};
 
-use super::mounts::{Mount, MountOp};
+use super::mounts::{Mount, MountOp, View};
 use super::view::Builder;
 
 /// Adds the protected names, and where their content really lies.
@@ -129,6 +129,10 @@ pub(super) fn git_commit(builder: &mut Builder<'_>) {
         ));
         return;
     }
+    if let Some((path, by)) = writable_parts(repo).find_map(|part| denied(builder, &part.path)) {
+        builder.notes.push(format!("git = commit: {} is denied ({by}), so nothing becomes writable", path.display()));
+        return;
+    }
     let by = builder.policy.git.by.clone();
     for directory in writable_parts(repo) {
         builder.tree.remove(&directory.path);
@@ -144,6 +148,13 @@ pub(super) fn git_commit(builder: &mut Builder<'_>) {
 pub(super) fn once(blocks: Vec<MountOp>, pins: Vec<MountOp>) -> impl Iterator<Item = MountOp> {
     let mut named = BTreeSet::new();
     blocks.into_iter().chain(pins).filter(move |op| named.insert(op.target.clone()))
+}
+
+/// What somebody wrote that hides a path. That the root is hidden means that the rest of a policy says what is not.
+fn denied(builder: &Builder<'_>, path: &Path) -> Option<(PathBuf, Origin)> {
+    let (at, node) = builder.tree.governing(path).filter(|(at, _)| *at != Path::new("/"))?;
+    let hides = node.view == View::Host(Access::None) && node.because.is_explicit();
+    hides.then(|| (at.to_owned(), node.because.clone()))
 }
 
 fn writable_parts(repo: &Repo) -> impl Iterator<Item = &Present> {

@@ -17,6 +17,7 @@ use ringfence::host::gpu::CallerIds;
 use ringfence::host::{self, Caller};
 use ringfence::plan::{self, show, why};
 use ringfence::policy::Policy;
+use ringfence::policy::paths::Access;
 use ringfence::request::load;
 
 const PROJECT: &str = "/home/you/project";
@@ -270,4 +271,20 @@ fn landlock_alone_refuses_tcp_where_there_is_no_network_and_the_kernel_can() {
         let tcp = plan.confinement.unwrap().landlock.tcp;
         assert_eq!(tcp == ringfence::plan::landlock::Tcp::Connect(Vec::new()), want, "{net} {abi}");
     }
+}
+
+#[test]
+fn what_is_denied_of_a_repository_is_not_opened_for_commits() {
+    for denied in [".git", ".git/", "../project/.git"] {
+        let toml = format!("git = \"commit\"\ndeny = [{denied:?}]\n");
+        let plan = planned(&toml, &DESK).unwrap();
+        for path in [".git", ".git/config", ".git/objects"] {
+            let answer = why::why(&plan, &Path::new(PROJECT).join(path));
+            assert_eq!(answer.access, Access::None, "{denied} {path} {answer:?}");
+        }
+        assert!(plan.notes.iter().any(|note| note.contains("is denied")), "{:?}", plan.notes);
+    }
+    // The control.
+    let plan = planned("git = \"commit\"\n", &DESK).unwrap();
+    assert_eq!(why::why(&plan, &Path::new(PROJECT).join(".git/objects")).access, Access::Write);
 }

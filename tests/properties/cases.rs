@@ -14,6 +14,15 @@ git = "commit"
 write = ["{B}/o/.git", "{B}/w"]
 "#,
         ),
+        // What was denied of a repository was opened for commits.
+        Case::new(
+            "w/.git/ | w/.git/config | w/f",
+            r#"
+sandbox = "read-only"
+git = "commit"
+deny = ["{B}/w/.git"]
+"#,
+        ),
         // A link that leads nowhere, denied and protected, was to be mounted on twice: nothing started.
         Case::new(
             "w/.vscode -> nowhere",
