@@ -27,6 +27,18 @@ lint:
 deny:
     cargo deny check
 
+# Advisories against the exact versions of Cargo.lock; needs cargo-audit.
+audit:
+    cargo audit
+
+# What the binary is made of, as CycloneDX: ringfence.cdx.json; needs cargo-cyclonedx.
+sbom:
+    cargo cyclonedx --format json --target "$(rustc -vV | sed -n 's/^host: //p')" --override-filename ringfence.cdx
+
+# Two release builds of the last commit, in different directories: the binaries must be the same, byte for byte.
+reproduce:
+    tests/reproduce
+
 # Accept what snapshot tests print now. Read the diff: it is the review.
 bless:
     UPDATE_EXPECT=1 cargo test

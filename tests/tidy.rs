@@ -393,6 +393,26 @@ fn every_page_is_listed_and_executed() {
     assert_none("a page that nobody finds or runs is worth nothing", &broken);
 }
 
+/// A promise without the test that holds it is none: what a page links to below the root is there.
+#[test]
+fn links_of_pages_lead_to_files() {
+    let pages = std::fs::read_dir(root()).unwrap().chain(std::fs::read_dir(root().join("docs")).unwrap()).flatten();
+    let mut broken = Vec::new();
+    let mut followed = 0;
+    for page in pages.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(' ')) {
+            followed += 1;
+            if !page.with_file_name(target).exists() {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert_none("links of pages lead to files", &broken);
+    assert!(followed > 30, "{followed} links were found");
+}
+
 #[test]
 fn the_build_runs_what_the_readme_says() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();

@@ -176,6 +176,72 @@ def a_run_leaves_no_group_behind(lab):
     assert lab.groups() == before, lab.groups() ^ before
 
 
+# --- limits of ringfence's
+
+
+TAKE = ["/usr/bin/python3", "-S", "-c", "print(len(bytearray(200 << 20)) >> 20)"]
+FORK = ["/usr/bin/python3", "-S", "-c", FORKS]
+
+
+@check()
+def limits_are_kept_by_a_group_where_one_can_be_made_and_by_the_kernel_elsewhere(lab):
+    before = lab.groups()
+    for engine in ENGINES:
+        lab.engine = engine
+        ran = lab.inside(["--memory", "64M"], TAKE)
+        if lab.may_make_groups():
+            assert ran.code == 137 and "the limit of memory 64M was hit once (--memory)" in ran.err, ran
+        else:
+            assert ran.code == 1 and "MemoryError" in ran.err and "for each process by itself" in ran.err, ran
+        lab.inside(["--memory", "400M"], TAKE).prints("200")
+        ran = lab.inside(["--pids", "5"], FORK)
+        assert ran.out == "4" and ("limit of processes 5 was hit" in ran.err) == lab.may_make_groups(), ran
+        ran = lab.inside(["--cpus", "0.5"], ["echo", "works"])
+        if lab.may_make_groups():
+            ran.prints("works")
+        else:
+            assert ran.code == 125 and "only a control group can" in ran.err and "Delegate=yes" in ran.err, ran
+    assert lab.groups() == before
+
+
+@check()
+def a_group_beside_the_caller_s_is_no_way_out_of_what_limits_that(lab):
+    if not lab.may_make_groups():
+        return
+    (lab.own / "memory.max").write_text("96M")
+    try:
+        for engine in ENGINES:
+            lab.engine = engine
+            lab.inside(["--pids", "50"], ["echo", "works"]).prints("works")
+            for options in [["--pids", "50"], ["--memory", "400M"]]:
+                ran = lab.inside(options, TAKE)
+                assert ran.code == 137 and "the limit of memory 96M was hit once" in ran.err, ran
+    finally:
+        (lab.own / "memory.max").write_text("max")
+    lab.inside(["--pids", "50"], TAKE).prints("200")
+
+
+@check(places=("delegated",))
+def a_named_group_gets_its_controllers_switched_on(lab):
+    named = lab.home_group / "named"
+    named.mkdir()
+    for file in DELEGATED:
+        os.chown(named / file, lab.uid, lab.uid)
+    options = ["--cgroup", str(named), "--memory", "64M", "--pids", "50", "--cpus", "1"]
+    try:
+        for engine in ENGINES:
+            lab.engine = engine
+            ran = lab.inside(options, TAKE)
+            assert ran.code == 137 and "the limit of memory 64M was hit once" in ran.err, ran
+        assert set((named / "cgroup.subtree_control").read_text().split()) == set(CONTROLLERS)
+        assert [entry for entry in named.iterdir() if entry.is_dir()] == []
+        # What is in use as a group of processes cannot hold groups.
+        ran = lab.inside(["--cgroup", str(lab.own), "--memory", "64M"], TAKE)
+        assert ran.code == 125 and "the group" in ran.err, ran
+    finally:
+        named.rmdir()
+
+
 def main(ringfence, only=""):
     in_memory(ringfence)
     missing = set(CONTROLLERS) - set((TOP / "cgroup.controllers").read_text().split())
