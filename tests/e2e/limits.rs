@@ -169,6 +169,19 @@ fn is_sealed() -> bool {
 }
 
 #[test]
+fn what_the_caller_has_less_of_stays_less() {
+    let by = "ulimit -u 1000; ulimit -f 100; exec \"$@\"";
+    let options = ["--pids", "2000", "--file-size", "1G"];
+    for lab in Lab::native(&[Need::Tool("bash")]) {
+        let counts = planned(&lab, "native", &options).contains("RLIMIT_NPROC");
+        let ran = lab.sandbox(options).by(by).bash("ulimit -u; ulimit -f");
+        let usual = lab.sandbox(options).bash("ulimit -u").stdout();
+        ran.assert_prints("1000\n100");
+        assert!(!counts || usual == "2001", "the control: {usual}");
+    }
+}
+
+#[test]
 fn memory_is_counted_for_all_together_or_for_each() {
     let take = ["python3", "-c", "print(len(bytearray(200 << 20)) >> 20)"];
     for lab in Lab::every_user(&[Need::Tool("python3")]) {

@@ -109,6 +109,9 @@ fn limit(limits: &[ResourceLimit]) -> Result<(), StepError> {
             Limited::OpenFiles => (Resource::Nofile, LIMIT_FILES, *value),
             Limited::FileSize => (Resource::Fsize, "limit the size of files", *value),
         };
+        // What the caller may is less already: that holds. Only files were asked for to have them.
+        let most = rustix::process::getrlimit(resource).maximum.filter(|_| *what != Limited::OpenFiles);
+        let value = most.map_or(value, |most| most.min(value));
         let both = Rlimit { current: Some(value), maximum: Some(value) };
         rustix::process::setrlimit(resource, both).map_err(|error| StepError::new(step, None, error))?;
     }
