@@ -86,9 +86,17 @@ kernels *WHICH="suites variants limits":
 aarch64:
     tests/aarch64/run
 
-# What a hostile program may send, to a parser of the proxy (`fuzz/fuzz_targets/`), for so many seconds. Needs cargo-fuzz and a
-# C++ compiler. This toolchain is no nightly, so there are no sanitizers: panics, broken promises and hangs are found.
+# So many random policies over random trees: what the plan says, what each engine does and what is on disk must agree.
+properties POLICIES="10000":
+    RINGFENCE_POLICIES={{POLICIES}} cargo test --test properties -- --nocapture
+
+# What hostile programs, servers and files may say, to a parser (`fuzz/fuzz_targets/`), for so many seconds. Needs cargo-fuzz
+# and a C++ compiler. This toolchain is no nightly, so there are no sanitizers: panics, broken promises and hangs are found.
 fuzz TARGET SECONDS="60":
     mkdir -p fuzz/corpus/{{TARGET}}
     RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- \
         -dict=fuzz/words.dict -max_total_time={{SECONDS}} -max_len=4096 -timeout=5
+
+# Every fuzz target, for so many seconds each.
+fuzz-all SECONDS="60":
+    for target in fuzz/fuzz_targets/*.rs; do just fuzz "$(basename "$target" .rs)" {{SECONDS}} || exit 1; done

@@ -21,6 +21,8 @@ mod model;
 mod probes;
 mod random;
 mod tree;
+#[path = "../e2e/lab/user.rs"]
+mod user;
 
 #[test]
 fn what_was_found_once_is_kept() {
