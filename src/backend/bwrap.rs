@@ -4,7 +4,7 @@
 //! What crosses to it are arguments by `--args` and a sealed memory file; bubblewrap itself gets no environment, because
 //! a library path of the caller's could lead into the workspace.
 
-mod argv;
+pub mod argv;
 mod failure;
 mod handover;
 mod inner;

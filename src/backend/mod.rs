@@ -28,6 +28,8 @@ use crate::plan::choose::Engine;
 use crate::sys::signal::SignalSet;
 use child::{Child, Setup, Terminal};
 
+#[cfg(fuzzing)]
+pub use bwrap::argv;
 pub use bwrap::{NAME as INNER_STAGE, inner_stage};
 
 /// Names of steps that have a cure.
