@@ -46,11 +46,14 @@ pub struct Ground {
     users: usize,
 }
 
-/// The release binary, made now if need be.
+/// The release binary, made now if need be; or `SOAK_BINARY`, one that is there already.
 fn release_binary() -> PathBuf {
+    if let Some(given) = std::env::var_os("SOAK_BINARY") {
+        return given.into();
+    }
     let built = Command::new(env!("CARGO")).args(["build", "--release", "--quiet"]).status().unwrap();
     assert!(built.success(), "cargo build --release failed");
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("ringfence")
+    std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("release/ringfence")
 }
 
 impl Ground {
@@ -140,7 +143,7 @@ fn work(number: usize) -> String {
 /// As a shell would tell it.
 fn code(child: &mut Child, pid: Pid) -> Result<i32, String> {
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| error.to_string())?;
-    while poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&LIMIT)) == Ok(0) {
+    if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&LIMIT)) == Ok(0) {
         drop(child.kill());
         drop(child.wait());
         return Err(format!("did not end in {} s", LIMIT.tv_sec));

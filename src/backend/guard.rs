@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::{StepError, plain};
-use crate::host::placeholder::is_marked;
+use crate::host::placeholder::{MOMENT, MOMENTS, is_bare, is_marked, is_young};
 use crate::plan::mounts::{Mount, MountOp, MountPlan};
 use crate::sys;
 
@@ -76,11 +76,17 @@ fn offence(target: &Path) -> Result<Option<PathBuf>, Errno> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(first_link(parent)),
         Err(error) => return Err(error),
     };
-    match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok((!is_placeholder(&directory, name, &stat)).then(|| target.to_owned())),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error),
+    for _ in 0..MOMENTS {
+        match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if is_placeholder(&directory, name, &stat) => return Ok(None),
+            // Perhaps another run has made it and is about to mark it: until then nothing can be in it.
+            Ok(stat) if is_bare(&stat) && is_young(&stat) => std::thread::sleep(MOMENT),
+            Ok(_) => break,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        }
     }
+    Ok(Some(target.to_owned()))
 }
 
 /// What another run put there, or the sandbox around this one. Its mode and times could be anybody's; that there is
@@ -195,6 +201,28 @@ mod tests {
         assert!(last_look(&plan).is_err() && plan.ops.iter().all(|op| hold(op).is_err()));
         sweep(&plan);
         assert!(!guarded.exists() && last_look(&plan).is_ok());
+    }
+
+    #[test]
+    fn what_another_run_is_about_to_mark_is_no_offence_and_what_nobody_marks_is_one() {
+        let around = tempfile::tempdir().unwrap();
+        let guarded = around.path().canonicalize().unwrap().join(".git");
+        let plan = plan(&guarded);
+        fs::create_dir(&guarded).unwrap();
+        fs::set_permissions(&guarded, fs::Permissions::from_mode(0o555)).unwrap();
+        let other = std::thread::spawn({
+            let guarded = guarded.clone();
+            move || {
+                std::thread::sleep(Duration::from_millis(20));
+                marked(&guarded);
+            }
+        });
+        assert!(last_look(&plan).is_ok());
+        other.join().unwrap();
+        fs::remove_dir(&guarded).unwrap();
+        fs::create_dir(&guarded).unwrap();
+        fs::set_permissions(&guarded, fs::Permissions::from_mode(0o555)).unwrap();
+        assert!(last_look(&plan).is_err());
     }
 
     #[test]

@@ -131,7 +131,9 @@ impl Cell {
     fn judge(&self, ran: &Ran) -> Option<String> {
         let Act::Error(errno) = &self.act else { return None };
         // A look that failed may be followed by one that tells another cause.
-        let told = [&*calls::error_name(*errno), "os error"].iter().any(|words| ran.story.stderr.contains(words));
+        let told = [&*calls::error_name(*errno), "os error", "too many mounts"]
+            .iter()
+            .any(|words| ran.story.stderr.contains(words));
         // What bubblewrap's loader says of its own files is its own affair.
         let ours = !self.name.contains(": bwrap: ");
         (ran.story.code == 125 && ours && !told)

@@ -99,6 +99,7 @@ pub fn run(mut command: Command, at: Option<(&Point, &Act)>, begun: impl FnOnce(
     let (stdout, theirs) = std::io::pipe().unwrap();
     let (stderr, errors) = std::io::pipe().unwrap();
     command.stdin(File::open("/dev/null").unwrap()).stdout(theirs).stderr(errors);
+    #[allow(clippy::zombie_processes, reason = "as a tracee it is waited for with all others")]
     let child = command.spawn().unwrap();
     drop(command);
     let root = i32::try_from(child.id()).unwrap();
