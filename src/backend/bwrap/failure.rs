@@ -13,6 +13,7 @@ const KNOWN: &[(&str, &str, i32)] = &[
     ("Can't mkdir parents for", STALE, 0),
     ("Can't create file at", STALE, 0),
     ("Can't find source path", STALE, 0),
+    ("with correct flags: No such file or directory", STALE, 0),
     ("No permissions to create", CREATE_NAMESPACES, libc::EPERM),
     ("Creating new namespace failed: Operation not permitted", CREATE_NAMESPACES, libc::EPERM),
     ("Creating new namespace failed: No space left", CREATE_NAMESPACES, libc::ENOSPC),
@@ -52,6 +53,12 @@ mod tests {
             ("bwrap: setting up uid map: Permission denied", MAP_IDS, true),
             ("bwrap: No permissions to create a new namespace, likely because", CREATE_NAMESPACES, true),
             ("bwrap: Can't mkdir parents for /run/x/y: Read-only file system", STALE, true),
+            (
+                "bwrap: Can't bind mount /bindfileE on /newroot/s: Unable to remount destination \"/newroot/s\" with \
+                 correct flags: No such file or directory",
+                STALE,
+                true,
+            ),
             ("bwrap: Unknown option --perms", "start the sandbox: bwrap: Unknown option --perms", false),
         ];
         for (words, step, cured) in table {
