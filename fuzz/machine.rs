@@ -52,6 +52,7 @@ pub fn root() -> &'static Path {
     })
 }
 
+#[allow(dead_code, reason = "not every target plans requests of its own")]
 /// What a request means, is met with, and comes to; `None` where it is refused.
 pub fn planned(mut request: Request, backend: Backend) -> Option<(Policy, Facts, Plan)> {
     request.command = vec!["true".into()];

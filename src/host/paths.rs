@@ -98,9 +98,6 @@ pub struct Present {
     pub link: Option<(PathBuf, FileId)>,
 }
 
-/// How often a path is tried that something else gets in the way of.
-const TRIES: u32 = 64;
-
 /// The directory that all looking happens below: `/`, or a fixture.
 #[derive(Debug)]
 pub struct Root {
@@ -133,11 +130,11 @@ impl Root {
         let relative = path.strip_prefix("/").unwrap_or(path);
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | links;
-        let open = || rustix::fs::openat2(&self.fd, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
-        // A rename or mount anywhere on the machine can get in the way of a path with `..`.
-        let opened = (0..TRIES).map(|_| open()).find(|opened| !matches!(opened, Err(Errno::AGAIN)));
-        let opened = match opened.unwrap_or(Err(Errno::AGAIN)) {
-            Err(Errno::NOSYS) => steps::open(&self.fd, relative, links.is_empty()),
+        let opened = rustix::fs::openat2(&self.fd, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        let opened = match opened {
+            // Where something was renamed or mounted anywhere meanwhile, the kernel does not trust `..`: a link by which
+            // something is denied would seem to lead nowhere.
+            Err(Errno::NOSYS | Errno::AGAIN) => steps::open(&self.fd, relative, links.is_empty()),
             other => other,
         };
         heard(path, opened)
