@@ -206,6 +206,8 @@ pub(super) static ROWS: &[Row] = rows! {
         #[cfg(target_arch = "x86_64")] SYS_mknod [device(1)],
         SYS_mknodat [device(2)],
     } when "mode asks for a device node" because "the node would reach a device that was not granted";
+    Eperm unless Never: { SYS_renameat2 [any_set(4, libc::RENAME_WHITEOUT)] }
+        when "flags ask for a whiteout" because "that is a device node in the workspace, made by a rename";
 
     // Sockets: getifaddrs (NCCL, MPI, UCX, Node) needs AF_NETLINK with NETLINK_ROUTE; all need UNIX and IP.
     Eperm unless Never: { SYS_socket [is(0, libc::AF_NETLINK), is_not(2, libc::NETLINK_ROUTE)] }

@@ -318,6 +318,7 @@ fn the_table_as_it_is_printed() {
         deny EPERM open, openat when flags create a file and mode has set-user-ID or set-group-ID because the file would lend its owner's rights outside the sandbox
         deny ENOSYS openat2 because its flags and mode lie in memory where no filter sees them; programs fall back to openat
         deny EPERM mknod, mknodat when mode asks for a device node because the node would reach a device that was not granted
+        deny EPERM renameat2 when flags ask for a whiteout because that is a device node in the workspace, made by a rename
         deny EPERM socket when domain is AF_NETLINK and protocol is not NETLINK_ROUTE because audit, netfilter, generic netlink and device events are the machine's; getifaddrs needs ROUTE only
         deny EPERM socket when domain is AF_VSOCK because it reaches the hypervisor or the virtual machines, past every network namespace
         deny EPERM socket when domain is AF_PACKET because it reads and forges the frames of all programs
