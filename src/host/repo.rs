@@ -21,6 +21,9 @@ pub const NESTED_DIRECTORIES: usize = 256;
 /// Directories that the search leaves out: what tools fill by the thousand and nobody runs git in.
 pub const NOT_SEARCHED: &[&str] = &["node_modules", "target", "__pycache__", ".venv", "venv", ".tox", ".cache"];
 
+/// How many configuration files of a repository are read at most, those that others include among them.
+const CONFIG_FILES: usize = 64;
+
 /// Largest configuration or pointer file that is read, in bytes.
 const FILE_LIMIT: usize = 64 * 1024;
 
@@ -95,8 +98,12 @@ fn read_small(root: &Root, file: &Path) -> Option<Vec<u8>> {
 /// Paths that git takes code or configuration from, where they can be inside a workspace.
 fn configured(root: &Root, tree: &Path, files: &[PathBuf], home: Option<&Path>) -> Vec<(PathFact, &'static str)> {
     let mut found = Vec::new();
-    for file in files {
-        let Some(text) = read_small(root, file) else { continue };
+    let mut files = files.to_vec();
+    let mut next = 0;
+    // The list grows by what a file includes.
+    while let Some(file) = files.get(next).filter(|_| next < CONFIG_FILES).cloned() {
+        next += 1;
+        let Some(text) = read_small(root, &file) else { continue };
         for Setting { section, key, value } in gitconfig::parse(&String::from_utf8_lossy(&text)) {
             let (base, why) = match (section.as_str(), key.as_str()) {
                 ("core", "hookspath") => (tree, "core.hooksPath: git runs the programs in it"),
@@ -114,6 +121,9 @@ fn configured(root: &Root, tree: &Path, files: &[PathBuf], home: Option<&Path>) 
             };
             if value.is_empty() {
                 continue;
+            }
+            if key == "path" && !files.contains(&path) {
+                files.push(path.clone());
             }
             // Husky's directory of shims calls the scripts beside it.
             if let (true, Some(above)) = (path.ends_with("_"), path.parent()) {
