@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use need::Need;
+pub use need::{Need, all_met};
 pub use private::in_private_mounts;
 pub use ran::Ran;
 pub use sandbox::{Running, Sandbox};
@@ -76,7 +76,8 @@ impl Lab {
         labs.filter(|(user, _)| need::all_met(needs, *user)).map(|(user, backend)| Self::new(user, backend)).collect()
     }
 
-    fn new(user: User, backend: &'static str) -> Self {
+    /// A lab of one user and one engine.
+    pub fn new(user: User, backend: &'static str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // Not below /tmp: that is private inside.
         let base = PathBuf::from(format!("/var/tmp/ringfence-e2e-{}", std::process::id()));
@@ -182,7 +183,8 @@ impl Lab {
         names.filter_map(|name| name.to_str()?.parse().ok()).filter(has).collect()
     }
 
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A command of the lab's user with the lab's environment.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("TERM", "xterm").env("TZ", "UTC");
         command.env("XDG_CACHE_HOME", self.dir.join(found::CACHE));

@@ -1,6 +1,7 @@
 //! Tests that mount do it in a mount namespace of their own, which takes the mounts along when it ends.
 
 use std::any::type_name_of_val;
+use std::io::Write as _;
 use std::process::Command;
 
 use super::{Need, User, need};
@@ -22,6 +23,8 @@ pub fn in_private_mounts(body: impl Fn()) {
     let mut again = Command::new("unshare");
     again.args(["--mount", "--propagation", "private"]).arg(std::env::current_exe().unwrap());
     let ended = again.args(["--exact", &name, "--nocapture", "--test-threads=1"]).env(INSIDE, &name).output().unwrap();
+    // What was told past the capture of that run goes past the capture of this one.
+    drop(std::io::stderr().write_all(&ended.stderr));
     let told = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(ended.status.success() && told.contains("1 passed"), "{told}");
 }
