@@ -15,6 +15,10 @@ test *ARGS:
 ci:
     .ci/run
 
+# Hostile programs against every engine, or those with this in `class/name`; prints who held what.
+hostile CASES="":
+    HOSTILE={{CASES}} cargo test --test hostile
+
 # Format the code.
 fmt:
     cargo fmt
