@@ -179,12 +179,12 @@ impl Case {
         self
     }
 
-    pub fn as_root(mut self) -> Self {
+    pub fn by_root(mut self) -> Self {
         self.who = Who::Root;
         self
     }
 
-    pub fn as_ordinary_user(mut self) -> Self {
+    pub fn by_ordinary_user(mut self) -> Self {
         self.who = Who::Ordinary;
         self
     }

@@ -125,7 +125,7 @@ pub fn holding(lab: &Lab, got: Got, mark: &str) -> Option<String> {
         Got::Privileged => pids.iter().find_map(|pid| {
             let capabilities = status(*pid, "CapEff:");
             let root = !lab.user.is_root() && status(*pid, "Uid:").split_whitespace().nth(1) == Some("0");
-            (root || capabilities.trim_start_matches('0') != "")
+            (root || !capabilities.trim_start_matches('0').is_empty())
                 .then(|| format!("effective {capabilities}, root {root}"))
         }),
         Got::Changed | Got::Told | Got::Outside | Got::Made(_) | Got::Lives => None,

@@ -31,7 +31,7 @@ buffer = ctypes.create_string_buffer(struct.pack('<Ii', len(data), kind) + data)
 for path in ('/', WORK, OUT):
     def act(path): print(os.read(call('open_by_handle_at', os.open(path, os.O_RDONLY), buffer, os.O_RDONLY), 99))
     attempt(act, path)")
-            .as_root()
+            .by_root()
             .outside("buffer = ctypes.create_string_buffer(struct.pack('<Ii', 128, 0), 160); mount = ctypes.c_int()
 assert libc.name_to_handle_at(-100, SECRET.encode(), buffer, ctypes.byref(mount), 0) == 0, 'no handle'
 size, kind = struct.unpack('<Ii', buffer.raw[:8]); give(HANDLE=(kind, buffer.raw[8:8 + size])); wait()"),

@@ -17,7 +17,7 @@ fn node(name: &'static str, major: u32, minor: u32, path: &str) -> Case {
     let attack = format!(
         "try: fd = os.open('{path}', os.O_RDONLY | os.O_NONBLOCK)\nexcept OSError as error: lacks(error)\nhold()"
     );
-    Case::new(name, Got::Device(major, minor), &attack).as_root()
+    Case::new(name, Got::Device(major, minor), &attack).by_root()
 }
 
 pub fn cases() -> Vec<Case> {
@@ -47,26 +47,26 @@ pub fn cases() -> Vec<Case> {
         node("loop-control", 10, 237, "/dev/loop-control"),
         node("random-hardware", 10, 183, "/dev/hwrng"),
         node("latency", 10, 259, "/dev/cpu_dma_latency"),
-        Case::new("disk-made-in-the-workspace", Got::Made(&["work/disk"]), "os.mknod('disk', 0o60600, os.makedev(7, 0))").as_root(),
+        Case::new("disk-made-in-the-workspace", Got::Made(&["work/disk"]), "os.mknod('disk', 0o60600, os.makedev(7, 0))").by_root(),
         other("not-granted", "fd = open_it('/dev/other')"),
         other("not-granted-by-a-link", "fd = open_it('/dev/alias')"),
         other("not-granted-by-its-number", "fd = open_it('/dev/char/10:234')"),
         other("not-granted-by-proc-root", "fd = [attempt(open_it, '/proc/%d/root/dev/other' % pid) for pid in pids()]"),
-        other("not-granted-made-anew", &format!("FDS = []\n    {anywhere}")).as_root(),
+        other("not-granted-made-anew", &format!("FDS = []\n    {anywhere}")).by_root(),
         other("not-granted-and-standing-elsewhere", "fd = open_it(OUT + '/node')")
             .unpromised(&[Engine::Landlock], "one that somebody has made outside `/dev`, in the workspace or in a container's root, can be opened as the files beside it can"),
-        other("not-granted-linked-in", "os.link(OUT + '/node', 'mine'); fd = open_it('mine')").as_root(),
+        other("not-granted-linked-in", "os.link(OUT + '/node', 'mine'); fd = open_it('mine')").by_root(),
         other("not-granted-renamed-in", "os.rename(OUT + '/node', 'mine'); fd = open_it('mine')"),
         other("not-granted-by-a-descriptor", "fd = os.open('/proc/self/fd/37', os.O_RDWR)").by("exec 37<>/dev/other; exec \"$@\""),
         changed("a-file-that-poses-as-a-node", "if MARK in open(DEV + 'posing').read(): got('the file was written')", "put('/dev/posing', os.O_WRONLY)").with(&["--device", "/dev/posing"]).may_refuse(),
-        changed("a-file-of-the-host-s-dev", "if os.path.exists(DEV + 'new'): got('made')", "put('/dev/new')").as_root(),
-        changed("node-removed", "if not os.path.exists(DEV + 'granted'): got('removed')", "os.unlink('/dev/granted')").as_root(),
-        changed("node-renamed", "if not os.path.exists(DEV + 'granted'): got('renamed')", "os.rename('/dev/granted', '/dev/x')").as_root(),
-        changed("node-replaced", "if stat.S_ISREG(os.stat(DEV + 'granted').st_mode): got('replaced')", "open('/dev/x', 'w'); os.rename('/dev/x', '/dev/granted')").as_root(),
-        changed("mode-of-a-node", "if os.stat(DEV + 'granted').st_mode & 0o777 == 0o600: got('closed')", "os.chmod('/dev/granted', 0o600)").as_root()
+        changed("a-file-of-the-host-s-dev", "if os.path.exists(DEV + 'new'): got('made')", "put('/dev/new')").by_root(),
+        changed("node-removed", "if not os.path.exists(DEV + 'granted'): got('removed')", "os.unlink('/dev/granted')").by_root(),
+        changed("node-renamed", "if not os.path.exists(DEV + 'granted'): got('renamed')", "os.rename('/dev/granted', '/dev/x')").by_root(),
+        changed("node-replaced", "if stat.S_ISREG(os.stat(DEV + 'granted').st_mode): got('replaced')", "open('/dev/x', 'w'); os.rename('/dev/x', '/dev/granted')").by_root(),
+        changed("mode-of-a-node", "if os.stat(DEV + 'granted').st_mode & 0o777 == 0o600: got('closed')", "os.chmod('/dev/granted', 0o600)").by_root()
             .unpromised(&[Engine::Bwrap], "As uid 0 the mode, owner and times of device nodes can be changed through it")
             .unpromised(&[Engine::Landlock], "It knows no right for mode, owner, times, extended attributes and flags (`chattr`): those of the caller's own files can be changed everywhere"),
-        changed("mode-of-a-base-node", "if os.stat(DEV + 'null').st_mode & 0o777 == 0o600: got('closed')", "os.chmod('/dev/null', 0o600)").as_root()
+        changed("mode-of-a-base-node", "if os.stat(DEV + 'null').st_mode & 0o777 == 0o600: got('closed')", "os.chmod('/dev/null', 0o600)").by_root()
             .unpromised(&[Engine::Bwrap], "As uid 0 the mode, owner and times of device nodes can be changed through it")
             .unpromised(&[Engine::Landlock], "It knows no right for mode, owner, times, extended attributes and flags (`chattr`): those of the caller's own files can be changed everywhere"),
     ]

@@ -57,17 +57,17 @@ pub fn cases() -> Vec<Case> {
             .needing(&[]),
         holds("io-uring", "[io_uring]", "call('io_uring_setup', 4, ctypes.create_string_buffer(120))"),
         holds("perf", "[perf_event]", "call('perf_event_open', ctypes.create_string_buffer(struct.pack('<IIQ', 1, 112, 0) + bytes(24) + struct.pack('<Q', 0x61) + bytes(64)), 0, -1, -1, 0)"),
-        holds("bpf", "bpf-map", "call('bpf', 0, ctypes.create_string_buffer(struct.pack('<4I', 2, 4, 4, 1), 72), 72)").as_root(),
+        holds("bpf", "bpf-map", "call('bpf', 0, ctypes.create_string_buffer(struct.pack('<4I', 2, 4, 4, 1), 72), 72)").by_root(),
         holds("user-faults", "[userfaultfd]", "call('userfaultfd', 1)"),
-        holds("user-faults-by-the-device", "[userfaultfd]", "__import__('fcntl').ioctl(os.open('/dev/userfaultfd', os.O_RDWR), 0xaa00)").as_root(),
+        holds("user-faults-by-the-device", "[userfaultfd]", "__import__('fcntl').ioctl(os.open('/dev/userfaultfd', os.O_RDWR), 0xaa00)").by_root(),
         holds("fanotify", "[fanotify]", "call('fanotify_init', 0x200, 0)"),
-        holds("fanotify-of-root", "[fanotify]", "call('fanotify_init', 4, 0)").as_root(),
-        holds("file-by-handle", "out/file", "call('open_by_handle_at', os.open(OUT, os.O_RDONLY), HANDLE, os.O_RDONLY)").as_root()
+        holds("fanotify-of-root", "[fanotify]", "call('fanotify_init', 4, 0)").by_root(),
+        holds("file-by-handle", "out/file", "call('open_by_handle_at', os.open(OUT, os.O_RDONLY), HANDLE, os.O_RDONLY)").by_root()
             .outside("buffer = ctypes.create_string_buffer(struct.pack('<Ii', 128, 0), 160); mount = ctypes.c_int()
 assert libc.name_to_handle_at(-100, FILE.encode(), buffer, ctypes.byref(mount), 0) == 0
 give(HANDLE=buffer.raw); wait()"),
-        holds("mounts-made-apart", "/", "[call('fsconfig', fs, 6, 0, 0, 0), call('fsmount', fs, 0, 0)][1] if [fs := call('fsopen', b'tmpfs', 0)] else 0").as_root(),
-        Case::new("kernel-log", Got::Told, "buffer = ctypes.create_string_buffer(1 << 20); call('syslog', 3, buffer, 1 << 20); print(MARK.encode() in buffer.value and buffer.value[buffer.value.index(MARK.encode()):][:60])").as_root()
+        holds("mounts-made-apart", "/", "[call('fsconfig', fs, 6, 0, 0, 0), call('fsmount', fs, 0, 0)][1] if [fs := call('fsopen', b'tmpfs', 0)] else 0").by_root(),
+        Case::new("kernel-log", Got::Told, "buffer = ctypes.create_string_buffer(1 << 20); call('syslog', 3, buffer, 1 << 20); print(MARK.encode() in buffer.value and buffer.value[buffer.value.index(MARK.encode()):][:60])").by_root()
             .outside("open('/dev/kmsg', 'w').write('ringfence test ' + MARK + ' ' + TOKEN); wait()"),
     ]
 }

@@ -72,7 +72,7 @@ for pid in os.listdir('/proc'):
         left("file-in-the-temporary-directory", "'/tmp/*/' + MARK", "name = os.environ.get('TMPDIR') or '/tmp/' + MARK + 'd'; os.makedirs(name, exist_ok=True); put(name + '/' + MARK)"),
         left("file-in-the-temporary-directory-after-a-kill", "'/tmp/*/' + MARK", "name = os.environ.get('TMPDIR') or '/tmp/' + MARK + 'd'; os.makedirs(name, exist_ok=True); put(name + '/' + MARK); hold()").blow(Signal::KILL),
         left("file-in-shared-memory", "'/dev/shm/' + MARK", "put('/dev/shm/' + MARK)"),
-        left("file-in-run", "'/run/' + MARK", "put('/run/' + MARK)").as_root(),
+        left("file-in-run", "'/run/' + MARK", "put('/run/' + MARK)").by_root(),
         left("file-in-var-tmp", "'/var/tmp/' + MARK", "put('/var/tmp/' + MARK)"),
         left("link-in-tmp", "'/tmp/' + MARK", "os.symlink(WORK, '/tmp/' + MARK)"),
         left("socket-in-tmp", "'/tmp/' + MARK", "socket.socket(socket.AF_UNIX).bind('/tmp/' + MARK)"),

@@ -135,7 +135,7 @@ pub fn cases() -> Vec<Case> {
         made("set-user-id-of-a-directory", &["work/mine"], "os.mkdir('d', 0o755); attempt(os.chmod, 'd', 0o6777); os.rename('d', 'mine') if os.stat('d').st_mode & 0o6000 else 0"),
         made("set-user-id-of-a-nameless-file", &["work/mine"], "fd = os.open('.', os.O_TMPFILE | os.O_RDWR, 0o4755)
 if os.fstat(fd).st_mode & 0o4000: libc.linkat(-100, b'/proc/self/fd/%d' % fd, -100, b'mine', 0x400)"),
-        made("capabilities-of-a-file", &["work/mine"], "put('mine0'); os.setxattr('mine0', 'security.capability', struct.pack('<5I', 0x02000001, 0x3fffff, 0, 0, 0)); os.rename('mine0', 'mine')").as_root(),
+        made("capabilities-of-a-file", &["work/mine"], "put('mine0'); os.setxattr('mine0', 'security.capability', struct.pack('<5I', 0x02000001, 0x3fffff, 0, 0, 0)); os.rename('mine0', 'mine')").by_root(),
         Case::new("set-user-id-with-high-bits", Got::Made(&["work/mine"]), "fd = os.open('mine0', os.O_CREAT | os.O_WRONLY)
 for mode in (0o104755, 1 << 16 | 0o4755, 1 << 32 | 0o4755, 1 << 63 | 0o4755):
     attempt(call, 'fchmod', fd, mode - (1 << 64) if mode >> 63 else mode)
@@ -144,8 +144,8 @@ how = ctypes.create_string_buffer(struct.pack('<3Q', os.O_CREAT | os.O_WRONLY, 0
 attempt(call, 'mknodat', -100, b'mine3', 0o104755 | 1 << 34, 0)
 for n in range(4):
     if os.path.exists('mine%d' % n) and os.stat('mine%d' % n).st_mode & 0o4000: os.rename('mine%d' % n, 'mine')"),
-        made("device-node", &["work/mine"], "os.mknod('mine', 0o20666, os.makedev(1, 3))").as_root(),
-        made("device-node-with-high-bits", &["work/mine"], "call('mknodat', -100, b'mine', 0o20666 | 1 << 16 | 1 << 35, os.makedev(1, 3))").as_root(),
-        made("whiteout", &["work/mine"], "put('x'); call('renameat2', -100, b'x', -100, b'y', 4); os.rename('x', 'mine')").as_root(),
+        made("device-node", &["work/mine"], "os.mknod('mine', 0o20666, os.makedev(1, 3))").by_root(),
+        made("device-node-with-high-bits", &["work/mine"], "call('mknodat', -100, b'mine', 0o20666 | 1 << 16 | 1 << 35, os.makedev(1, 3))").by_root(),
+        made("whiteout", &["work/mine"], "put('x'); call('renameat2', -100, b'x', -100, b'y', 4); os.rename('x', 'mine')").by_root(),
     ]
 }

@@ -65,7 +65,7 @@ os.fchdir(fd); put('../../out/new')"),
         changes("mode-by-descriptor", "os.fchmod(os.open(FILE, os.O_RDONLY), 0o777)").unpromised(&[Engine::Landlock], ATTRIBUTES),
         changes("mode-of-a-link", "os.symlink(FILE, 'l'); attempt(call, 'fchmodat2', -100, b'l', 0o777, 0); os.chmod('l', 0o777)")
             .unpromised(&[Engine::Landlock], ATTRIBUTES),
-        changes("owner", "os.chown(FILE, 12345, 12345)").as_root(),
+        changes("owner", "os.chown(FILE, 12345, 12345)").by_root(),
         changes("times", "os.utime(FILE, (1, 1))").unpromised(&[Engine::Landlock], ATTRIBUTES),
         changes("extended-attribute", "os.setxattr(FILE, 'user.hostile', b'x')").unpromised(&[Engine::Landlock], ATTRIBUTES),
         changes("access-list", "os.setxattr(FILE, 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *e) for e in ((1, 7, 0xffffffff), (2, 7, 4242), (4, 7, 0xffffffff), (16, 7, 0xffffffff), (32, 7, 0xffffffff))))")

@@ -24,7 +24,7 @@ one.kill()"),
         victim("signal-by-a-directory-of-proc", "call('pidfd_send_signal', os.open('/proc/%d' % PID, os.O_RDONLY | os.O_DIRECTORY), 23, 0, 0)"),
         victim("signal-to-its-group", "os.killpg(PID, 23)").outside(&VICTIM.replacen("memory", "os.setpgid(0, 0); memory", 1)),
         victim("signal-to-its-session", "for group in GROUPS: attempt(os.killpg, group, 23)").outside(&VICTIM.replacen("memory", "give(GROUPS=[os.getpgid(0), os.getsid(0)]); os.setpgid(0, 0); give(GROUPS=[os.getpid()]); memory", 1)),
-        Case::new("signal-to-all", Got::Outside, "os.kill(-1, 17)").as_ordinary_user()
+        Case::new("signal-to-all", Got::Outside, "os.kill(-1, 17)").by_ordinary_user()
             .outside("signal.signal(17, lambda *_: got('a signal to all')); wait()"),
         victim("signal-by-owner-of-a-descriptor", "import fcntl
 a, b = socket.socketpair(); fcntl.fcntl(a, 8, PID); fcntl.fcntl(a, 10, 23); fcntl.fcntl(a, 4, fcntl.fcntl(a, 3) | os.O_ASYNC); b.send(b'x'); time.sleep(0.05)"),
@@ -61,13 +61,13 @@ call('process_vm_readv', PID, here, 1, there, 1, 0); print(buffer.value)").outsi
         settled("out-of-memory-score", "", "if open('/proc/self/oom_score_adj').read().strip() == '777': got('it dies first')", "open('/proc/%d/oom_score_adj' % PID, 'w').write('777')"),
         settled("core-filter", "", "if int(open('/proc/self/coredump_filter').read(), 16) == 1: got('its dumps are changed')", "open('/proc/%d/coredump_filter' % PID, 'w').write('0x1')"),
         Case::new("set-user-id-program", Got::Privileged, "os.execv(LAB + 'setuid-cat', ['setuid-cat']) if os.write(1, b'HOLD\\n') else 0")
-            .as_ordinary_user()
+            .by_ordinary_user()
             .rooted("cp /bin/cat @LABsetuid-cat; chown 0:0 @LABsetuid-cat; chmod 4755 @LABsetuid-cat"),
         Case::new("file-capabilities", Got::Privileged, "os.execv(LAB + 'setuid-cat', ['setuid-cat']) if os.write(1, b'HOLD\\n') else 0")
-            .as_ordinary_user()
+            .by_ordinary_user()
             .rooted("cp /bin/cat @LABsetuid-cat; chown 0:0 @LABsetuid-cat; chmod 755 @LABsetuid-cat; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 @LABsetuid-cat 2>/dev/null || python3 -c \"import os,struct; os.setxattr('@LABsetuid-cat', 'security.capability', struct.pack('<5I', 0x02000001, 0x400, 0, 0, 0))\""),
-        Case::new("own-capabilities", Got::Privileged, "hold()").as_root(),
-        Case::new("ambient-capabilities", Got::Privileged, "attempt(libc.prctl, 47, 2, 10, 0, 0); attempt(os.setuid, 0); attempt(os.setresuid, 0, 0, 0); hold()").as_root(),
+        Case::new("own-capabilities", Got::Privileged, "hold()").by_root(),
+        Case::new("ambient-capabilities", Got::Privileged, "attempt(libc.prctl, 47, 2, 10, 0, 0); attempt(os.setuid, 0); attempt(os.setresuid, 0, 0, 0); hold()").by_root(),
         // Our own processes: what ends them must not free the command.
         Case::new("our-first-process-killed", Got::Lives, "for number in (9, 15, 19, 11):
     attempt(os.kill, os.getppid(), number)

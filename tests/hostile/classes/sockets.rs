@@ -64,14 +64,14 @@ pub fn cases() -> Vec<Case> {
         says("udp-connected", UDP, "say(INET, DGRAM, ('127.0.0.1', PORT))"),
         says("udp-by-sendmsg", UDP, "say(INET, DGRAM, ('127.0.0.1', PORT), 0, 'sendmsg')"),
         says("udplite", UDP.replace("DGRAM)", "DGRAM, 136)").as_str(), "say(INET, DGRAM, ('127.0.0.1', PORT), 136, 'sendto')"),
-        says("raw", "one = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253); serve(one)", "say(INET, socket.SOCK_RAW, ('127.0.0.1', 0), 253, 'sendto')").as_root(),
+        says("raw", "one = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253); serve(one)", "say(INET, socket.SOCK_RAW, ('127.0.0.1', 0), 253, 'sendto')").by_root(),
         says("ping", "one = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); serve(one)", "for kind in (DGRAM, socket.SOCK_RAW): attempt(lambda: socket.socket(INET, kind, 1).sendto(struct.pack('!BBHHH', 8, 0, 0, 1, 1) + MARK.encode(), ('127.0.0.1', 0)))\none = socket.socket(INET, socket.SOCK_RAW, 255)
 body = struct.pack('!BBHHH', 8, 0, 0, 1, 1) + MARK.encode()
-one.sendto(struct.pack('!BBHHHBBH4s4s', 69, 0, 20 + len(body), 0, 0, 64, 1, 0, socket.inet_aton('127.0.0.1'), socket.inet_aton('127.0.0.1')) + body, ('127.0.0.1', 0))").as_root(),
-        says("frame", "one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5)); one.bind(('lo', 0x88b5)); serve(one)", "one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0); one.bind(('lo', 0x88b5)); one.send(bytes(12) + b'\\x88\\xb5' + MARK.encode())").as_root(),
+one.sendto(struct.pack('!BBHHHBBH4s4s', 69, 0, 20 + len(body), 0, 0, 64, 1, 0, socket.inet_aton('127.0.0.1'), socket.inet_aton('127.0.0.1')) + body, ('127.0.0.1', 0))").by_root(),
+        says("frame", "one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5)); one.bind(('lo', 0x88b5)); serve(one)", "one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0); one.bind(('lo', 0x88b5)); one.send(bytes(12) + b'\\x88\\xb5' + MARK.encode())").by_root(),
         says("frame-of-the-old-kind", "one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b6)); one.bind(('lo', 0x88b6)); serve(one)", "one = call('socket', 2, 10, 0)
 address = struct.pack('<H14s', 2, b'lo'); frame = bytes(12) + b'\\x88\\xb6' + MARK.encode() + bytes(40)
-if libc.sendto(one, frame, len(frame), 0, address, 16) < 0: raise OSError(ctypes.get_errno(), 'sendto')").as_root(),
+if libc.sendto(one, frame, len(frame), 0, address, 16) < 0: raise OSError(ctypes.get_errno(), 'sendto')").by_root(),
         says("listening-for-the-host", "import threading
 def knock():
     for _ in range(400):
@@ -143,15 +143,15 @@ call('io_uring_enter', ring, 1, 1, 1, 0, 0); one.send(MARK.encode())").needing(&
         family("netlink-netfilter", "NETLINK", "16, 3, 12"),
         family("netlink-diagnosis", "NETLINK", "16, 3, 4"),
         family("vsock", "AF_VSOCK", "40, 1, 0"),
-        family("packet", "PACKET", "17, 3, 0").as_root(),
+        family("packet", "PACKET", "17, 3, 0").by_root(),
         family("crypto", "ALG", "38, 5, 0"),
-        family("xdp", "XDP", "44, 3, 0").as_root(),
+        family("xdp", "XDP", "44, 3, 0").by_root(),
         family("bluetooth", "HCI", "31, 3, 1"),
         family("tipc", "TIPC", "30, 5, 0"),
         family("kcm", "KCM", "41, 5, 0"),
         family("rds", "RDS", "21, 5, 0"),
         family("can", "CAN_RAW", "29, 3, 1"),
-        family("key", "KEY", "15, 3, 2").as_root(),
+        family("key", "KEY", "15, 3, 2").by_root(),
     ];
     // Beside the proxy.
     let proxied = |name, host: &str, attack: &str| {

@@ -50,9 +50,9 @@ pub fn cases() -> Vec<Case> {
             .by(TERMINAL),
         Case::new("another-one-written", Got::Outside, "put(NAME, os.O_WRONLY | os.O_NOCTTY)").outside(OTHER),
         Case::new("another-one-read", Got::Told, "cat(NAME)").outside(OTHER),
-        Case::new("another-one-typed-into", Got::Outside, "import fcntl; fd = os.open(NAME, os.O_RDWR)\nfor letter in MARK: fcntl.ioctl(fd, 0x5412, letter.encode())").outside(OTHER).as_root(),
+        Case::new("another-one-typed-into", Got::Outside, "import fcntl; fd = os.open(NAME, os.O_RDWR)\nfor letter in MARK: fcntl.ioctl(fd, 0x5412, letter.encode())").outside(OTHER).by_root(),
         Case::new("another-one-by-a-process", Got::Outside, "put('/proc/%d/fd/%d' % (PID, FD), os.O_WRONLY | os.O_NOCTTY)").outside(&OTHER.replace("give(", "give(PID=os.getpid(), FD=slave, ")),
-        Case::new("virtual-console", Got::Device(5, 1), "try: os.open('/dev/console', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)\nexcept OSError as error: lacks(error)\nhold()").as_root(),
-        Case::new("first-virtual-terminal", Got::Device(4, 0), "try: os.open('/dev/tty0', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)\nexcept OSError as error: lacks(error)\nhold()").as_root(),
+        Case::new("virtual-console", Got::Device(5, 1), "try: os.open('/dev/console', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)\nexcept OSError as error: lacks(error)\nhold()").by_root(),
+        Case::new("first-virtual-terminal", Got::Device(4, 0), "try: os.open('/dev/tty0', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)\nexcept OSError as error: lacks(error)\nhold()").by_root(),
     ]
 }
