@@ -25,7 +25,7 @@ pub fn cases() -> Vec<Case> {
     let killed = |name, attack: &str| lives(name, &format!("{attack}\nhold()")).blow(Signal::KILL);
     let left = |name, path: &str, attack: &str| {
         Case::new(name, Got::Outside, attack).outside(&format!(
-            "wait()\nimport glob\nfor path in glob.glob({path}): got('left: ' + path); os.unlink(path) if not os.path.isdir(path) else os.rmdir(path)"
+            "wait()\nimport glob\nfor path in glob.glob({path}): got('left: ' + path); os.unlink(path)\nif os.path.isdir('/tmp/' + MARK + 'd'): os.rmdir('/tmp/' + MARK + 'd')"
         ))
     };
     let beat = "if os.fork() == 0:
