@@ -2,7 +2,7 @@
 //! it was found when a command has ended.
 
 mod found;
-mod need;
+pub mod need;
 mod private;
 mod ran;
 mod sandbox;
@@ -16,7 +16,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use need::{Need, all_met};
+pub use need::Need;
 pub use private::in_private_mounts;
 pub use ran::Ran;
 pub use sandbox::{Running, Sandbox};

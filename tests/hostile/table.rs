@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::case::{Case, Engine};
-use crate::lab::{Need, User, all_met};
+use crate::lab::need::all_met;
+use crate::lab::{Need, User};
 use crate::run::{Outcome, Place, run};
 
 static STARTED: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
