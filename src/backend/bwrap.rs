@@ -98,7 +98,8 @@ impl Start {
             alive: alive.1.as_raw_fd(),
             network: setup.network.as_ref().map(AsRawFd::as_raw_fd),
         };
-        let handover = Handover::new(plan, confinement, setup, descriptors)
+        let checks = handover::checks(&confinement.mounts.ops)?;
+        let handover = Handover::new(plan, confinement, setup, descriptors, checks)
             .seal()
             .map_err(|error| StepError::new("write the handover", None, error))?;
         let (own, own_fd) = own_program()?;

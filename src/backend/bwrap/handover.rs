@@ -10,10 +10,12 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::process::Rlimit;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::StepError;
 use crate::backend::child::{Setup, Terminal};
 use crate::backend::init::stdio::Stream;
 use crate::backend::network::Doors;
-use crate::host::paths::FileId;
+use crate::backend::plain::Last;
+use crate::host::paths::{FileId, id_of};
 use crate::plan::choose::{Choice, Engine};
 use crate::plan::env::EnvPlan;
 use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, Tcp};
@@ -94,7 +96,7 @@ pub struct Check {
 /// What must hold of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Want {
-    /// The file is there.
+    /// The file is there, as a mount of its own.
     There,
     /// The file is there, on a read-only mount.
     ReadOnly,
@@ -143,7 +145,13 @@ pub struct Descriptors {
 impl Handover {
     /// Of a plan with a confinement.
     #[must_use]
-    pub fn new(plan: &Plan, confinement: &Confinement, setup: &Setup, descriptors: Descriptors) -> Self {
+    pub fn new(
+        plan: &Plan,
+        confinement: &Confinement,
+        setup: &Setup,
+        descriptors: Descriptors,
+        checks: Vec<Check>,
+    ) -> Self {
         let ProcessPlan { command, cwd, env, pass_fd, program } = &plan.process;
         let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, tcp, audit } = &confinement.landlock;
         // The inner stage asks the caller's terminal itself.
@@ -171,7 +179,7 @@ impl Handover {
             control: descriptors.control,
             alive: descriptors.alive,
             network: descriptors.network.zip(doors),
-            checks: confinement.mounts.ops.iter().filter_map(check).collect(),
+            checks,
         }
     }
 
@@ -287,10 +295,29 @@ fn streams(kept: Vec<Kept>) -> [Stream; 3] {
     std::array::from_fn(|_| streams.next().unwrap_or(Stream::node("/dev/null", 0)))
 }
 
+/// What is to hold of the operations once bubblewrap has carried them out.
+///
+/// # Errors
+/// When a directory that nobody has looked at yet is none any more.
+pub fn checks(ops: &[MountOp]) -> Result<Vec<Check>, StepError> {
+    let mut last = Last::default();
+    let mut checks = Vec::new();
+    for op in ops {
+        let mut check = check(op);
+        if let Some(Check { id: id @ None, want: Want::There, .. }) = &mut check {
+            let found = last.open(&op.target).and_then(rustix::fs::fstat);
+            let found = found.map(|found| id_of(&found)).map_err(|_| StepError::changed("mount", &op.target))?;
+            *id = Some((found.dev, found.ino));
+        }
+        checks.extend(check);
+    }
+    Ok(checks)
+}
+
 /// What is bound must be what was planned, and read-only where it was; what is hidden must not be it.
 fn check(op: &MountOp) -> Option<Check> {
     let (id, want) = match op.what {
-        Mount::Bind { id, writable: true, .. } => (Some(id?), Want::There),
+        Mount::Bind { id, writable: true, .. } => (id, Want::There),
         Mount::Bind { id, writable: false, .. } => (id, Want::ReadOnly),
         Mount::Mask { id, .. } | Mount::Veil { id } => (Some(id?), Want::Hidden),
         Mount::Block { .. } => (None, Want::NoneOrReadOnly),

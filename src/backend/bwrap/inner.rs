@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{AtFlags, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
 use super::handover::{Check, Handover, Want};
 use super::lifeline::Lifeline;
@@ -68,15 +68,31 @@ fn connect(handover: &Handover) -> Result<(), StepError> {
 /// Paths are resolved anew by bubblewrap: what came of it is compared with what was planned.
 fn verify(check: &Check) -> Result<(), StepError> {
     let path = check.path();
-    let found = rustix::fs::lstat(&path);
+    // Looked at through one descriptor: somebody may go on exchanging names.
+    let opened = rustix::fs::open(&path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let found = opened.as_ref().map_err(|errno| *errno).and_then(rustix::fs::fstat);
     let is_it = found.as_ref().is_ok_and(|found| check.is(id_of(found)));
-    let read_only = || rustix::fs::statvfs(&path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let read_only = || opened.as_ref().is_ok_and(is_read_only);
     let holds = match check.want {
-        Want::There => is_it,
+        Want::There => is_it && opened.as_ref().is_ok_and(is_mount),
         Want::ReadOnly => is_it && read_only(),
         Want::NoneOrReadOnly => found.is_err() || read_only(),
         Want::Hidden => !is_it,
         Want::Device(major, minor) => found.is_ok_and(|found| kind_of(&found) == Kind::Char { major, minor }),
     };
     if holds { Ok(()) } else { Err(StepError::changed("mount", &path)) }
+}
+
+fn is_read_only(fd: &OwnedFd) -> bool {
+    rustix::fs::fstatvfs(fd).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Whether something is the root of a mount. bubblewrap follows links on the way to both ends of a bind: where one leads
+/// elsewhere for a moment, what was planned is where it should be, and not bound. Before Linux 5.8 nobody tells.
+fn is_mount(fd: &OwnedFd) -> bool {
+    let told = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+    told.is_ok_and(|told| {
+        let is_told = told.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+        !is_told || told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    })
 }
