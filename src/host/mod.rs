@@ -151,7 +151,8 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         Some((_, fact)) => fact.clone(),
         None => root.look(&policy.workspace),
     };
-    let protecting = Protecting::of(root, policy, &rules, &workspace, &caller.homes);
+    let of_user = repo::OfUser::new(&caller.homes, &env);
+    let protecting = Protecting::of(root, policy, &rules, &workspace, &of_user);
     let (gpus, cdi) = (wished::gpus(path, policy, &caller.ids), wished::cdi(path, policy, &caller.ids));
     let has_gpu = confines && !(gpus.is_empty() && policy.gpu.value.cdi_names().next().is_none());
     let narrowed = policy.is_narrowed();
@@ -353,7 +354,13 @@ struct Protecting {
 }
 
 impl Protecting {
-    fn of(root: &Root, policy: &Policy, rules: &[(Rule, PathFact)], workspace: &PathFact, homes: &[PathBuf]) -> Self {
+    fn of(
+        root: &Root,
+        policy: &Policy,
+        rules: &[(Rule, PathFact)],
+        workspace: &PathFact,
+        of_user: &repo::OfUser,
+    ) -> Self {
         let mut found = Self {
             dialect: policy.dialect,
             makes_repositories: policy.git.value == Git::Commit
@@ -388,7 +395,7 @@ impl Protecting {
                 found.unwritable.push(directory.to_path_buf());
                 continue;
             }
-            found.names(root, directory, homes, *directory != Path::new("/"));
+            found.names(root, directory, of_user, *directory != Path::new("/"));
         }
         if directories.contains(&workspace) {
             let inside = repo::search(root, workspace);
@@ -396,9 +403,9 @@ impl Protecting {
             for directory in inside.closed {
                 found.closed.extend(root.look_if_present(&directory));
             }
-            found.repos.extend(repo::above(root, workspace, homes));
+            found.repos.extend(repo::above(root, workspace, of_user));
             for directory in inside.repos {
-                found.names(root, &directory, homes, false);
+                found.names(root, &directory, of_user, false);
             }
             let files = inside.sockets.iter().filter_map(|path| root.look_if_present(path)).collect();
             found.sockets = sockets::bound_among(root, files);
@@ -409,7 +416,7 @@ impl Protecting {
         found
     }
 
-    fn names(&mut self, root: &Root, directory: &Path, homes: &[PathBuf], block_missing: bool) {
+    fn names(&mut self, root: &Root, directory: &Path, of_user: &repo::OfUser, block_missing: bool) {
         let guarded = block_missing && self.makes_repositories && is_empty(root, directory);
         for (name, why) in self.dialect.protected_names() {
             let fact = match root.look_at_child(directory, Path::new(name)) {
@@ -421,7 +428,7 @@ impl Protecting {
                 self.links(root, name, path);
             }
             if *name == ".git" {
-                self.repos.extend(repo::read(root, directory, &fact, homes));
+                self.repos.extend(repo::read(root, directory, &fact, of_user));
             }
             self.protected.push(Protected {
                 below: directory.to_owned(),

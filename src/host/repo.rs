@@ -1,7 +1,7 @@
 //! Git repositories in and around a directory: where hooks and configuration really lie.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -42,9 +42,36 @@ pub struct Repo {
     pub configured: Vec<(PathFact, &'static str)>,
 }
 
+/// The configuration of git that is the same for all repositories of a user.
+#[derive(Debug, Default)]
+pub struct OfUser {
+    /// What `~/` is in it.
+    home: Option<PathBuf>,
+    /// Where it may lie.
+    files: Vec<PathBuf>,
+}
+
+impl OfUser {
+    /// By the environment, as git(1) and git-config(1) say; relative paths are those of git's own working directory and not
+    /// known here.
+    #[must_use]
+    pub fn new(homes: &[PathBuf], env: &[(OsString, OsString)]) -> Self {
+        let variable = |wanted: &str| {
+            let value = env.iter().find(|(name, _)| name == wanted).map(|(_, value)| PathBuf::from(value));
+            value.filter(|path| path.is_absolute())
+        };
+        let of_homes = homes.iter().flat_map(|home| [home.join(".gitconfig"), home.join(".config/git/config")]);
+        let elsewhere = variable("XDG_CONFIG_HOME").map(|config| config.join("git/config"));
+        let named = variable("GIT_CONFIG_GLOBAL");
+        let system = variable("GIT_CONFIG_SYSTEM").unwrap_or_else(|| "/etc/gitconfig".into());
+        let files = of_homes.chain(elsewhere).chain(named).chain([system]).collect();
+        Self { home: homes.first().cloned(), files }
+    }
+}
+
 /// Reads the repository whose working tree is `tree`, if there is one. `dot_git` is what was found at `tree/.git`.
 #[must_use]
-pub fn read(root: &Root, tree: &Path, dot_git: &PathFact, homes: &[PathBuf]) -> Option<Repo> {
+pub fn read(root: &Root, tree: &Path, dot_git: &PathFact, of_user: &OfUser) -> Option<Repo> {
     let PathFact::Present(entry) = dot_git else { return None };
     let git_dir = match entry.kind {
         Kind::Dir => Some(entry.clone()),
@@ -61,10 +88,9 @@ pub fn read(root: &Root, tree: &Path, dot_git: &PathFact, homes: &[PathBuf]) -> 
         entry.kind == Kind::Dir || back == Some(tree.join(".git"))
     });
     let own = common_dir.as_ref().or(git_dir.as_ref()).map(|dir| dir.path.join("config"));
-    let of_user = homes.iter().flat_map(|home| [home.join(".gitconfig"), home.join(".config/git/config")]);
     let of_worktree = git_dir.as_ref().map(|dir| dir.path.join("config.worktree"));
-    let files: Vec<_> = own.into_iter().chain(of_worktree).chain(of_user).collect();
-    let configured = configured(root, tree, &files, homes.first().map(PathBuf::as_path));
+    let files: Vec<_> = own.into_iter().chain(of_worktree).chain(of_user.files.iter().cloned()).collect();
+    let configured = configured(root, tree, &files, of_user.home.as_deref());
     Some(Repo { tree: tree.to_owned(), git_dir, common_dir, points_back, configured })
 }
 
@@ -137,10 +163,10 @@ fn configured(root: &Root, tree: &Path, files: &[PathBuf], home: Option<&Path>) 
 
 /// The repository that `tree` lies in without being its root.
 #[must_use]
-pub fn above(root: &Root, tree: &Path, homes: &[PathBuf]) -> Option<Repo> {
+pub fn above(root: &Root, tree: &Path, of_user: &OfUser) -> Option<Repo> {
     tree.ancestors().skip(1).find_map(|ancestor| {
         let dot_git = root.look_at_child(ancestor, Path::new(".git"));
-        read(root, ancestor, &dot_git, homes)
+        read(root, ancestor, &dot_git, of_user)
     })
 }
 
@@ -257,4 +283,23 @@ fn place(directory: &OwnedFd) -> PathBuf {
 pub(super) fn open_directory(path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     heard(path, rustix::fs::openat(CWD, path, flags, Mode::empty())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_is_looked_for_where_git_does() {
+        let files = |env: &[(&str, &str)]| {
+            let env: Vec<_> = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+            let found = OfUser::new(&["/home/you".into()], &env);
+            found.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let usual = "/home/you/.gitconfig /home/you/.config/git/config";
+        assert_eq!(files(&[]), format!("{usual} /etc/gitconfig"));
+        let named = [("GIT_CONFIG_SYSTEM", "/s"), ("GIT_CONFIG_GLOBAL", "/g"), ("XDG_CONFIG_HOME", "/x")];
+        assert_eq!(files(&named), format!("{usual} /x/git/config /g /s"));
+        assert_eq!(files(&[("XDG_CONFIG_HOME", "conf"), ("GIT_CONFIG_GLOBAL", "")]), format!("{usual} /etc/gitconfig"));
+    }
 }

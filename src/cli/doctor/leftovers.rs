@@ -18,7 +18,7 @@ const NEEDED_FOR: &str = "a workspace as it was before the last run";
 pub fn in_workspace(root: &Root, workspace: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = PROTECTED_NAMES.iter().map(|(name, _)| workspace.join(name)).collect();
     let dot_git = root.look_at_child(workspace, Path::new(".git"));
-    if let Some(repo) = repo::read(root, workspace, &dot_git, &[]) {
+    if let Some(repo) = repo::read(root, workspace, &dot_git, &repo::OfUser::default()) {
         for directory in [repo.git_dir, repo.common_dir].into_iter().flatten() {
             found.extend(GIT_CODE.iter().flat_map(|(name, ..)| with_parents(&directory.path, Path::new(name))));
         }

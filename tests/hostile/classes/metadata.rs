@@ -118,8 +118,7 @@ pub fn cases() -> Vec<Case> {
         git_at("included-config-of-the-user", &include_of_user, "'.'", "setting('inc')"),
         git_at("hooks-path-of-the-user", &format!("{MAKE}sh('git config --global core.hooksPath .githooks')\n"), "'.'", "plant('.githooks/pre-commit')"),
         git_at("hooks-path-of-the-user-elsewhere", &format!("os.environ['XDG_CONFIG_HOME'] = OUT + '/xdg'\n{MAKE}sh('mkdir -p $OUT/xdg/git; git config -f $OUT/xdg/git/config core.hooksPath .githooks')\n"), "'.'", "plant('.githooks/pre-commit')")
-            .env(&[("XDG_CONFIG_HOME", "@OUT/xdg")])
-            .unpromised(&[Engine::Native, Engine::Bwrap], "not what `XDG_CONFIG_HOME`, `GIT_CONFIG_GLOBAL` or `/etc/gitconfig` is"),
+            .env(&[("XDG_CONFIG_HOME", "@OUT/xdg")]),
         git_at("monitor-in-the-workspace", &monitor, "'.'", "plant('fsm')"),
         git_at("attributes-file", &attributes, "'.'", "plant('clean'); open('attrs', 'w').write('* filter=x\\n'); open('f', 'a').write('x')"),
         git_at("new-bare-repository", MAKE, "'docs'", "evil('docs'); text = open('docs/config').read().replace('bare = false', 'bare = false\\n\\tworktree = %s/docs' % WORK); open('docs/config', 'w').write(text)")
