@@ -78,14 +78,20 @@ pub struct Telling<'a> {
     pub verbose: bool,
 }
 
+/// How often a start is tried: test suites make and remove a thousand sockets a second.
+const ATTEMPTS: u32 = 5;
+
 /// Runs the command of a plan; the result is the exit code. Where the machine has changed since the plan was made,
-/// another one is made, once: sockets and other programs' files come and go.
+/// another one is made, a few times: sockets and other programs' files come and go.
 ///
 /// # Errors
 /// Where there could be no sandbox.
 pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<i32, Vec<Problem>> {
     let mut outcome = supervise::run(&plan, telling.log);
-    if outcome.as_ref().is_err_and(StepError::is_stale) {
+    for _ in 1..ATTEMPTS {
+        if !outcome.as_ref().is_err_and(StepError::is_stale) {
+            break;
+        }
         plan = prepare_policy(policy.clone())?.1;
         outcome = supervise::run(&plan, telling.log);
     }

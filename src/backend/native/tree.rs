@@ -168,7 +168,11 @@ impl Tree {
     }
 
     fn attached(&self, moved: Result<(), Errno>, path: &Path) -> Result<(), StepError> {
-        moved.map_err(|error| StepError::new("mount on", Some(path), error))?;
+        moved.map_err(|error| match error {
+            // It was there a moment ago.
+            Errno::NOENT => StepError::changed("mount on", path),
+            error => StepError::new("mount on", Some(path), error),
+        })?;
         if self.pending == 0 {
             return Ok(());
         }
