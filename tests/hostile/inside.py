@@ -1,8 +1,7 @@
-# What every attack starts with. Above this stand the names of the lab (WORK, OUT, ...) and what the host's side gave.
-import ctypes, errno, os, socket, stat, struct, sys, time
+# What every attack starts with. Above this stand the names of the lab (WORK, OUT, ...), what the host's side gave, and `later.py`.
+import errno, os, stat, sys, time
 
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
+ctypes, socket, struct, libc = Later('ctypes'), Later('socket'), Later('struct'), Later('ctypes', library)
 X86 = os.uname().machine == 'x86_64'
 NUMBERS = {
     # name: (x86_64, aarch64)
@@ -54,14 +53,13 @@ def sh(script):
     os.system(script)
 
 def pids():
-    """All processes of a small namespace; else those above this one and the host's side: strangers are left alone."""
-    found = [int(name) for name in os.listdir('/proc') if name.isdigit()]
-    if len(found) < 25:
-        return found
+    """All processes of a namespace of our own; among the host's, the case's own: strangers are left alone."""
+    if os.readlink('/proc/self/ns/pid') != PROCESSES:
+        return [int(name) for name in os.listdir('/proc') if name.isdigit()]
     near = [globals()[name] for name in ('PID', 'PARENT') if name in globals()]
     above = os.getpid()
-    for _ in range(3):
-        if above > 1: near.append(above)
+    while above not in (0, 1, int(SUITE)):
+        near.append(above)
         try: above = int(open('/proc/%d/stat' % above).read().rsplit(') ', 1)[1].split()[1])
         except OSError: break
     return near

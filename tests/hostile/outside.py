@@ -1,9 +1,9 @@
 # The host's side of an attack: a program of the same user that runs outside, gives the attack what it may know, and says
 # `GOT` when something reached it. It ends when its input does.
-import ctypes, os, select, signal, socket, struct, sys, threading, time
+import os, sys, time
 
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
+ctypes, libc = Later('ctypes'), Later('ctypes', library)
+select, signal, socket, struct, threading = (Later(name) for name in ('select', 'signal', 'socket', 'struct', 'threading'))
 
 def give(**names):
     """What the attack may know: names for its program."""
@@ -28,7 +28,8 @@ def wait():
 def serve(*sockets, connections=True):
     """Says which socket hears the mark or, if wanted, of a connection, until the attack is over; answers with the secret."""
     ready()
-    open_ones = {one: str(one.getsockname()) for one in sockets}
+    # As ASCII: the suite reads lines of text.
+    open_ones = {one: ascii(one.getsockname()) for one in sockets}
     over = False
     while True:
         heard = select.select(list(open_ones) + ([] if over else [0]), [], [], 0.05 if over else None)[0]

@@ -69,7 +69,7 @@ pub fn cases() -> Vec<Case> {
     for line in maps.splitlines():
         if '[heap]' in line or '[stack]' in line:
             begin, end = (int(word, 16) for word in line.split(' ')[0].split('-'))
-            found = os.pread(fd, end - begin, begin); at = found.find(b'RINGFENCE_TEST_TOKEN='); print(found[at:at + 40])"))
+            found = os.pread(fd, end - begin, begin); at = found.find(b'RINGFENCE_TEST_TOKEN='); print(found[at:at + 60])"))
             .outside("import subprocess\none = subprocess.Popen(['/bin/sleep', '60'], env={'RINGFENCE_TEST_TOKEN': TOKEN}); give(PID=one.pid); wait(); one.kill()")
             .env(&[("RINGFENCE_TEST_TOKEN", "@TOKEN")]),
     ]

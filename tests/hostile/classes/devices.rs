@@ -32,7 +32,7 @@ pub fn cases() -> Vec<Case> {
         ))
     };
     let anywhere = "for place in ('.', '/tmp', os.environ.get('TMPDIR', '.'), '/dev/shm', '/dev', '/run', '/dev/pts', HOME):
-        attempt(os.mknod, place + '/made', 0o20666, os.makedev(10, 234)); attempt(lambda: FDS.append(open_it(place + '/made')))";
+        made = place + '/' + MARK; attempt(os.mknod, made, 0o20666, os.makedev(10, 234)); attempt(lambda: FDS.append(open_it(made))); attempt(os.unlink, made)";
     let changed = |name, end: &str, attack: &str| {
         covered(
             Case::new(name, Got::Outside, attack).outside(&format!("wait()\nDEV = LAB + 'dev/'\nimport stat\n{end}")),

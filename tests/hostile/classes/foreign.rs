@@ -67,7 +67,5 @@ pub fn cases() -> Vec<Case> {
 assert libc.name_to_handle_at(-100, FILE.encode(), buffer, ctypes.byref(mount), 0) == 0
 give(HANDLE=buffer.raw); wait()"),
         holds("mounts-made-apart", "/", "[call('fsconfig', fs, 6, 0, 0, 0), call('fsmount', fs, 0, 0)][1] if [fs := call('fsopen', b'tmpfs', 0)] else 0").by_root(),
-        Case::new("kernel-log", Got::Told, "buffer = ctypes.create_string_buffer(1 << 20); call('syslog', 3, buffer, 1 << 20); print(MARK.encode() in buffer.value and buffer.value[buffer.value.index(MARK.encode()):][:60])").by_root()
-            .outside("open('/dev/kmsg', 'w').write('ringfence test ' + MARK + ' ' + TOKEN); wait()"),
     ]
 }

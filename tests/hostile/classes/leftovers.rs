@@ -9,7 +9,9 @@ const STAY: &str = "import signal
 for number in (1, 2, 3, 13, 15, 21, 22): signal.signal(number, signal.SIG_IGN)
 def stay():
     null = os.open('/dev/null', os.O_RDWR); [os.dup2(null, n) for n in (0, 1, 2)]
-    time.sleep(30); os._exit(0)
+    os.write(STAYS[1], b'x'); time.sleep(30); os._exit(0)
+STAYS = os.pipe()
+def stays(): os.read(STAYS[0], 1)
 ";
 
 const DAEMON: &str = "if os.fork() == 0:
@@ -20,6 +22,9 @@ const DAEMON: &str = "if os.fork() == 0:
 os.wait()
 ";
 
+/// The host's side of what forks for a moment and then stays.
+const STOPPED: &str = "wait(); time.sleep(0.4)";
+
 pub fn cases() -> Vec<Case> {
     let lives = |name, attack: &str| Case::new(name, Got::Lives, &format!("{STAY}{attack}"));
     let killed = |name, attack: &str| lives(name, &format!("{attack}\nhold()")).blow(Signal::KILL);
@@ -29,27 +34,23 @@ pub fn cases() -> Vec<Case> {
         ))
     };
     let beat = "if os.fork() == 0:
-    os.setsid(); os.execve('/bin/sh', ['sh', '-c', 'exec >/dev/null 2>&1 </dev/null; n=0; while [ $n -lt 300 ]; do echo >> beat; sleep 0.05; n=$((n+1)); done'], {})
+    os.setsid(); os.execve('/bin/sh', ['sh', '-c', 'exec >/dev/null 2>&1 </dev/null; n=0; while [ -e conf ] && [ $n -lt 300 ]; do echo >> beat; sleep 0.05; n=$((n+1)); done'], {})
 time.sleep(0.2)\n";
-    let grows = "wait()\nbefore = os.path.getsize(WORK + '/beat') if os.path.exists(WORK + '/beat') else 0; time.sleep(0.4)
+    let grows =
+        "wait()\nbefore = os.path.getsize(WORK + '/beat') if os.path.exists(WORK + '/beat') else 0; time.sleep(0.4)
 if os.path.exists(WORK + '/beat') and os.path.getsize(WORK + '/beat') > before: got('it goes on')
-os.path.exists(WORK + '/beat') and os.system('mv %s/beat %s/b' % (WORK, WORK)); os.rename(WORK, WORK + '2'); time.sleep(0.15); os.rename(WORK + '2', WORK)
-import signal
-for pid in os.listdir('/proc'):
-    try:
-        if pid.isdigit() and os.readlink('/proc/' + pid + '/cwd') == WORK: os.kill(int(pid), 9)
-    except OSError: pass";
+os.rename(WORK + '/conf', WORK + '/end'); time.sleep(0.1)";
     vec![
         lives("background", "if os.fork() == 0: stay()"),
         lives("daemon", DAEMON),
-        lives("daemon-that-is-stopped", "pid = os.fork()\nif pid == 0: os.setsid(); stay()\ntime.sleep(0.02); os.kill(pid, 19)"),
+        lives("daemon-that-is-stopped", "pid = os.fork()\nif pid == 0: os.setsid(); stay()\nstays(); os.kill(pid, 19)"),
         lives("many-generations", "for _ in range(40):\n    if os.fork(): os._exit(0)\n    os.setsid()\nstay()"),
         lives("forks-while-it-ends", "if os.fork() == 0:
-    os.setsid(); end = time.time() + 2
+    os.setsid(); end = time.time() + 0.2
     while time.time() < end:
         if os.fork(): os._exit(0)
-    os._exit(0)"),
-        lives("traced-child", "pid = os.fork()\nif pid == 0: libc.ptrace(0, 0, 0, 0); os.setsid(); stay()\ntime.sleep(0.02)"),
+    stay()").outside(STOPPED),
+        lives("traced-child", "pid = os.fork()\nif pid == 0: libc.ptrace(0, 0, 0, 0); os.setsid(); stay()\nstays()"),
         lives("child-that-is-not-dumpable", "if os.fork() == 0: libc.prctl(4, 0, 0, 0, 0); os.setsid(); stay()"),
         lives("subreaper", "libc.prctl(36, 1, 0, 0, 0)\nif os.fork() == 0:\n    os.setsid(); os.fork() == 0 or os._exit(0); stay()"),
         Case::new("without-its-environment", Got::Outside, beat).outside(grows),
@@ -57,14 +58,15 @@ for pid in os.listdir('/proc'):
         killed("killed-background", "if os.fork() == 0: stay()"),
         killed("killed-daemon", DAEMON),
         killed("killed-many", "for _ in range(50):\n    if os.fork() == 0: os.setsid(); stay()"),
-        killed("killed-while-stopped", "pid = os.fork()\nif pid == 0: os.setsid(); stay()\nos.kill(pid, 19)"),
+        killed("killed-while-stopped", "pid = os.fork()\nif pid == 0: os.setsid(); stay()\nstays(); os.kill(pid, 19)"),
         killed("killed-with-signals-blocked", "signal.pthread_sigmask(signal.SIG_SETMASK, range(1, 64))\nif os.fork() == 0: os.setsid(); stay()"),
-        killed("killed-while-it-forks", "if os.fork() == 0:
+        lives("killed-while-it-forks", "if os.fork() == 0:
     os.setsid()
     if os.fork() == 0: os.write(1, b'HOLD\\n')
-    while time.time() < START + 3:
+    end = time.time() + 0.2
+    while time.time() < end:
         if os.fork(): os._exit(0)
-    os._exit(0)").outside("give(START=time.time()); wait()"),
+    stay()\nhold()").outside(STOPPED).blow(Signal::KILL),
         lives("terminated", "if os.fork() == 0: os.setsid(); stay()\nhold(); time.sleep(1)").blow(Signal::TERM),
         lives("hung-up", "if os.fork() == 0: os.setsid(); stay()\nhold(); time.sleep(1)").blow(Signal::HUP),
         lives("timed-out", "if os.fork() == 0: os.setsid(); stay()\ntime.sleep(3)").with(&["--timeout", "300ms"]).by("case \"$1\" in *ringfence) exec \"$@\";; *) exec timeout -s KILL 0.5 \"$@\";; esac"),

@@ -23,9 +23,6 @@ one.kill()"),
         victim("signal-by-pidfd", "call('pidfd_send_signal', call('pidfd_open', PID, 0), 23, 0, 0)"),
         victim("signal-by-a-directory-of-proc", "call('pidfd_send_signal', os.open('/proc/%d' % PID, os.O_RDONLY | os.O_DIRECTORY), 23, 0, 0)"),
         victim("signal-to-its-group", "os.killpg(PID, 23)").outside(&VICTIM.replacen("memory", "os.setpgid(0, 0); memory", 1)),
-        victim("signal-to-its-session", "for group in GROUPS: attempt(os.killpg, group, 23)").outside(&VICTIM.replacen("memory", "give(GROUPS=[os.getpgid(0), os.getsid(0)]); os.setpgid(0, 0); give(GROUPS=[os.getpid()]); memory", 1)),
-        Case::new("signal-to-all", Got::Outside, "os.kill(-1, 17)").by_ordinary_user()
-            .outside("signal.signal(17, lambda *_: got('a signal to all')); wait()"),
         victim("signal-by-owner-of-a-descriptor", "import fcntl
 a, b = socket.socketpair(); fcntl.fcntl(a, 8, PID); fcntl.fcntl(a, 10, 23); fcntl.fcntl(a, 4, fcntl.fcntl(a, 3) | os.O_ASYNC); b.send(b'x'); time.sleep(0.05)"),
         victim("signal-by-extended-owner", "import fcntl

@@ -18,7 +18,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         told("key-by-number", KEY, "buffer = ctypes.create_string_buffer(99); attempt(call, 'keyctl', 11, KEY, buffer, 99); print(buffer.value)"),
         told("key-by-name", KEY, "buffer = ctypes.create_string_buffer(99); key = call('keyctl', 10, -4, b'user', MARK.encode(), 0); call('keyctl', 11, key, buffer, 99); print(buffer.value)"),
-        told("key-by-request", KEY, "attempt(call, 'keyctl', 8, -4, -3); buffer = ctypes.create_string_buffer(99); key = call('request_key', b'user', MARK.encode(), 0, -3); call('keyctl', 11, key, buffer, 99); print(buffer.value)"),
+        told("key-by-request", KEY, "attempt(call, 'keyctl', 1, 0); attempt(call, 'keyctl', 8, -4, -3); buffer = ctypes.create_string_buffer(99); key = call('request_key', b'user', MARK.encode(), 0, -3); call('keyctl', 11, key, buffer, 99); print(buffer.value)"),
         Case::new("key-left", Got::Outside, "call('add_key', b'user', (MARK + '-left').encode(), b'x', 1, -4)").outside(LOOK),
         Case::new("key-changed", Got::Outside, "call('keyctl', 2, KEY, MARK.encode(), len(MARK))").outside(&KEY.replace("wait();", "wait(); buffer = ctypes.create_string_buffer(99); libc.syscall(K, 11, key, buffer, 99); buffer.value == TOKEN.encode() or got('the key was changed');")),
         told("names-of-keys", &KEY.replace("b'user', MARK.encode()", "b'user', TOKEN.encode()"), "print(open('/proc/keys').read())").unpromised(&[Engine::Landlock], "what the caller may read of `/proc` can be read"),

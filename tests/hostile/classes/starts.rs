@@ -2,12 +2,14 @@
 
 use crate::case::{Case, Got};
 
-/// Something in the workspace is one thing and then another, as fast as can be, while the sandbox starts again and again.
+/// Something in the workspace is one thing and then another, for some hundred microseconds each, while the sandbox starts
+/// again and again.
 fn flipping(first: &str, second: &str) -> String {
     format!(
-        "{first}\n{second}\ngo = [True]
+        "import random
+{first}\n{second}\ngo = [True]
 def flip():
-    while go[0]: libc.renameat2(-100, b'one', -100, b'two', 2)
+    while go[0]: libc.renameat2(-100, b'one', -100, b'two', 2); time.sleep(random.random() * 0.0005)
 os.chdir(WORK); one = threading.Thread(target=flip); one.start(); wait(); go[0] = False; one.join()"
     )
 }
