@@ -207,7 +207,8 @@ impl Drop for Lab {
             left = self.processes();
             left.is_empty()
         };
-        let ended = if std::thread::panicking() { none_left() || true } else { eventually(none_left) };
+        let panicking = std::thread::panicking();
+        let ended = if panicking { none_left() } else { eventually(none_left) } || panicking;
         for pid in &left {
             signal(*pid, rustix::process::Signal::KILL);
         }

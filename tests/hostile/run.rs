@@ -48,6 +48,7 @@ pub struct Outcome {
     pub unclear: Option<String>,
     /// Whether nothing was started because of another lab.
     disturbed: bool,
+    pub took: Duration,
     /// What the attack said.
     pub said: String,
 }
@@ -58,6 +59,7 @@ pub fn run(case: &Case, user: User, place: Place) -> Outcome {
 }
 
 fn once(case: &Case, user: User, place: Place) -> Outcome {
+    let started_at = Instant::now();
     let engine = match place {
         Place::In(engine) => engine,
         Place::Control => Engine::Native,
@@ -100,7 +102,7 @@ fn once(case: &Case, user: User, place: Place) -> Outcome {
     let refused = case.may_refuse && ran.code() == 125;
     let unclear = (!started && !refused).then(|| "the attack did not start".to_owned());
     let lacks = ran.stdout().lines().find_map(|line| line.strip_prefix("LACKS ").map(str::to_owned));
-    Outcome { through, lacks, unclear, disturbed, said: ran.to_string() }
+    Outcome { through, lacks, unclear, disturbed, took: started_at.elapsed(), said: ran.to_string() }
 }
 
 /// Waits until the command holds still; false when it has ended instead.

@@ -12,8 +12,6 @@ use crate::lab::need::all_met;
 use crate::lab::{Need, User};
 use crate::run::{Outcome, Place, run};
 
-static STARTED: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-
 /// One case for one user: its control first, then the engines.
 struct Job<'a> {
     case: &'a Case,
@@ -54,7 +52,7 @@ pub fn run_all(cases: &[Case]) {
 /// Most of a run is waiting: more threads than processors.
 fn side_by_side(jobs: &[&Job<'_>], found: &Mutex<Found>) {
     let next = AtomicUsize::new(0);
-    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 3;
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -130,8 +128,8 @@ impl Job<'_> {
     fn tell(&self, _found: &Mutex<Found>, place: &str, outcome: &Outcome) {
         if std::env::var("HOSTILE_TELL").is_ok() {
             eprintln!(
-                "--- {:?} {} as {} in {place}: {outcome:#?}",
-                STARTED.elapsed(),
+                "--- {} ms: {} as {} in {place}: {outcome:#?}",
+                outcome.took.as_millis(),
                 self.case.full_name(),
                 self.user
             );

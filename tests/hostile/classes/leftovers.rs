@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::case::{Case, Got};
+use crate::lab::Need;
 
 /// Something that goes on for half a minute and cares for no signal.
 const STAY: &str = "import signal
@@ -51,7 +52,9 @@ os.rename(WORK + '/conf', WORK + '/end'); time.sleep(0.1)";
         if os.fork(): os._exit(0)
     stay()").outside(STOPPED),
         lives("traced-child", "pid = os.fork()\nif pid == 0: libc.ptrace(0, 0, 0, 0); os.setsid(); stay()\nstays()"),
-        lives("child-that-is-not-dumpable", "if os.fork() == 0: libc.prctl(4, 0, 0, 0, 0); os.setsid(); stay()"),
+        lives("child-that-is-not-dumpable", "if os.fork() == 0: libc.prctl(4, 0, 0, 0, 0); os.setsid(); stay()")
+            // Its environment, by which it is found, can be read by root alone.
+            .needing(&[Need::Root]),
         lives("subreaper", "libc.prctl(36, 1, 0, 0, 0)\nif os.fork() == 0:\n    os.setsid(); os.fork() == 0 or os._exit(0); stay()"),
         Case::new("without-its-environment", Got::Outside, beat).outside(grows),
         Case::new("without-its-environment-after-a-kill", Got::Outside, &format!("{beat}hold()")).outside(grows).blow(Signal::KILL),

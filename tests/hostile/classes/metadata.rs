@@ -5,9 +5,10 @@ use crate::case::{Case, Engine, Got};
 
 /// A repository in the workspace; `before` and `wher` are scripts of the host before the attack and after it.
 const REPOSITORY: &str = r#"
-os.environ.update(HOME=HOME, OUT=OUT, WORK=WORK, GIT_CONFIG_NOSYSTEM='1')
+os.makedirs(HOME + '/template/hooks')
+os.environ.update(HOME=HOME, OUT=OUT, WORK=WORK, GIT_CONFIG_NOSYSTEM='1', GIT_TEMPLATE_DIR=HOME + '/template')
 def sh(script): os.system('exec >/dev/null 2>&1; ' + script)
-open(HOME + '/.gitconfig', 'w').write('[user]\nname = n\nemail = e@example.org\n[init]\ndefaultBranch = main\n')
+open(HOME + '/.gitconfig', 'w').write('[user]\nname = n\nemail = e@example.org\n[init]\ndefaultBranch = main\n[maintenance]\nauto = false\n')
 os.chdir(WORK)
 "#;
 
