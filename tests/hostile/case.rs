@@ -98,6 +98,8 @@ pub struct Case {
     pub may_refuse: bool,
     /// Whether it covers the machine's `/dev` or mounts elsewhere: such cases run one by one, in private mounts.
     pub mounts: bool,
+    /// In the words of SECURITY.md, why bubblewrap may leave entries outside with nothing in them; nothing else may.
+    pub litters: Option<&'static str>,
     /// What an engine does not promise, in the words of SECURITY.md. The attack must get through there.
     pub unpromised: Vec<(Engine, &'static str)>,
 }
@@ -121,6 +123,7 @@ impl Case {
             needs: Vec::new(),
             may_refuse: false,
             mounts: false,
+            litters: None,
             unpromised: Vec::new(),
         }
     }
@@ -131,6 +134,11 @@ impl Case {
 
     pub fn bash(name: &'static str, got: Got, attack: &str) -> Self {
         Self { in_bash: true, ..Self::new(name, got, attack) }
+    }
+
+    pub fn litters(mut self, text: &'static str) -> Self {
+        self.litters = Some(text);
+        self
     }
 
     pub fn outside(mut self, script: &str) -> Self {

@@ -64,7 +64,7 @@ fn once(case: &Case, user: User, place: Place) -> Outcome {
         Place::In(engine) => engine,
         Place::Control => Engine::Native,
     };
-    let scene = Scene::new(Lab::new(user, engine.name()));
+    let scene = Scene::new(user, engine);
     scene.as_suite(case.rooted);
     let _undone = Undone(&scene, case.undone);
     let mut host = Host::start(case, &scene);
@@ -90,7 +90,9 @@ fn once(case: &Case, user: User, place: Place) -> Outcome {
     };
     through = through.or(lived).or(heard).or_else(|| scene.look(case, &before, &ran));
     if sandboxed {
-        through = through.or_else(|| ran.left.clone());
+        // Files that are left are looked for below too.
+        let told = |left: &&String| !scene.may_litter(case) || !left.starts_with("left behind");
+        through = through.or_else(|| ran.left.as_ref().filter(told).cloned());
     }
     let started = ran.stdout().contains("BEGIN");
     // The sockets of other labs are covered too, and may go away meanwhile.
@@ -143,13 +145,15 @@ fn processes(case: &Case, scene: &Scene, sandboxed: bool) -> Option<String> {
 
 struct Scene {
     lab: Lab,
+    engine: Engine,
     token: String,
     mark: String,
 }
 
 impl Scene {
-    fn new(lab: Lab) -> Self {
-        let scene = Self { lab, token: random("secret-"), mark: random("mark") };
+    fn new(user: User, engine: Engine) -> Self {
+        let lab = Lab::new(user, engine.name());
+        let scene = Self { lab, engine, token: random("secret-"), mark: random("mark") };
         scene.lab.file("out/file", "original\n");
         scene.lab.file("vault/secret", &scene.token);
         scene.lab.file("work/conf/private/key", &scene.token);
@@ -215,6 +219,10 @@ impl Scene {
         sandbox.start(PYTHON.iter().copied().chain([attack.as_str()]))
     }
 
+    fn may_litter(&self, case: &Case) -> bool {
+        case.litters.is_some() && self.engine == Engine::Bwrap
+    }
+
     fn look(
         &self,
         case: &Case,
@@ -222,7 +230,7 @@ impl Scene {
         ran: &Ran,
     ) -> Option<String> {
         match case.got {
-            Got::Changed => seen::changed(before, &self.lab),
+            Got::Changed => seen::changed(before, &self.lab, self.may_litter(case)),
             Got::Told => {
                 let printed =
                     [&ran.output.stdout, &ran.output.stderr].iter().any(|text| seen::contains(text, &self.token));

@@ -40,11 +40,17 @@ fn describe(path: &Path) -> String {
     )
 }
 
-/// The first difference.
-pub fn changed(before: &BTreeMap<PathBuf, String>, lab: &Lab) -> Option<String> {
+/// The first difference; `lenient`: but for new entries with nothing in them.
+pub fn changed(before: &BTreeMap<PathBuf, String>, lab: &Lab, lenient: bool) -> Option<String> {
     let now = fingerprint(lab);
     let paths: BTreeSet<_> = before.keys().chain(now.keys()).collect();
-    let differs = |path: &&&PathBuf| before.get(**path) != now.get(**path);
+    let is_empty = |path: &Path| match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()),
+        Ok(found) => found.is_file() && found.len() == 0,
+        Err(_) => false,
+    };
+    let is_litter = |path: &Path| lenient && !before.contains_key(path) && is_empty(path);
+    let differs = |path: &&&PathBuf| before.get(**path) != now.get(**path) && !is_litter(path);
     let path = paths.iter().find(differs)?;
     Some(format!("{} was {:?} and is {:?}", path.display(), before.get(*path), now.get(*path)))
 }
