@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 /// Opens a directory, to look things up in it. Not by `openat2`: a sandbox around this one may not have it.
@@ -30,6 +30,12 @@ pub fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
 pub fn open_entry(directory: impl AsFd, name: &OsStr, more: OFlags) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
     rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+/// Whether entries of a directory can be made by the caller: rights that only this process has for a while do not count
+/// (access(2)).
+pub fn may_write(at: impl AsFd, directory: &Path) -> bool {
+    rustix::fs::accessat(at, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()).is_ok()
 }
 
 /// The directory that the last entry was opened in: entries of one directory come one after another.

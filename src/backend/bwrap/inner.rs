@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
 use super::handover::{Check, Handover, Want};
 use super::lifeline::Lifeline;
 use crate::backend::child::Terminal;
 use crate::backend::init::message::{Report, report};
 use crate::backend::init::{self, stdio};
+use crate::backend::plain::may_write;
 use crate::backend::{STDIO, StepError};
 use crate::host::paths::{Kind, id_of, kind_of};
 use crate::sys::{self, signal::SignalSet};
@@ -76,7 +77,9 @@ fn verify(check: &Check) -> Result<(), StepError> {
     let holds = match check.want {
         Want::There => is_it && opened.as_ref().is_ok_and(is_mount),
         Want::ReadOnly => is_it && read_only(),
-        Want::NoneOrReadOnly => found.is_err() || read_only(),
+        // Where none could be made, the command cannot make one either; where it could, its place stands elsewhere.
+        Want::NoneOrReadOnly if found.is_err() => !path.parent().is_some_and(|above| may_write(CWD, above)),
+        Want::NoneOrReadOnly => read_only(),
         Want::Hidden => !is_it,
         Want::Device(major, minor) => found.is_ok_and(|found| kind_of(&found) == Kind::Char { major, minor }),
     };

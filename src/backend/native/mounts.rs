@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::tree::{Calls, Tree, change_all, filesystem};
+use crate::backend::plain::may_write;
 use crate::backend::{PLACEHOLDER, StepError};
 use crate::host::paths::{FileId, Kind, id_of, kind_of};
 use crate::host::placeholder::is_marked;
@@ -374,8 +375,13 @@ impl Applier {
         };
         let from = bound.map(|bound| &bound.location).or(parent.as_ref());
         let Some(from) = from else { return Ok(()) };
+        let onto = bound.map(|bound| &bound.mount).or(parent.as_ref());
         let placeholder = match Tree::copy_entry(from, name) {
-            // Where none could be made (a read-only or foreign directory) the command cannot make one either.
+            // Where none could be made (a read-only or foreign directory) the command cannot make one either. Where the
+            // command could, it stands in another directory: this one was exchanged for it.
+            Err(Errno::NOENT) if onto.is_some_and(|onto| may_write(onto, Path::new("."))) => {
+                return Err(StepError::changed(PLACEHOLDER, path));
+            }
             Err(Errno::NOENT) => return Ok(()),
             other => other.map_err(fail)?,
         };
@@ -385,7 +391,6 @@ impl Applier {
         // A location under the mounts has become read-only with the root; one in a writable mount has not.
         let inherited = if bound.is_some() { self.inherited } else { 0 };
         let placeholder = self.calls.with(placeholder, path, libc::MOUNT_ATTR_RDONLY & !inherited)?;
-        let onto = bound.map(|bound| &bound.mount).or(parent.as_ref());
         onto.map_or(Ok(()), |onto| placeholder.attach_at(onto, Path::new(name), path))
     }
 
