@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::StepError;
 use super::child::{Between, Child, Setup, pair};
@@ -72,7 +73,9 @@ pub fn spawn(plan: &Plan, mut setup: Setup, program: &Path, argv0: bool) -> Resu
         }
         Forked::Parent(pid, pidfd) => {
             drop(theirs);
-            let Start { words, alive: (alive, _), .. } = start;
+            let Start { words, alive: (alive, end), arguments, handover, data, originals, network } = start;
+            // While this process holds that end, the line never hangs up.
+            drop((end, arguments, handover, data, originals, network));
             let between = Between { words, alive };
             Child::attend(plan, pid, pidfd, ours, (Some(between), setup.groups.take()))
                 .map(|child| child.with_bridge(bridge))
@@ -194,10 +197,11 @@ fn wait_for_placeholders(plan: &Plan, control: &OwnedFd) -> Result<Vec<i32>, Ste
     }
 }
 
-/// What may be missing is left out: bubblewrap would take it for an error.
+/// What may be missing is left out: bubblewrap would take it for an error. What could not be looked at is not missing.
 fn is_there(op: &MountOp) -> bool {
     let may_miss = matches!(op.what, Mount::ReadOnly | Mount::Mask { id: None, .. });
-    !may_miss || rustix::fs::lstat(&op.target).is_ok()
+    let is_missing = || matches!(rustix::fs::lstat(&op.target), Err(Errno::NOENT | Errno::NOTDIR));
+    !may_miss || !is_missing()
 }
 
 /// The path of this program, if it still leads to it, and the program.
