@@ -64,13 +64,22 @@ fn side_by_side(jobs: &[&Job<'_>], found: &Mutex<Found>) {
     });
 }
 
+/// How often a control is tried: on a busy machine the host's side may look at the wrong moment. What gets through once can.
+const CONTROLS: u32 = 3;
+
 impl Job<'_> {
     fn run(&self, found: &Mutex<Found>) {
         let Self { case, user } = self;
         if !case.is_for(*user) || !all_met(&case.needs, *user) {
             return;
         }
-        let control = run(case, *user, Place::Control);
+        let mut control = run(case, *user, Place::Control);
+        for _ in 1..CONTROLS {
+            if control.through.is_some() || control.lacks.is_some() {
+                break;
+            }
+            control = run(case, *user, Place::Control);
+        }
         self.tell(found, "control", &control);
         if let (Some(lacks), None) = (&control.lacks, &control.through) {
             self.note(found, |row| row.lacking += 1);
