@@ -204,11 +204,7 @@ impl Child {
                 child.janitor = Some(janitor);
                 Ok(child)
             }
-            Err(error) => {
-                child.kill();
-                drop(child.finish(plan));
-                Err(error)
-            }
+            Err(error) => Err(child.abandon(plan, error)),
         }
     }
 
@@ -268,6 +264,13 @@ impl Child {
             // It may have been dead already, and not its child.
             between.alive.end_what_is_left();
         }
+    }
+
+    /// Ends a sandbox whose start failed on this side; the reason comes back when nothing of it is left.
+    pub fn abandon(self, plan: &Plan, why: StepError) -> StepError {
+        self.kill();
+        drop(self.finish(plan));
+        why
     }
 
     /// Whether nothing runs in it any more, or nothing will in a moment.

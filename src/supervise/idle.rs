@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use crate::backend::StepError;
+use crate::plan::Plan;
 
 /// Between two looks lies a quarter of the time, within these bounds.
 const BETWEEN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(10));
@@ -33,6 +34,14 @@ struct Signs {
 }
 
 impl Idle {
+    /// The watch that a plan wants over its first process.
+    ///
+    /// # Errors
+    /// As [`Idle::watch`].
+    pub fn planned(plan: &Plan, process: Pid) -> Result<Option<Self>, StepError> {
+        plan.limits.idle.as_ref().map(|said| Self::watch(process, said.value)).transpose()
+    }
+
     /// Begins to watch a process with all that it has started.
     ///
     /// # Errors

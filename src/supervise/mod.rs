@@ -71,27 +71,19 @@ fn supervise(plan: &Plan, log: Option<&File>, callers: SignalSet) -> Result<Outc
     let signals = Signals::watch()?;
     let terminal = Terminal::of_caller();
     let mut child = backend::spawn(plan, terminal.settings(), callers)?;
+    // Looked at before there is a bridge to give up too.
+    let idle = match Idle::planned(plan, child.pid()) {
+        Ok(idle) => idle,
+        Err(error) => return Err(child.abandon(plan, error)),
+    };
     let bridge = match Bridge::hire(plan, &mut child, log) {
         Ok(bridge) => bridge,
-        Err(error) => {
-            child.kill();
-            drop(child.finish(plan));
-            return Err(error);
-        }
+        Err(error) => return Err(child.abandon(plan, error)),
     };
     if plan.confinement.is_none() {
         release_streams(&terminal);
     }
     let deadline = plan.limits.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
-    let idle = plan.limits.idle.as_ref().map(|said| Idle::watch(child.pid(), said.value)).transpose();
-    let idle = match idle {
-        Ok(idle) => idle,
-        Err(error) => {
-            child.kill();
-            drop(child.finish(plan));
-            return Err(error);
-        }
-    };
     let mut run = Running {
         child,
         bridge,
