@@ -175,7 +175,7 @@ mod tests {
         MountPlan {
             root: RootView::HostReadOnly,
             ops: vec![MountOp { target: target.to_owned(), what: Mount::Guard, because }],
-            memory: None,
+            tmpfs_size: None,
         }
     }
 

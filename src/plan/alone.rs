@@ -106,7 +106,7 @@ pub(super) fn confine(
             own_ipc: false,
             names_threads,
         }),
-        mounts: MountPlan { root: confinement.mounts.root, ops, memory: None },
+        mounts: MountPlan { root: confinement.mounts.root, ops, tmpfs_size: None },
         scratch,
         ..confinement
     }

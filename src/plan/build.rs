@@ -87,7 +87,7 @@ pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
             None => draft.confinement,
         });
         if let Some(confinement) = &mut confinement {
-            confinement.mounts.memory = limits::memory_of_mounts(policy, &choice.engine, &mut told);
+            confinement.mounts.tmpfs_size = limits::tmpfs_size(policy, &choice.engine, &mut told);
         }
         lead_out(&mut env, policy, confinement.as_ref().and_then(|confinement| confinement.network.as_ref()));
     }
@@ -215,7 +215,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
         pid_namespace: policy.pid_namespace.clone(),
         net: policy.net.clone(),
         network,
-        mounts: MountPlan { root: tree.root(), ops, memory: None },
+        mounts: MountPlan { root: tree.root(), ops, tmpfs_size: None },
         landlock: wall,
         syscalls: syscalls::plan(Modes {
             ptrace: lifts_ptrace(policy) || rights.ptrace,

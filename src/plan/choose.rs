@@ -176,7 +176,8 @@ impl Chooser<'_> {
         if let Some(why) = self.draft.confinement.network.as_ref().and_then(NetworkPlan::needs_rights) {
             return Err(format!("it {why}"));
         }
-        if self.policy.limits.tmp_size.is_some() && !features.size {
+        let sized = self.policy.limits.tmp_size.as_ref().is_some_and(|said| said.value.0.limit().is_some());
+        if sized && !features.size {
             return Err("this version cannot limit what /tmp holds (--size)".to_owned());
         }
         if ops.len() > BWRAP_MOUNTS || ops.len() * ARGUMENTS_OF_A_MOUNT > BWRAP_ARGUMENTS {

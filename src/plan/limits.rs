@@ -270,7 +270,7 @@ fn take_along(home: &Home, limits: &mut Vec<(Controller, Said<u64>)>) {
 }
 
 /// How much may be in file systems that are made in memory.
-pub(super) fn memory_of_mounts(policy: &Policy, engine: &Engine, told: &mut Told) -> Option<Said<u64>> {
+pub(super) fn tmpfs_size(policy: &Policy, engine: &Engine, told: &mut Told) -> Option<Said<u64>> {
     let (value, by) = wish(policy.limits.tmp_size.as_ref().map(|said| (said.value.0, &said.by)))?;
     if *engine == Engine::Landlock {
         let why = "with Landlock alone it is a directory of the host's".to_owned();

@@ -20,7 +20,7 @@ pub struct MountPlan {
     pub ops: Vec<MountOp>,
     /// How much file systems hold that are made in memory, in bytes; `None`: half of the machine's memory, the kernel's
     /// own choice.
-    pub memory: Option<Said<u64>>,
+    pub tmpfs_size: Option<Said<u64>>,
 }
 
 /// What `/` is before anything is mounted on it.

@@ -50,7 +50,7 @@ pub fn options<'a>(
     cwd: &Path,
     program: &Program,
 ) -> Result<Vec<Argument>, &'a MountOp> {
-    let size = confinement.mounts.memory.as_ref().map(|said| said.value.to_string());
+    let size = confinement.mounts.tmpfs_size.as_ref().map(|said| said.value.to_string());
     let mut out = Arguments { words: Vec::new(), size };
     out.add(["--new-session"]);
     if confinement.pid_namespace.value {

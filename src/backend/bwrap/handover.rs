@@ -211,7 +211,7 @@ impl Handover {
             pid_namespace: Said::new(self.pid_namespace, outside()),
             net: Said::new(Net::None, outside()),
             network: None,
-            mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new(), memory: None },
+            mounts: MountPlan { root: RootView::HostReadOnly, ops: Vec::new(), tmpfs_size: None },
             landlock,
             syscalls: syscalls::plan(self.modes),
             scratch: None,

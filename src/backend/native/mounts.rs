@@ -23,7 +23,7 @@ use crate::policy::tables::Shape;
 /// # Errors
 /// The operation that failed, with its path.
 pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepError>) -> Result<(), StepError> {
-    let MountPlan { root, ops, memory } = plan;
+    let MountPlan { root, ops, tmpfs_size } = plan;
     let host = open("open", Path::new("/"), OFlags::DIRECTORY)?;
     let early: Vec<_> = ops.iter().map(early).collect::<Result<_, _>>()?;
     // What is copied from now on is private, nosuid and, below a read-only root, read-only.
@@ -32,7 +32,7 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepEr
         RootView::HostWritable => libc::MOUNT_ATTR_NOSUID,
     };
     let calls = change_all(&host, Path::new("/"), inherited)?;
-    let scratch = scratch(ops, memory.as_ref().map(|said| said.value))?;
+    let scratch = scratch(ops, tmpfs_size.as_ref().map(|said| said.value))?;
     let sources: Vec<_> = ops
         .iter()
         .zip(early)

@@ -15,7 +15,7 @@ pub(super) fn lines(plan: &Plan) -> Vec<Line> {
         let what = format!("processes below number {}", said.value);
         lines.push(Line::new(what, "(pid_max of its PID namespace)", &said.by));
     }
-    if let Some(said) = plan.confinement.as_ref().and_then(|confinement| confinement.mounts.memory.as_ref()) {
+    if let Some(said) = plan.confinement.as_ref().and_then(|confinement| confinement.mounts.tmpfs_size.as_ref()) {
         lines.push(Line::new(format!("file systems in memory up to {}", size(said.value)), "(tmpfs)", &said.by));
     }
     if let Some(said) = timeout {

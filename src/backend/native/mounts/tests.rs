@@ -31,7 +31,7 @@ fn child() {
         op(top.join("directory"), Mount::Seal),
         op("/proc/version".into(), data("of our own\n", false)),
     ];
-    apply(&MountPlan { root: RootView::HostReadOnly, ops, memory: None }, &mut |_| Ok(())).unwrap();
+    apply(&MountPlan { root: RootView::HostReadOnly, ops, tmpfs_size: None }, &mut |_| Ok(())).unwrap();
     let read = |path: &str| fs::read_to_string(top.join(path)).unwrap();
     assert_eq!((read("file"), read("directory/kept")), ("shown\n".to_owned(), "kept".to_owned()));
     assert!(read("directory/made") == large && read("/proc/version") == "of our own\n");
