@@ -43,7 +43,8 @@ pub fn settle(
     rustix::process::chdir(cwd).map_err(|error| StepError::new("enter the working directory", Some(cwd), error))?;
     let confined = plan.confinement.is_some();
     if confined {
-        confine::capabilities::drop_all().map_err(|error| StepError::new("drop capabilities", None, error))?;
+        let bounded = matches!(plan.choice.engine, Engine::Bwrap { .. });
+        confine::capabilities::drop_all(bounded).map_err(|error| StepError::new("drop capabilities", None, error))?;
         tie_to_supervisor(plan)?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .map_err(|error| StepError::new("make init unreadable", None, error))?;

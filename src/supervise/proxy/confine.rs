@@ -86,7 +86,7 @@ pub fn confine(plan: &NetworkPlan) -> Result<(), StepError> {
     let step = |name: &'static str| move |error: rustix::io::Errno| StepError::new(name, None, error);
     limit(Resource::As, MEMORY).map_err(step("limit the bridge's memory"))?;
     limit(Resource::Core, 0).map_err(step("switch the bridge's core dumps off"))?;
-    capabilities::drop_all().map_err(|error| StepError::new("drop the bridge's capabilities", None, error))?;
+    capabilities::drop_all(false).map_err(|error| StepError::new("drop the bridge's capabilities", None, error))?;
     rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs for the bridge"))?;
     wall(plan)?;
     let program = compile_only(CALLS, &refusals(plan)).map_err(|error| StepError {
