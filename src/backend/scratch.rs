@@ -31,15 +31,22 @@ impl Scratch {
             Err(Errno::EXIST) => return Err(StepError::changed(STEP, path)),
             other => other.map_err(fail)?,
         }
-        let opened = open(CWD, path).map_err(fail)?;
-        rustix::fs::flock(&opened, FlockOperation::NonBlockingLockShared).map_err(fail)?;
-        Ok(Self { path: path.to_owned(), opened })
+        let locked = open(CWD, path)
+            .and_then(|opened| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockShared).map(|()| opened));
+        match locked {
+            Ok(opened) => Ok(Self { path: path.to_owned(), opened }),
+            Err(error) => {
+                sys::ignore(rustix::fs::rmdir(path));
+                Err(fail(error))
+            }
+        }
     }
 
     /// Removes it with all that is in it. Nothing of the sandbox runs any more.
     pub fn remove(self) {
-        // What cannot be removed is left to `ringfence doctor --fix`.
-        sys::ignore(empty(&self.opened).and_then(|()| rustix::fs::rmdir(&self.path)));
+        let remove = || empty(&self.opened).and_then(|()| rustix::fs::rmdir(&self.path));
+        // Memory comes back. What cannot be removed is left to `ringfence doctor --fix`.
+        sys::ignore(remove().or_else(|_| remove()));
     }
 }
 

@@ -45,11 +45,8 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
     };
     let alone = plan.confinement.as_ref().filter(|_| plan.choice.engine == Engine::Landlock);
     let scratch = alone.and_then(|alone| alone.scratch.as_deref()).map(Scratch::make).transpose()?;
-    if plan.confinement.is_some() {
-        // A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
-        rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
-    }
-    let settled = settle(plan, setup, control, streams, &early);
+    // From here on nothing may return before what was made is removed.
+    let settled = start_session(plan).and_then(|()| settle(plan, setup, control, streams, &early));
     // Nothing of the command runs any more. Without a janitor this process, which outlives the supervisor, cleans up.
     if let Some(alone) = alone {
         guard::sweep(&alone.mounts);
@@ -58,6 +55,14 @@ fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> 
         scratch.remove();
     }
     settled
+}
+
+/// A session of its own: no controlling terminal of the host, and the command's group is not an orphaned one.
+fn start_session(plan: &Plan) -> Result<(), StepError> {
+    if plan.confinement.is_none() {
+        return Ok(());
+    }
+    rustix::process::setsid().map(drop).map_err(|error| StepError::new("start a session", None, error))
 }
 
 /// The highest number that a process gets in this PID namespace, and with it how many there can be.
