@@ -25,8 +25,12 @@ pub fn inner_stage(arguments: &[OsString]) -> Result<std::convert::Infallible, S
     let numbers: Vec<i32> =
         arguments.iter().map(|word| word.to_str()?.parse().ok()).collect::<Option<_>>().ok_or_else(not_ours)?;
     let (number, early) = numbers.split_first().ok_or_else(not_ours)?;
-    let handover = sys::fd::adopt(*number).and_then(Handover::open).map_err(|_| not_ours())?;
-    let control = sys::fd::adopt(handover.control).map_err(|_| not_ours())?;
+    let refused = |error: std::io::Error| match error.raw_os_error() {
+        Some(libc::EBADF) | None => not_ours(),
+        Some(_) => format!("take over in the sandbox: {error}"),
+    };
+    let handover = sys::fd::adopt(*number).and_then(Handover::open).map_err(refused)?;
+    let control = sys::fd::adopt(handover.control).map_err(refused)?;
     let _blocked = SignalSet::all().block_only();
     if let Err(error) = live(handover, &control, early) {
         report(control.as_fd(), &Report::Failed(error));
