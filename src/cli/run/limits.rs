@@ -8,10 +8,6 @@ use crate::supervise::outcome::{Ending, Expired, Outcome};
 
 /// Names the limits that were hit, as far as the kernel tells; whether one of them is how the command ended.
 pub(super) fn tell(outcome: &Outcome, plan: &Plan) -> bool {
-    if let Some(expired) = outcome.expired {
-        problems(&[Problem::new(ended(expired, plan), None)]);
-        return true;
-    }
     let limits = plan.limits.groups.iter().flat_map(|group| &group.limits);
     for (of, said) in limits {
         if let Some((_, times)) = outcome.hits.iter().find(|(hit, _)| hit == of) {
@@ -25,7 +21,10 @@ pub(super) fn tell(outcome: &Outcome, plan: &Plan) -> bool {
     if let Some(limit) = size {
         note(&format!("the limit of the size of files was hit ({})", limit.because));
     }
-    false
+    if let Some(expired) = outcome.expired {
+        problems(&[Problem::new(ended(expired, plan), None)]);
+    }
+    outcome.expired.is_some()
 }
 
 fn ended(expired: Expired, plan: &Plan) -> String {
