@@ -52,13 +52,17 @@ pub fn errors(place: &Place, story: &Story) -> Vec<Cell> {
             point: point.clone(),
             act: Act::Error(errno),
             kind: format!("errors of {who}"),
-            codes: vec![CODE, 125],
+            // What cannot be executed has a code of its own.
+            codes: if point.call == libc::SYS_execve { vec![CODE, 125, 126] } else { vec![CODE, 125] },
         }
     };
+    // bubblewrap asks neither whether its word to its child arrived nor whether its wait was interrupted.
+    let trusts =
+        |point: &Point| names[&point.role] == "bwrap" && [libc::SYS_write, libc::SYS_wait4].contains(&point.call);
     let each = |(point, entry): &(Point, Entry)| {
         calls::errors(point.call, entry).iter().map(|errno| cell(point, *errno)).collect::<Vec<_>>()
     };
-    story.calls.iter().flat_map(each).collect()
+    story.calls.iter().filter(|(point, _)| !trusts(point)).flat_map(each).collect()
 }
 
 /// At each step of each process: KILL of it, of the supervisor and of another one in turn; STOP and CONT of one in turn;
@@ -134,8 +138,10 @@ impl Cell {
         let told = [&*calls::error_name(*errno), "os error", "too many mounts"]
             .iter()
             .any(|words| ran.story.stderr.contains(words));
-        // What bubblewrap's loader says of its own files is its own affair.
-        let ours = !self.name.contains(": bwrap: ");
+        // What bubblewrap's loader says of its own files is its own affair; so are its words about what failed, which may
+        // mean that the plan is a stale one.
+        let words = ["bwrap: ", "mount what was planned"];
+        let ours = !self.name.contains(": bwrap: ") && !words.iter().any(|words| ran.story.stderr.contains(words));
         (ran.story.code == 125 && ours && !told)
             .then(|| format!("tells no cause, such as `{}`", calls::error_name(*errno)))
     }
