@@ -94,13 +94,11 @@ aarch64:
 properties POLICIES="10000":
     RINGFENCE_POLICIES={{POLICIES}} cargo test --test properties -- --nocapture
 
-# What hostile programs, servers and files may say, to a parser (`fuzz/fuzz_targets/`), for so many seconds. Needs cargo-fuzz
-# and a C++ compiler. This toolchain is no nightly, so there are no sanitizers: panics, broken promises and hangs are found.
+# What hostile programs, servers and files may say, to a parser (`fuzz/fuzz_targets/`), for so many seconds; `all` takes each.
+# Needs cargo-fuzz and a C++ compiler.
 fuzz TARGET SECONDS="60":
-    mkdir -p fuzz/corpus/{{TARGET}}
-    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} -- \
-        -dict=fuzz/words.dict -max_total_time={{SECONDS}} -max_len=4096 -timeout=5
+    fuzz/run {{TARGET}} {{SECONDS}}
 
-# Every fuzz target, for so many seconds each.
-fuzz-all SECONDS="60":
-    for target in fuzz/fuzz_targets/*.rs; do just fuzz "$(basename "$target" .rs)" {{SECONDS}} || exit 1; done
+# All that is too long for ci, within an hour on two idle cores (or the parts that are named); the last lines say how it went.
+reliability *PARTS:
+    tests/reliability {{PARTS}}
