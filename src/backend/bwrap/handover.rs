@@ -261,8 +261,11 @@ impl Handover {
     /// `InvalidInput` when it is none.
     pub fn open(fd: OwnedFd) -> std::io::Result<Self> {
         let none = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
-        if rustix::fs::fcntl_get_seals(fd.as_fd()).map_err(|_| none())? & SEALS != SEALS {
-            return Err(none());
+        match rustix::fs::fcntl_get_seals(fd.as_fd()) {
+            Ok(seals) if seals.contains(SEALS) => {}
+            // A file that cannot have seals says EINVAL.
+            Ok(_) | Err(rustix::io::Errno::INVAL) => return Err(none()),
+            Err(error) => return Err(error.into()),
         }
         let mut text = Vec::new();
         std::fs::File::from(fd).read_to_end(&mut text)?;
