@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -21,18 +21,20 @@ pub(in crate::host) fn open(root: &OwnedFd, path: &Path, follow: bool) -> Result
     let mut here = vec![rustix::io::fcntl_dupfd_cloexec(root, 3)?];
     let mut links = 0;
     while let Some(name) = rest.pop() {
-        if name == ".." {
-            // At the root, it stays there.
-            if here.len() > 1 {
+        let Some(directory) = here.last() else { return Err(Errno::NOENT) };
+        if name == "." || name == ".." {
+            if kind(directory)? != FileType::Directory {
+                return Err(Errno::NOTDIR);
+            }
+            // At the root, `..` stays there.
+            if name == ".." && here.len() > 1 {
                 here.pop();
             }
             continue;
         }
-        let Some(directory) = here.last() else { return Err(Errno::NOENT) };
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let next = rustix::fs::openat(directory, &name, flags, Mode::empty())?;
-        let stat = rustix::fs::statat(&next, "", AtFlags::EMPTY_PATH)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        if kind(&next)? != FileType::Symlink {
             here.push(next);
             continue;
         }
@@ -49,16 +51,17 @@ pub(in crate::host) fn open(root: &OwnedFd, path: &Path, follow: bool) -> Result
     here.pop().ok_or(Errno::NOENT)
 }
 
-/// The components that lead anywhere, last first.
+fn kind(location: &OwnedFd) -> Result<FileType, Errno> {
+    rustix::fs::statat(location, "", AtFlags::EMPTY_PATH).map(|stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+/// The components, last first. A slash at the end is a `.`: what it stands behind must be a directory.
 fn parts(path: &OsStr) -> Vec<OsString> {
-    let components = Path::new(path).components().rev();
-    components
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-        })
-        .collect()
+    let mut names: Vec<_> = path.as_bytes().split(|byte| *byte == b'/').collect();
+    if let Some(last) = names.last_mut().filter(|last| last.is_empty()) {
+        *last = b".";
+    }
+    names.into_iter().rev().filter(|name| !name.is_empty()).map(|name| OsStr::from_bytes(name).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -79,6 +82,10 @@ mod tests {
             ("circle", "circle"),
             ("lost", "a/none"),
             ("chain", "abs/back"),
+            ("dot", "a/file/."),
+            ("slash", "a/file/"),
+            ("beside", "a/file/../b"),
+            ("good", "a/./b/."),
         ] {
             symlink(target, root.join(link)).unwrap();
         }
@@ -86,7 +93,8 @@ mod tests {
         let inode = |fd: OwnedFd| rustix::fs::fstat(&fd).unwrap().st_ino;
         for path in [
             ".", "a", "a/b/c", "a/../a/b", "../../a", "up/b", "abs/c", "abs/back", "chain", "circle", "lost", "none",
-            "a/file/x", "a/file", "abs", "up",
+            "a/file/x", "a/file", "abs", "up", "dot", "slash", "beside", "good", "a/file/.", "a/file/", "a/file/..", "a/b/",
+            "a//b/./c", "good/",
         ] {
             for follow in [true, false] {
                 use rustix::fs::ResolveFlags;
