@@ -35,4 +35,4 @@ mod sys;
 
 pub use cli::main as run_main;
 pub use request::{Backend, Git, Landlock, Net, Tmp};
-pub use sandbox::{Command, Gpu, Sandbox, dispatch};
+pub use sandbox::{Command, Gpu, Sandbox, Session, dispatch};

@@ -8,6 +8,7 @@ mod command;
 mod helper;
 mod limits;
 mod network;
+mod session;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::request::{Backend, Git, Landlock, Mode, Net, Tmp};
 
 pub use command::Command;
 pub use helper::dispatch;
+pub use session::Session;
 
 /// Which GPUs a command gets.
 #[derive(Debug, Clone, PartialEq, Eq)]

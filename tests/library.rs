@@ -278,3 +278,38 @@ fn a_name_that_no_variable_can_have_is_an_error() {
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{name:?}");
     }
 }
+
+#[test]
+fn a_session_runs_many_commands_with_one_policy_and_ends_with_its_value() {
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = dir.path().join("run");
+    std::fs::create_dir(&runtime).unwrap();
+    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    // The helper looks for it; no other test of this program does.
+    let helper = dir.path().join("helper");
+    let script = format!(
+        "#!/bin/sh\nexport XDG_RUNTIME_DIR={}\nexec {} \"$@\"\n",
+        runtime.display(),
+        env!("CARGO_BIN_EXE_ringfence")
+    );
+    std::fs::write(&helper, script).unwrap();
+    std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let work = dir.path().join("work");
+    std::fs::create_dir(&work).unwrap();
+    let sandbox = Sandbox::workspace_write(&work).helper(&helper).env("SET_TOKEN", "value");
+    let session = sandbox.start().unwrap();
+    let run = |script: &str| text(&sh(&mut session.command("sh"), script).output().unwrap());
+    assert_eq!(run("echo kept > /tmp/file; pwd; echo $SET_TOKEN"), format!("{}\nvalue\n", work.display()));
+    assert_eq!(run("cat /tmp/file"), "kept\n");
+    let outside = dir.path().join("outside");
+    session.command("touch").arg(&outside).output().unwrap();
+    assert!(!outside.exists());
+    assert!(std::process::Command::new("touch").arg(&outside).status().unwrap().success() && outside.exists());
+    let mut child = session.command("sleep").arg("1000").spawn().unwrap();
+    session.stop().unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(std::fs::read_dir(runtime.join("ringfence")).unwrap().next().is_none(), "nothing of it is left");
+    let error = sandbox.write("/no/such/place").start().unwrap_err().to_string();
+    assert!(error.contains("/no/such/place"), "{error}");
+}

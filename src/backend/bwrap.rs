@@ -50,8 +50,8 @@ struct Start {
     originals: [OwnedFd; 3],
     words: File,
     alive: (Lifeline, OwnedFd),
-    /// Init's end of the line to the bridge.
-    network: Option<OwnedFd>,
+    /// Init's end of the line to the bridge, and where it is asked for commands.
+    lines: [Option<OwnedFd>; 2],
 }
 
 /// Starts the command of a plan.
@@ -73,9 +73,9 @@ pub fn spawn(plan: &Plan, mut setup: Setup, program: &Path, argv0: bool) -> Resu
         }
         Forked::Parent(pid, pidfd) => {
             drop(theirs);
-            let Start { words, alive: (alive, end), arguments, handover, data, originals, network } = start;
+            let Start { words, alive: (alive, end), arguments, handover, data, originals, lines } = start;
             // While this process holds that end, the line never hangs up.
-            drop((end, arguments, handover, data, originals, network));
+            drop((end, arguments, handover, data, originals, lines));
             let between = Between { words, alive };
             Child::attend(plan, pid, pidfd, ours, (Some(between), setup.groups.take()))
                 .map(|child| child.with_bridge(bridge))
@@ -100,6 +100,7 @@ impl Start {
             control: control.as_raw_fd(),
             alive: alive.1.as_raw_fd(),
             network: setup.network.as_ref().map(AsRawFd::as_raw_fd),
+            listener: setup.listener.as_ref().map(AsRawFd::as_raw_fd),
         };
         let checks = handover::checks(&confinement.mounts.ops)?;
         let handover = Handover::new(plan, confinement, setup, descriptors, checks)
@@ -122,7 +123,8 @@ impl Start {
         let words = options.into_iter().map(&mut number).collect::<Result<Vec<_>, _>>().map_err(fail)?;
         let arguments = arguments_file(&words).map_err(|error| StepError::new("write arguments", None, error))?;
         let words = memory_file("ringfence-words").map_err(fail)?.into();
-        Ok(Self { arguments, handover, data, originals, words, alive, network: setup.network.take() })
+        let lines = [setup.network.take(), setup.listener.take()];
+        Ok(Self { arguments, handover, data, originals, words, alive, lines })
     }
 
     /// In the child: waits until placeholders stand, arranges descriptors, becomes bubblewrap. Never returns.
@@ -171,7 +173,7 @@ impl Start {
     fn kept(&self, plan: &Plan, control: &OwnedFd) -> Vec<RawFd> {
         let own =
             [self.arguments.as_raw_fd(), self.handover.as_raw_fd(), self.alive.1.as_raw_fd(), control.as_raw_fd()];
-        let others = self.data.iter().chain(&self.originals).chain(&self.network).map(OwnedFd::as_raw_fd);
+        let others = self.data.iter().chain(&self.originals).chain(self.lines.iter().flatten()).map(OwnedFd::as_raw_fd);
         // Until it is bubblewrap's standard error, not across the exec.
         let words = [self.words.as_raw_fd()];
         own.into_iter().chain(others).chain(words).chain(plan.process.given()).collect()

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
@@ -60,6 +60,19 @@ pub struct Setup {
     bridge: Option<OwnedFd>,
     /// What the first process enters; afterwards the supervisor's.
     pub groups: Option<Groups>,
+    /// Where the first process is asked for commands, when it starts none by itself.
+    pub listener: Option<OwnedFd>,
+}
+
+/// What a start gets from the caller, besides the plan.
+#[derive(Debug)]
+pub struct Caller {
+    /// What a private terminal starts with.
+    pub terminal: Option<Terminal>,
+    /// The caller's signal mask; every signal is blocked by now.
+    pub signals: SignalSet,
+    /// See [`Setup::listener`].
+    pub listener: Option<OwnedFd>,
 }
 
 impl Setup {
@@ -67,23 +80,23 @@ impl Setup {
     ///
     /// # Errors
     /// A stream that cannot be made safe.
-    pub fn prepare(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Self, StepError> {
+    pub fn prepare(plan: &Plan, caller: Caller) -> Result<Self, StepError> {
+        let Caller { terminal, signals, listener } = caller;
         let streams = stdio::classify(plan)?;
         let (bridge, network) = Line::planned(plan)?.map(|Line { bridge, init }| (bridge, init)).unzip();
         let groups = Some(Groups::make(plan)?).filter(|groups| !groups.is_empty());
-        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan), network, bridge, groups })
+        Ok(Self { streams, terminal, signals, open_files: raise_open_files(plan), network, bridge, groups, listener })
     }
 
-    /// As it is for a process that has the line already.
+    /// As it is for a process in the sandbox.
     #[must_use]
-    pub fn inside(
-        streams: [Stream; 3],
-        terminal: Option<Terminal>,
-        signals: SignalSet,
-        open_files: Rlimit,
-        network: Option<OwnedFd>,
-    ) -> Self {
-        Self { streams, terminal, signals, open_files, network, bridge: None, groups: None }
+    pub fn inside(streams: [Stream; 3], terminal: Option<Terminal>, signals: SignalSet, open_files: Rlimit) -> Self {
+        Self { streams, terminal, signals, open_files, network: None, bridge: None, groups: None, listener: None }
+    }
+
+    /// The descriptors that the first process needs of it.
+    pub fn given(&self) -> impl Iterator<Item = RawFd> {
+        self.network.iter().chain(&self.listener).map(AsRawFd::as_raw_fd)
     }
 
     /// The bridge's end of the line, which must not be left in init.
@@ -115,11 +128,11 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), StepError> {
         .map_err(|error| StepError::new("make a socket pair", None, error))
 }
 
-/// A running sandbox.
+/// A running sandbox, or a command in one that runs already.
 #[derive(Debug)]
 pub struct Child {
-    pid: Pid,
-    pidfd: OwnedFd,
+    /// The first process, or the program that makes it; none where somebody else waits for it.
+    process: Option<(Pid, OwnedFd)>,
     control: OwnedFd,
     janitor: Option<janitor::Janitor>,
     groups: Option<Groups>,
@@ -175,15 +188,14 @@ impl Child {
         (between, groups): (Option<Between>, Option<Groups>),
     ) -> Result<Self, StepError> {
         let mut child = Self {
-            pid,
-            pidfd,
-            control,
+            process: None,
             janitor: None,
             groups,
             pid_namespace: plan.has_pid_namespace(),
             between,
-            way_out: WayOut::default(),
+            ..Self::joined(control)
         };
+        let process = &child.process.insert((pid, pidfd)).1;
         let Some(confinement) = &plan.confinement else { return Ok(child) };
         // Landlock's init lives until nothing runs any more, and looks after guards itself.
         let is_alone = plan.choice.engine == Engine::Landlock;
@@ -193,7 +205,7 @@ impl Child {
             return Ok(child);
         }
         let sandbox = janitor::Sandbox {
-            process: &child.pidfd,
+            process,
             control: &child.control,
             alive: child.between.as_ref().map(|between| &between.alive),
             tied: child.pid_namespace,
@@ -205,6 +217,20 @@ impl Child {
                 Ok(child)
             }
             Err(error) => Err(child.abandon(plan, error)),
+        }
+    }
+
+    /// A command of a sandbox that runs already, by the line to who looks after it.
+    #[must_use]
+    pub fn joined(control: OwnedFd) -> Self {
+        Self {
+            process: None,
+            control,
+            janitor: None,
+            groups: None,
+            pid_namespace: false,
+            between: None,
+            way_out: WayOut::default(),
         }
     }
 
@@ -229,10 +255,10 @@ impl Child {
         self
     }
 
-    /// The first process, or the program that makes it.
+    /// The first process, or the program that makes it, where it is a child of this one.
     #[must_use]
-    pub fn pid(&self) -> Pid {
-        self.pid
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(|(pid, _)| *pid)
     }
 
     /// What the bridge is to serve.
@@ -253,13 +279,18 @@ impl Child {
 
     /// Ends everything in the sandbox at once.
     pub fn kill(&self) {
+        let Some((_, pidfd)) = &self.process else {
+            // Init ends what its line to the caller hangs up on, whatever has become of the process that looks after it.
+            sys::ignore(rustix::net::shutdown(&self.control, rustix::net::Shutdown::Write));
+            return;
+        };
         if !self.pid_namespace {
             // Only init can find what the command has started.
             message::order(self.control(), Order::End);
             return;
         }
         // Already dead is as good.
-        sys::ignore(rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
+        sys::ignore(rustix::process::pidfd_send_signal(pidfd, Signal::KILL));
         if let Some(between) = &self.between {
             // It may have been dead already, and not its child.
             between.alive.end_what_is_left();
@@ -276,7 +307,8 @@ impl Child {
     /// Whether nothing runs in it any more, or nothing will in a moment.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let Some((_, pidfd)) = &self.process else { return false };
+        let mut watched = [PollFd::new(pidfd, PollFlags::IN)];
         matches!(poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
     }
 
@@ -288,16 +320,18 @@ impl Child {
 
     /// Waits until no process of the sandbox is left, and nothing that it needed on the host.
     pub fn finish(self, plan: &Plan) -> Finished {
-        let Self { pid, janitor, groups, pidfd, control, pid_namespace, between, way_out } = self;
-        // It is our child and not yet waited for, so this returns when it is dead.
-        sys::ignore(retry_on_intr(|| rustix::process::waitpid(Some(pid), WaitOptions::empty())));
+        let Self { process, janitor, groups, control, pid_namespace, between, way_out } = self;
+        if let Some((pid, _)) = &process {
+            // It is our child and not yet waited for, so this returns when it is dead.
+            sys::ignore(retry_on_intr(|| rustix::process::waitpid(Some(*pid), WaitOptions::empty())));
+        }
         let failure = between.and_then(|Between { words, alive }| {
             // Init may live a moment longer than the program that made it.
             alive.wait(None, pid_namespace);
             bwrap::failure(&read_all(words))
         });
         let hits = groups.as_ref().map(Groups::hits).unwrap_or_default();
-        drop((pidfd, control, way_out, groups));
+        drop((process, control, way_out, groups));
         let refused = match (janitor, &plan.confinement) {
             (Some(janitor), Some(confinement)) => janitor.finish(&confinement.mounts),
             _ => None,

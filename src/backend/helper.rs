@@ -5,16 +5,13 @@ use rustix::process::Pid;
 use super::StepError;
 use crate::sys::process::{self, Forked};
 
-/// Forks a process that does some work and ends. The caller has one thread.
+/// Forks a process that does some work and ends with an exit code. The caller has one thread.
 ///
 /// # Errors
 /// When there cannot be another process.
-pub fn fork(step: &'static str, work: impl FnOnce()) -> Result<Pid, StepError> {
+pub fn fork(step: &'static str, work: impl FnOnce() -> i32) -> Result<Pid, StepError> {
     match process::fork_into(0).map_err(|error| StepError::new(step, None, error))? {
         Forked::Parent(pid, _) => Ok(pid),
-        Forked::Child => {
-            work();
-            process::exit_now(0)
-        }
+        Forked::Child => process::exit_now(work()),
     }
 }

@@ -3,7 +3,9 @@
 
 mod broker;
 mod command;
+mod keeper;
 pub mod message;
+mod session;
 pub mod stdio;
 
 use std::fs::File;
@@ -39,8 +41,7 @@ pub fn settle(
     streams: Option<Streams>,
     early: &[i32],
 ) -> Result<(), StepError> {
-    let cwd = &plan.process.cwd;
-    rustix::process::chdir(cwd).map_err(|error| StepError::new("enter the working directory", Some(cwd), error))?;
+    enter(&plan.process.cwd)?;
     let confined = plan.confinement.is_some();
     if confined {
         let bounded = matches!(plan.choice.engine, Engine::Bwrap { .. });
@@ -54,33 +55,19 @@ pub fn settle(
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| StepError::new("become a subreaper", None, error))?;
     }
-    let terminal = if confined && setup.wants_terminal() { Some(open_terminal(setup, control.as_fd())?) } else { None };
+    let start = Start { streams, terminal: terminal(plan, setup, control.as_fd())?, early, passed_on: &[] };
     if confined {
         show_view(plan, control.as_fd());
     }
-    let signals =
-        SignalSet::of(&[libc::SIGCHLD]).descriptor().map_err(|error| StepError::new("watch children", None, error))?;
-    let children = if confined && !is_first { children() } else { None };
-    let (broker, line) = Broker::planned(plan)?.unzip();
-    let child = fork_command()?;
-    let Some(command) = child else {
-        drop(broker);
-        command::main(plan, setup, streams, terminal.as_ref(), &Lines { control, broker: line })
+    let orphans = if confined && !is_first { Orphans::Own(children()) } else { Orphans::Nobodys };
+    let ended = match &setup.listener {
+        Some(listener) => {
+            let ended = session::serve(plan, setup, control, listener)?;
+            end(orphans);
+            ended
+        }
+        None => command(plan, setup, control, start, orphans)?,
     };
-    drop(line);
-    drop(streams);
-    drop(terminal);
-    release_streams();
-    // Both sides say it: whoever comes first, signals to the group reach the command from now on.
-    sys::ignore(rustix::process::setpgid(Pid::from_raw(command), Pid::from_raw(command)));
-    for signal in early {
-        sys::ignore(sys::signal::send(command, true, *signal));
-    }
-    let ended = serve(command, &signals, control, broker, setup.network.as_ref().map(AsFd::as_fd));
-    if confined && !is_first {
-        sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
-        end_orphans(children.as_ref());
-    }
     let held = match &plan.confinement {
         Some(confinement) if plan.choice.engine == Engine::Landlock => guard::last_look(&confinement.mounts),
         _ => Ok(()),
@@ -91,6 +78,63 @@ pub fn settle(
         (Ok(()), None) => {}
     }
     Ok(())
+}
+
+/// What a command starts with, besides the plan.
+#[derive(Debug)]
+struct Start<'a> {
+    /// Streams that were opened anew; without any, the process's own are the command's.
+    streams: Option<Streams>,
+    terminal: Option<OwnedFd>,
+    /// Signals for it that came before it.
+    early: &'a [i32],
+    /// Signals to this process that are for it.
+    passed_on: &'a [i32],
+}
+
+/// What becomes of the processes that a command leaves.
+#[derive(Debug)]
+enum Orphans {
+    /// Others see to them: they end with the PID namespace.
+    Nobodys,
+    /// They become this process's, by the list of its children.
+    Own(Option<File>),
+}
+
+/// Starts the command and looks after it until it has ended, with all that it left. Its raw wait status comes back;
+/// `None` when the supervisor is gone or wants the end.
+fn command(
+    plan: &Plan,
+    setup: &Setup,
+    control: &OwnedFd,
+    start: Start<'_>,
+    orphans: Orphans,
+) -> Result<Option<i32>, StepError> {
+    let Start { streams, terminal, early, passed_on } = start;
+    let signals = SignalSet::of(&[&[libc::SIGCHLD], passed_on].concat()).descriptor();
+    let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
+    let (broker, line) = Broker::planned(plan)?.unzip();
+    let Some(command) = fork_command()? else {
+        drop(broker);
+        command::main(plan, setup, streams, terminal.as_ref(), &Lines { control, broker: line })
+    };
+    drop((line, streams, terminal));
+    release_streams();
+    // Both sides say it: whoever comes first, signals to the group reach the command from now on.
+    sys::ignore(rustix::process::setpgid(Pid::from_raw(command), Pid::from_raw(command)));
+    for signal in early {
+        sys::ignore(sys::signal::send(command, true, *signal));
+    }
+    let ended = serve(command, &signals, control, broker, setup.network.as_ref().map(AsFd::as_fd));
+    if matches!(orphans, Orphans::Own(_)) {
+        sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
+    }
+    end(orphans);
+    Ok(ended)
+}
+
+fn enter(cwd: &Path) -> Result<(), StepError> {
+    rustix::process::chdir(cwd).map_err(|error| StepError::new("enter the working directory", Some(cwd), error))
 }
 
 /// Tells that the view stands, and lets the supervisor repair it later. Without a /proc there is no name for the
@@ -113,14 +157,21 @@ fn children() -> Option<File> {
     File::open(format!("/proc/self/task/{own}/children")).ok()
 }
 
+/// Some of the children that there are now, by the list of them.
+fn some_of(children: &File) -> Vec<i32> {
+    let mut list = [0; 4096];
+    let length = children.read_at(&mut list, 0).unwrap_or(0);
+    let list = String::from_utf8_lossy(list.get(..length).unwrap_or_default());
+    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
 /// Without a PID namespace nothing ends what the command has left but its subreaper: it kills its children until there
 /// are none, and those of a child become its own with that child's death.
-fn end_orphans(children: Option<&File>) {
+fn end(orphans: Orphans) {
+    let Orphans::Own(children) = orphans else { return };
+    let children = children.as_ref();
     loop {
-        let mut list = [0; 4096];
-        let length = children.and_then(|children| children.read_at(&mut list, 0).ok()).unwrap_or(0);
-        let list = String::from_utf8_lossy(list.get(..length).unwrap_or_default());
-        for pid in list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
+        for pid in children.map(some_of).unwrap_or_default() {
             sys::ignore(sys::signal::send(pid, false, libc::SIGKILL));
         }
         if rustix::process::wait(WaitOptions::empty()).is_err() {
@@ -141,6 +192,12 @@ pub fn tie_to_supervisor(plan: &Plan) -> Result<(), StepError> {
     let signal = if lives_on { Signal::CONT } else { Signal::KILL };
     rustix::process::set_parent_process_death_signal(Some(signal))
         .map_err(|error| StepError::new("tie init to the supervisor", None, error))
+}
+
+/// The private terminal, where the caller has one.
+fn terminal(plan: &Plan, setup: &Setup, control: BorrowedFd<'_>) -> Result<Option<OwnedFd>, StepError> {
+    let wanted = plan.confinement.is_some() && setup.wants_terminal();
+    wanted.then(|| open_terminal(setup, control)).transpose()
 }
 
 /// A private terminal: the master goes to the supervisor, the slave becomes the controlling terminal of this session.
@@ -197,7 +254,11 @@ fn serve(
         let found = watched.map(|one| one.revents());
         let [children, orders, _, wishes] = found.map(|found| !found.is_empty());
         if children {
-            while sys::signal::next(signals).is_some() {}
+            while let Some(signal) = sys::signal::next(signals) {
+                if signal != libc::SIGCHLD {
+                    sys::ignore(sys::signal::send(command, true, signal));
+                }
+            }
             while let Some((pid, status)) = sys::process::reap() {
                 if pid != command {
                     continue;

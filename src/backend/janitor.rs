@@ -59,7 +59,10 @@ impl Janitor {
         let (line, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| StepError::new("make a socket pair", None, error))?;
-        let pid = helper::fork("fork the janitor", || work(plan, sandbox, &theirs))?;
+        let pid = helper::fork("fork the janitor", || {
+            work(plan, sandbox, &theirs);
+            0
+        })?;
         Ok(Self { pid, line, since })
     }
 

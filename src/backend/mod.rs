@@ -11,11 +11,13 @@ mod guard;
 pub mod helper;
 pub mod init;
 mod janitor;
+mod job;
 mod native;
 pub mod network;
 pub mod placeholder;
 mod plain;
 pub mod scratch;
+pub mod session;
 pub mod watch;
 
 use std::borrow::Cow;
@@ -25,8 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
-use crate::sys::signal::SignalSet;
-use child::{Child, Setup, Terminal};
+use child::{Caller, Child, Setup};
 
 #[cfg(fuzzing)]
 pub use bwrap::argv;
@@ -164,14 +165,13 @@ impl fmt::Display for StepError {
 
 impl std::error::Error for StepError {}
 
-/// Starts the command of a plan. `terminal` is what a private terminal starts with, `signals` the caller's mask; every
-/// signal is blocked by now.
+/// Starts the command of a plan, or with a listener a sandbox that is asked for commands.
 ///
 /// # Errors
 /// The step that failed. Nothing has run then, and nothing is left behind.
-pub fn spawn(plan: &Plan, terminal: Option<Terminal>, signals: SignalSet) -> Result<Child, StepError> {
+pub fn spawn(plan: &Plan, caller: Caller) -> Result<Child, StepError> {
     let plan = &*cache::made(plan)?;
-    let setup = Setup::prepare(plan, terminal, signals)?;
+    let setup = Setup::prepare(plan, caller)?;
     let published = network::publish(plan)?;
     let child = match &plan.choice.engine {
         Engine::Native => native::spawn(plan, setup),

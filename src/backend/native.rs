@@ -15,6 +15,8 @@ use crate::plan::choose::Engine;
 use crate::request::Net;
 use crate::sys::{self, process::Forked};
 
+pub(super) use enter::map_ids;
+
 /// Starts the command of a plan.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod gpus;
 mod inspect;
 mod report;
 mod run;
+mod session;
 
 use clap::{Parser, Subcommand};
 
@@ -23,11 +24,16 @@ struct Cli {
 }
 
 const RUN: &str = "Run a command in the sandbox";
+const EXEC: &str = "Run a command in a session, a sandbox that stands";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(about = RUN)]
     Run(flags::Flags),
+    /// Keep a sandbox: start it once, run one command after another in it, end it.
+    Session(session::SessionArgs),
+    #[command(about = EXEC)]
+    Exec(session::ExecArgs),
     /// Print what would be applied, every line with the reason and who asked for it.
     Plan(inspect::PlanArgs),
     /// Tell whether a path may be read or written inside, and which rule says so.
@@ -72,12 +78,21 @@ struct RunAlone {
     flags: flags::Flags,
 }
 
+/// As [`RunAlone`].
+#[derive(Debug, Parser)]
+#[command(name = "ringfence exec", bin_name = "ringfence exec", about = EXEC, max_term_width = 100)]
+struct ExecAlone {
+    #[command(flatten)]
+    args: session::ExecArgs,
+}
+
 fn command() -> Command {
     let mut arguments = std::env::args_os().skip(1).peekable();
-    if arguments.peek().is_some_and(|word| word == "run") {
-        return Command::Run(RunAlone::parse_from(arguments).flags);
+    match arguments.peek().and_then(|word| word.to_str()) {
+        Some("run") => Command::Run(RunAlone::parse_from(arguments).flags),
+        Some("exec") => Command::Exec(ExecAlone::parse_from(arguments).args),
+        _ => Cli::parse().command,
     }
-    Cli::parse().command
 }
 
 /// The arguments of the inner stage, when this is it: by its name where bubblewrap can give it one, else by its first
@@ -104,6 +119,8 @@ fn called_as(name: &str) -> bool {
 fn dispatch(command: Command) -> i32 {
     match command {
         Command::Run(flags) => run::run(flags),
+        Command::Session(args) => session::session(args),
+        Command::Exec(args) => session::exec(args),
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
         Command::Convert(args) => convert::convert(args),
@@ -120,11 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn run_alone_is_the_run_among_the_others() {
+    fn a_command_alone_is_the_one_among_the_others() {
         let mut all = Cli::command();
         all.build();
-        let mut among = all.find_subcommand("run").expect("the command").clone();
-        let mut alone = RunAlone::command();
-        assert_eq!(alone.render_help().to_string(), among.render_help().to_string());
+        for (name, mut alone) in [("run", RunAlone::command()), ("exec", ExecAlone::command())] {
+            let mut among = all.find_subcommand(name).expect("the command").clone();
+            assert_eq!(alone.render_help().to_string(), among.render_help().to_string());
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::policy::Policy;
 use crate::policy::error::PolicyError;
 use crate::request::Origin;
 use crate::supervise::outcome::{Ending, Outcome};
+use crate::supervise::session::Hosting;
 use crate::{host, plan, supervise};
 
 /// Policy, facts and plan: what `run` and `plan` share, every line of it.
@@ -44,29 +45,33 @@ pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
 
 /// Runs the command; the result is the exit code.
 pub fn run(flags: Flags) -> i32 {
-    let (log, verbose) = (flags.log().map(Path::to_owned), flags.verbose());
-    let (policy, plan) = match prepare(flags) {
-        Ok(prepared) => prepared,
-        Err(found) => return problems(&found),
-    };
-    if policy.command.is_empty() {
+    if !flags.has_command() {
         return problems(&[PolicyError::NoCommand.into()]).min(2);
     }
+    started(flags, |_| Ok(None)).unwrap_or_else(|found| problems(&found))
+}
+
+/// Prepares, tells and checks what there is before a start, and starts it; the result is the exit code. `host` makes it
+/// a session instead of a command, once all else is well.
+///
+/// # Errors
+/// Every problem found.
+pub fn started(
+    flags: Flags,
+    host: impl FnOnce(&Plan) -> Result<Option<Hosting>, Vec<Problem>>,
+) -> Result<i32, Vec<Problem>> {
+    let (log, verbose) = (flags.log().map(Path::to_owned), flags.verbose());
+    let (policy, plan) = prepare(flags)?;
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    if let Err(found) = preflight::before_start(&policy, &plan) {
-        return problems(&found);
-    }
-    let log = match log.as_deref().map(|log| record(log, &plan)).transpose() {
-        Ok(log) => log,
-        // What was to be recorded and is not must not happen either.
-        Err(error) => {
-            let hint = Some("name a file outside the workspace that you can write".to_owned());
-            return problems(&[Problem::new(error, hint)]);
-        }
-    };
-    command(&policy, plan, Telling { log: log.as_ref(), verbose }).unwrap_or_else(|found| problems(&found))
+    preflight::before_start(&policy, &plan)?;
+    // What was to be recorded and is not must not happen either.
+    let log = log.as_deref().map(|log| record(log, &plan)).transpose().map_err(|error| {
+        vec![Problem::new(error, Some("name a file outside the workspace that you can write".to_owned()))]
+    })?;
+    let hosting = host(&plan)?;
+    command(&policy, plan, Telling { log: log.as_ref(), verbose, hosting: hosting.as_ref() })
 }
 
 /// What is told of a run besides its exit code.
@@ -76,6 +81,8 @@ pub struct Telling<'a> {
     pub log: Option<&'a File>,
     /// Whether the network is summed up where all went well.
     pub verbose: bool,
+    /// The session that this is, instead of a command.
+    pub hosting: Option<&'a Hosting>,
 }
 
 /// How often a start is tried: test suites make and remove a thousand sockets a second.
@@ -87,13 +94,13 @@ const ATTEMPTS: u32 = 5;
 /// # Errors
 /// Where there could be no sandbox.
 pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<i32, Vec<Problem>> {
-    let mut outcome = supervise::run(&plan, telling.log);
+    let mut outcome = supervise::run(&plan, telling.log, telling.hosting);
     for _ in 1..ATTEMPTS {
         if !outcome.as_ref().is_err_and(StepError::is_stale) {
             break;
         }
         plan = prepare_policy(policy.clone())?.1;
-        outcome = supervise::run(&plan, telling.log);
+        outcome = supervise::run(&plan, telling.log, telling.hosting);
     }
     let outcome = outcome.map_err(|error| vec![error.into()])?;
     tell(&outcome, &plan);
@@ -117,7 +124,7 @@ fn record(log: &Path, plan: &Plan) -> Result<File, String> {
 }
 
 /// Says what the exit code alone does not.
-fn tell(outcome: &Outcome, plan: &Plan) {
+pub fn tell(outcome: &Outcome, plan: &Plan) {
     if limits::tell(outcome, plan) {
         return;
     }

@@ -18,6 +18,7 @@ mod read;
 pub mod repo;
 pub mod resolver;
 pub mod scratch;
+pub mod shut;
 pub mod siblings;
 pub mod sockets;
 mod trouble;
@@ -25,7 +26,7 @@ pub mod users;
 pub mod walk;
 mod wished;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ use crate::policy::baseline::rows::ROWS;
 use crate::policy::paths::{Access, Rule};
 use crate::policy::{Policy, tables};
 use crate::request::{Dialect, Git, Origin, Said, Tmp};
-use paths::{Kind, PathFact, Present, Root};
+use paths::{FileId, Kind, PathFact, Present, Root};
 
 /// What the plan needs to know about the machine.
 #[derive(Debug, Clone)]
@@ -77,6 +78,8 @@ pub struct Facts {
     pub unix: Vec<(Said<PathBuf>, PathFact)>,
     /// Host sockets outside private directories.
     pub sockets: Vec<Present>,
+    /// Directories above what is hidden that the caller cannot enter inside.
+    pub shut: BTreeMap<PathBuf, FileId>,
     /// Entries of `/run` that stay, top-level links, system directories: baseline paths that exist.
     pub baseline: Vec<Present>,
     /// The GPUs and their nodes.
@@ -183,6 +186,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         devices: policy.devices.iter().map(|said| (said.clone(), look_at_node(root, &said.value))).collect(),
         unix: policy.unix.iter().map(|said| (said.clone(), root.look(&said.value))).collect(),
         sockets,
+        shut: BTreeMap::new(),
         baseline,
         gpus,
         driver_files: if has_gpu { gpu::driver_files::probe(root) } else { gpu::driver_files::DriverFiles::default() },
@@ -197,6 +201,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         rules,
     };
     facts.look_around(root, policy);
+    facts.shut = shut::above(root, &facts.caller.ids, shut::hidden(&facts));
     trouble::none()?;
     Ok(facts)
 }
@@ -213,25 +218,10 @@ impl Facts {
     pub fn look_around(&mut self, root: &Root, policy: &Policy) {
         if self.engines.leave_landlock_alone(policy) {
             self.kept = kept::probe(root, policy, self, &self.engines);
-            self.listings = siblings::above(root, restricted(self));
+            self.listings = siblings::above(root, siblings::restricted(self));
             self.scratch = scratch::name(root, &self.env);
         }
     }
-}
-
-/// Paths that may be to have less than what is around them.
-fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
-    let special = |path: &&Path| path.starts_with("/proc") || path.starts_with("/dev");
-    let secrets = facts.secrets.iter().map(|(_, present)| present);
-    let globbed = facts.globbed.iter().map(|found| &found.present);
-    let aliases = facts.aliases.iter().map(|(_, present)| present);
-    let present = secrets.chain(globbed).chain(aliases).map(|present| present.path.as_path());
-    let named = facts.rules.iter().filter_map(|(rule, fact)| match fact {
-        PathFact::Present(present) if rule.access <= Access::Read => Some(present.path.as_path()),
-        _ => None,
-    });
-    let kept = |path: &&Path| !facts.kept.unreadable.iter().any(|known| known == path);
-    present.chain(named).filter(kept).filter(move |path| !special(path))
 }
 
 fn existing<'a>(root: &Root, paths: impl Iterator<Item = &'a str>) -> Vec<Present> {

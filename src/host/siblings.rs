@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
-use super::paths::{FileId, Root};
+use super::Facts;
+use super::paths::{FileId, PathFact, Root};
 use super::repo::{each_entry, open_directory};
+use crate::policy::paths::Access;
 
 /// With more entries than this a directory is not taken apart: each is a rule, and a look before it.
 pub const MOST: usize = 4096;
@@ -69,4 +71,18 @@ fn list(root: &Root, directory: &Path) -> Listing {
     }
     entries.sort_unstable();
     Listing::Entries(entries)
+}
+/// Paths that may be to have less than what is around them.
+pub(super) fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
+    let special = |path: &&Path| path.starts_with("/proc") || path.starts_with("/dev");
+    let secrets = facts.secrets.iter().map(|(_, present)| present);
+    let globbed = facts.globbed.iter().map(|found| &found.present);
+    let aliases = facts.aliases.iter().map(|(_, present)| present);
+    let present = secrets.chain(globbed).chain(aliases).map(|present| present.path.as_path());
+    let named = facts.rules.iter().filter_map(|(rule, fact)| match fact {
+        PathFact::Present(present) if rule.access <= Access::Read => Some(present.path.as_path()),
+        _ => None,
+    });
+    let kept = |path: &&Path| !facts.kept.unreadable.iter().any(|known| known == path);
+    present.chain(named).filter(kept).filter(move |path| !special(path))
 }

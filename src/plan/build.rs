@@ -20,7 +20,7 @@ use super::mounts::{MountPlan, Tree};
 use super::network::{self, NetworkPlan, variables};
 use super::syscalls::Modes;
 use super::view::Built;
-use super::{Confinement, Plan, ProcessPlan, alone, landlock, limits, syscalls, unenforced, view};
+use super::{Confinement, Plan, ProcessPlan, alone, landlock, limits, shut, syscalls, unenforced, view};
 
 /// What is found on the way to a plan.
 #[derive(Debug, Default)]
@@ -198,6 +198,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
         None
     });
     let Built { tree, ops, proc, shm, cache } = view::build(policy, facts, enriched, told);
+    let ops = shut::hide_whole(ops, &facts.shut);
     let rights = gpu.rights;
     let wall = landlock::plan(facts.landlock_abi, &tree, &ops, &proc, policy);
     if wall.abi == 0 && !policy.pid_namespace.value {

@@ -41,6 +41,18 @@ pub enum Engine {
     Landlock,
 }
 
+impl Engine {
+    /// As `--backend` says it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Native => Backend::Native.name(),
+            Self::Bwrap { .. } => Backend::Bwrap.name(),
+            Self::Landlock => Backend::Landlock.name(),
+        }
+    }
+}
+
 /// The chosen backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {

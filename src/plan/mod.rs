@@ -17,6 +17,7 @@ pub mod mounts;
 pub mod network;
 mod protect;
 pub mod show;
+mod shut;
 mod special;
 pub mod syscalls;
 mod unenforced;
@@ -58,6 +59,21 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Of a command that nothing confines, or that is confined already.
+    #[must_use]
+    pub fn of_process(process: ProcessPlan) -> Self {
+        Self {
+            process,
+            confinement: None,
+            choice: choose::Choice::nothing(),
+            limits: limits::LimitPlan::default(),
+            effective: Vec::new(),
+            decisions: Vec::new(),
+            unenforced: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// Whether everything inside ends with the sandbox's first process.
     #[must_use]
     pub fn has_pid_namespace(&self) -> bool {

@@ -20,7 +20,7 @@ use super::{Sandbox, helper};
 /// [`Child::kill`] ends everything that runs in the sandbox.
 #[derive(Debug)]
 pub struct Command {
-    /// Starts `ringfence run`; without a helper, this stands for the error.
+    /// Starts `ringfence run` or `ringfence exec`; without a helper, this stands for the error.
     run: io::Result<std::process::Command>,
     /// The same words for `ringfence plan`.
     plan: Vec<OsString>,
@@ -40,6 +40,15 @@ impl Command {
         let helper = found.as_ref().ok().cloned().unwrap_or_default();
         let run = found.map(|helper| start(&helper, "run", &plan, &variables));
         Self { run, plan, helper, variables }
+    }
+
+    /// In a session, where the flags of its sandbox hold already.
+    pub(super) fn in_session(sandbox: &Sandbox, helper: &Path, session: &str, program: &OsStr) -> Self {
+        let directory = sandbox.flags.iter().find(|flag| flag.as_encoded_bytes().starts_with(b"--cd=")).cloned();
+        let words: Vec<OsString> =
+            directory.into_iter().chain([session.into(), "--".into(), program.to_owned()]).collect();
+        let run = start(helper, "exec", &words, &sandbox.variables);
+        Self { run: Ok(run), helper: helper.to_owned(), ..Self::new(sandbox, program) }
     }
 
     /// Adds an argument; it need not be UTF-8.
@@ -138,26 +147,35 @@ impl Command {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let text = String::from_utf8_lossy(&output.stderr);
-        let text = text.trim_end().trim_start_matches("error: ");
-        Err(io::Error::other(if text.is_empty() { output.status.to_string() } else { text.to_owned() }))
+        Err(told(&output))
     }
 
     fn ready(&mut self) -> io::Result<&mut std::process::Command> {
         self.run.as_mut().map_err(|error| again(error))
     }
 
-    /// "No such file" alone would be taken for the command: say whose it is, and what to do.
     fn explained<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-                let helper = self.helper.display();
-                let text = format!("start the sandbox helper `{helper}`: {error}; name another with Sandbox::helper");
-                io::Error::new(error.kind(), text)
-            }
-            _ => error,
-        })
+        result.map_err(|error| explained(error, &self.helper))
     }
+}
+
+/// "No such file" alone would be taken for the command: say whose it is, and what to do.
+pub(super) fn explained(error: io::Error, helper: &Path) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+            let helper = helper.display();
+            let text = format!("start the sandbox helper `{helper}`: {error}; name another with Sandbox::helper");
+            io::Error::new(error.kind(), text)
+        }
+        _ => error,
+    }
+}
+
+/// What a helper that failed has said.
+pub(super) fn told(output: &Output) -> io::Error {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let text = text.trim_end().trim_start_matches("error: ");
+    io::Error::other(if text.is_empty() { output.status.to_string() } else { text.to_owned() })
 }
 
 /// The same error once more: [`io::Error`] cannot be cloned.
@@ -168,7 +186,7 @@ fn again(error: &io::Error) -> io::Error {
 /// `HELPER SUBCOMMAND WORDS…`.
 ///
 /// The name it is called by lets a program that calls [`super::dispatch`] know that it is to be the helper.
-fn start(
+pub(super) fn start(
     program: &Path,
     subcommand: &str,
     words: &[OsString],

@@ -47,7 +47,10 @@ impl Bridge {
                 .map_err(fail)?;
         let log = log.map(File::try_clone).transpose();
         let log = log.map_err(|error| StepError::new("give the bridge the log", None, error))?;
-        let pid = helper::fork("fork the bridge", || work(network, way_out, log, &theirs))?;
+        let pid = helper::fork("fork the bridge", || {
+            work(network, way_out, log, &theirs);
+            0
+        })?;
         Ok(Some(Self { pid, line }))
     }
 

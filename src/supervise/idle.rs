@@ -38,8 +38,8 @@ impl Idle {
     ///
     /// # Errors
     /// As [`Idle::watch`].
-    pub fn planned(plan: &Plan, process: Pid) -> Result<Option<Self>, StepError> {
-        plan.limits.idle.as_ref().map(|said| Self::watch(process, said.value)).transpose()
+    pub fn planned(plan: &Plan, process: Option<Pid>) -> Result<Option<Self>, StepError> {
+        plan.limits.idle.as_ref().zip(process).map(|(said, process)| Self::watch(process, said.value)).transpose()
     }
 
     /// Begins to watch a process with all that it has started.

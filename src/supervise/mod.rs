@@ -7,6 +7,7 @@ mod idle;
 pub mod outcome;
 pub mod proxy;
 mod pty;
+pub mod session;
 mod signals;
 
 use std::fs::File;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::backend::child::{Child, Finished};
+use crate::backend::child::{Caller, Child, Finished};
 use crate::backend::init::message::{self, Report};
+use crate::backend::session::Standing;
 use crate::backend::watch::{Inside, Watch};
 use crate::backend::{self, StepError};
 use crate::plan::Plan;
@@ -25,6 +27,7 @@ use bridge::Bridge;
 use idle::Idle;
 use outcome::{Ending, Expired, Outcome};
 use pty::Terminal;
+use session::Hosting;
 use signals::Signals;
 
 /// How long the command may go on after TERM or HUP before everything is killed.
@@ -48,18 +51,40 @@ enum Event {
     BridgeGone,
     /// Something that is kept from the command was touched by a host program.
     Touched,
+    /// Who a session was made for is gone.
+    Untied,
     /// A deadline has passed.
     Clock,
 }
 
-/// Runs the command of a plan to its end. `log` gets a line for each connection that leaves the sandbox or is refused.
+/// Runs the command of a plan to its end, or keeps a session. `log` gets a line for each connection that leaves the
+/// sandbox or is refused.
 ///
 /// # Errors
 /// The step of the start that failed. The command has not run then.
-pub fn run(plan: &Plan, log: Option<&File>) -> Result<Outcome, StepError> {
-    // Everything is blocked until supervisor and init have their signalfds: no signal gets lost or kills halfway.
+pub fn run(plan: &Plan, log: Option<&File>, hosting: Option<&Hosting>) -> Result<Outcome, StepError> {
+    with_signals_blocked(|callers| supervise(plan, log, hosting, callers))
+}
+
+/// Runs the command of a plan that confines nothing in a session, which does, to its end.
+///
+/// # Errors
+/// What could not be done for it in the session. The command has not run then.
+pub fn join(plan: &Plan, standing: Standing) -> Result<Outcome, StepError> {
+    with_signals_blocked(|callers| {
+        let signals = Signals::watch()?;
+        let terminal = Terminal::of_caller();
+        let child = standing.start(&plan.process, callers)?;
+        release_streams(&terminal);
+        let run = Running { deadline: deadline(plan), released: true, ..Running::new(child, signals, terminal) };
+        run.see_out(plan)
+    })
+}
+
+/// Everything is blocked until supervisor and init have their signalfds: no signal gets lost or kills halfway.
+fn with_signals_blocked(work: impl FnOnce(SignalSet) -> Result<Outcome, StepError>) -> Result<Outcome, StepError> {
     let callers = SignalSet::all().block_only();
-    let outcome = supervise(plan, log, callers);
+    let outcome = work(callers);
     if outcome.is_err() {
         // The caller may want to try again.
         let _ours = callers.block_only();
@@ -67,10 +92,17 @@ pub fn run(plan: &Plan, log: Option<&File>) -> Result<Outcome, StepError> {
     outcome
 }
 
-fn supervise(plan: &Plan, log: Option<&File>, callers: SignalSet) -> Result<Outcome, StepError> {
+fn supervise(
+    plan: &Plan,
+    log: Option<&File>,
+    hosting: Option<&Hosting>,
+    callers: SignalSet,
+) -> Result<Outcome, StepError> {
     let signals = Signals::watch()?;
     let terminal = Terminal::of_caller();
-    let mut child = backend::spawn(plan, terminal.settings(), callers)?;
+    let listener = hosting.map(Hosting::listener).transpose()?;
+    let caller = Caller { terminal: terminal.settings(), signals: callers, listener };
+    let mut child = backend::spawn(plan, caller)?;
     // Looked at before there is a bridge to give up too.
     let idle = match Idle::planned(plan, child.pid()) {
         Ok(idle) => idle,
@@ -83,47 +115,13 @@ fn supervise(plan: &Plan, log: Option<&File>, callers: SignalSet) -> Result<Outc
     if plan.confinement.is_none() {
         release_streams(&terminal);
     }
-    let deadline = plan.limits.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value));
-    let mut run = Running {
-        child,
-        bridge,
-        signals,
-        terminal,
-        deadline,
-        idle,
-        kill_at: None,
-        expired: None,
-        network_lost: false,
-        suspended: false,
-        released: false,
-        namespace: None,
-        unwatched: None,
-        watch: None,
-        ending: None,
-    };
-    loop {
-        match run.next() {
-            Event::Signal(signal) => run.pass_on(signal),
-            Event::Report(Report::Terminal(master)) => run.terminal.attach(master),
-            Event::Report(Report::MountNamespace(mount)) => run.namespace = Some(mount),
-            Event::Report(Report::Root(root)) => run.stands(plan, root),
-            Event::Touched => run.look(),
-            Event::Report(Report::Stopped(_)) if run.stop_wanted() => run.stop(),
-            // A command that stops itself stops nobody else: time goes on, and so does the watch over it.
-            Event::Report(Report::Stopped(_)) => {}
-            // Init exits right after this word: waiting for it needs no further event.
-            Event::Report(Report::Ended(status)) => {
-                run.end(Ending::of_status(status));
-                return run.finish(plan);
-            }
-            Event::Report(Report::NotExecuted(error)) => run.end(Ending::NotExecuted(error)),
-            Event::Report(Report::Failed(error)) => run.end(Ending::Failed(error)),
-            Event::Clock => run.clock(plan),
-            Event::JanitorGone(report) => run.give_up(report),
-            Event::BridgeGone => run.without_bridge(),
-            Event::Gone => return run.finish(plan),
-        }
-    }
+    let deadline = deadline(plan);
+    let run = Running { bridge, deadline, idle, hosting, ..Running::new(child, signals, terminal) };
+    run.see_out(plan)
+}
+
+fn deadline(plan: &Plan) -> Option<Instant> {
+    plan.limits.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.value))
 }
 
 /// A pipe must close when the command closes it: what is no terminal is not held here any longer. Standard error stays,
@@ -134,7 +132,9 @@ fn release_streams(terminal: &Terminal) {
     }
 }
 
-struct Running {
+struct Running<'a> {
+    /// The session that this is.
+    hosting: Option<&'a Hosting>,
     child: Child,
     bridge: Option<Bridge>,
     signals: Signals,
@@ -160,7 +160,55 @@ struct Running {
     ending: Option<Ending>,
 }
 
-impl Running {
+impl<'a> Running<'a> {
+    fn new(child: Child, signals: Signals, terminal: Terminal) -> Self {
+        Self {
+            hosting: None,
+            child,
+            bridge: None,
+            signals,
+            terminal,
+            deadline: None,
+            idle: None,
+            kill_at: None,
+            expired: None,
+            network_lost: false,
+            suspended: false,
+            released: false,
+            namespace: None,
+            unwatched: None,
+            watch: None,
+            ending: None,
+        }
+    }
+
+    fn see_out(mut self, plan: &Plan) -> Result<Outcome, StepError> {
+        loop {
+            match self.next() {
+                Event::Signal(signal) => self.pass_on(signal),
+                Event::Report(Report::Terminal(master)) => self.terminal.attach(master),
+                Event::Report(Report::MountNamespace(mount)) => self.namespace = Some(mount),
+                Event::Report(Report::Root(root)) => self.stands(plan, root),
+                Event::Touched => self.look(),
+                Event::Report(Report::Stopped(_)) if self.stop_wanted() => self.stop(),
+                // A command that stops itself stops nobody else: time goes on, and so does the watch over it.
+                Event::Report(Report::Stopped(_)) => {}
+                // Init exits right after this word: waiting for it needs no further event.
+                Event::Report(Report::Ended(status)) => {
+                    self.end(Ending::of_status(status));
+                    return self.finish(plan);
+                }
+                Event::Report(Report::NotExecuted(error)) => self.end(Ending::NotExecuted(error)),
+                Event::Report(Report::Failed(error)) => self.end(Ending::Failed(error)),
+                Event::Untied => self.pass_on(libc::SIGTERM),
+                Event::Clock => self.clock(plan),
+                Event::JanitorGone(report) => self.give_up(report),
+                Event::BridgeGone => self.without_bridge(),
+                Event::Gone => return self.finish(plan),
+            }
+        }
+    }
+
     /// Waits for the next event, moving terminal data meanwhile.
     fn next(&mut self) -> Event {
         loop {
@@ -171,10 +219,14 @@ impl Running {
             let janitor = self.child.janitor();
             let touched = self.watch.as_ref().map(Watch::descriptor);
             let bridge = self.bridge.as_ref().map(Bridge::line);
-            let others = [janitor, touched, bridge];
+            // After it has hung up, it has nothing more to say.
+            let tie = self.hosting.filter(|_| self.kill_at.is_none()).and_then(Hosting::tie);
+            let others = [janitor, touched, bridge, tie];
             watched.extend(others.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
             let at_watch = 2 + usize::from(janitor.is_some());
             let at_bridge = at_watch + usize::from(touched.is_some());
+            let at_tie = at_bridge + usize::from(bridge.is_some());
+            let is_tied = tie.is_some();
             let fixed = watched.len();
             watched.extend(self.terminal.watched());
             match poll(&mut watched, self.time_left().as_ref()) {
@@ -197,6 +249,9 @@ impl Running {
             }
             if self.bridge.is_some() && ready.get(at_bridge) == Some(&true) {
                 return Event::BridgeGone;
+            }
+            if is_tied && ready.get(at_tie) == Some(&true) {
+                return Event::Untied;
             }
             // Before what a busy command can bring about without end.
             if self.time_left().is_some_and(|left| left.tv_sec == 0 && left.tv_nsec == 0) {
@@ -280,6 +335,9 @@ impl Running {
     fn stands(&mut self, plan: &Plan, root: OwnedFd) {
         release_streams(&self.terminal);
         self.released = true;
+        if let Some(hosting) = self.hosting {
+            self.judge(hosting.stands(plan));
+        }
         let inside = self.namespace.take().map(|mount| Inside { mount, root });
         if Watch::is_urgent(plan) {
             self.watch(plan, inside);

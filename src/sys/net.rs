@@ -1,9 +1,9 @@
-//! The loopback interface of a new network namespace.
+//! The loopback interface of a new network namespace, and who is at the other end of a socket.
 
 use std::ffi::CStr;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Gives `lo` all addresses of an IPv4 network, as it has those of 127.0.0.0/8 (netdevice(7)): to add an address of a
 /// network to a loopback interface makes the whole network local.
@@ -54,4 +54,19 @@ fn set(name: &CStr, what: libc::c_ulong, fill: impl FnOnce(&mut libc::ifreq)) ->
     // NUL-terminated.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), what as libc::Ioctl, &raw const request) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The user who made the other end of a unix socket (unix(7), `SO_PEERCRED`), as a number of this user namespace. The
+/// process is not told: it may be one that has no number here.
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: an all-zero ucred is valid: it is plain data.
+    let mut found: libc::ucred = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: `found` and `length` are live locals, and `length` is the size of what the kernel may write.
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut found).cast(), &raw mut length) };
+    if result == 0 { Ok(found.uid) } else { Err(io::Error::last_os_error()) }
 }

@@ -45,6 +45,7 @@ mod proxy_names;
 mod rules;
 mod second_run;
 mod secrets;
+mod session;
 mod signals;
 mod streams;
 mod syscalls;

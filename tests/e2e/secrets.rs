@@ -23,6 +23,36 @@ const STORES: &[&str] = &[
 ];
 
 #[test]
+fn a_home_that_only_its_owner_enters_is_in_nobody_s_way() {
+    for lab in Lab::as_root(&[]) {
+        let home = lab.dir("home/of-other");
+        let (store, socket) = (lab.file("home/of-other/.ssh/id", "secret"), lab.path("home/of-other/run/socket"));
+        lab.dir("home/of-other/run");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::chown(&home, Some(54321), Some(54321)).unwrap();
+        lab.chmod("home/of-other", 0o700);
+        for engine in lab.engines() {
+            // Its owner may open it meanwhile: what is in it stays hidden.
+            let running = lab.sandbox(NONE).backend(engine).env("HOME", &home).waiting().start([
+                "sh",
+                "-c",
+                "cat \"$1\" 2>&1; echo ready; read x; cat \"$1\" 2>&1",
+                "sh",
+                &store,
+            ]);
+            running.wait_for("ready");
+            lab.chmod("home/of-other", 0o755);
+            let ran = running.finish();
+            lab.chmod("home/of-other", 0o700);
+            ran.assert_code(1);
+            assert!(!ran.stdout().contains("secret"), "{engine}: {ran}");
+        }
+        lab.outside(&format!("cat {store}")).assert_prints("secret");
+        drop(listener);
+    }
+}
+
+#[test]
 fn credential_stores_in_home_are_hidden_unless_they_are_named() {
     for lab in Lab::every_user(&[]) {
         for store in STORES {

@@ -1,41 +1,32 @@
 //! What crosses to the inner stage: a sealed memory file. Paths and variables are bytes, never text.
 
-use std::ffi::{OsStr, OsString};
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::process::Rlimit;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::StepError;
 use crate::backend::child::{Setup, Terminal};
-use crate::backend::init::stdio::Stream;
+use crate::backend::job::{Job, Told, Word};
 use crate::backend::network::Doors;
 use crate::backend::plain::Last;
 use crate::host::paths::{FileId, id_of};
 use crate::plan::choose::{Choice, Engine};
-use crate::plan::env::EnvPlan;
 use crate::plan::landlock::{Beneath, Expect, LandlockPlan, LandlockRule, Tcp};
 use crate::plan::limits::{LimitPlan, Resource, ResourceLimit};
 use crate::plan::mounts::{Mount, MountOp, MountPlan, RootView};
 use crate::plan::syscalls::{self, Modes};
-use crate::plan::{Confinement, Plan, ProcessPlan};
+use crate::plan::{Confinement, Plan};
 use crate::request::Net;
 use crate::request::Origin;
 use crate::request::Said;
-use crate::sys::signal::SignalSet;
 
 /// All that the inner stage is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Handover {
-    command: Vec<Word>,
-    cwd: Word,
-    env: Vec<(Word, Word)>,
-    pass_fd: Vec<RawFd>,
-    program: Option<RawFd>,
+    job: Job,
     abi: u32,
     rules: Vec<(Word, Beneath)>,
     scope_abstract: bool,
@@ -44,9 +35,6 @@ pub struct Handover {
     audit: bool,
     modes: Modes,
     pid_namespace: bool,
-    streams: Vec<Kept>,
-    signals: Vec<i32>,
-    open_files: (Option<u64>, Option<u64>),
     /// What each process may: what, how much.
     limits: Vec<(Resource, u64)>,
     /// The caller's standard streams.
@@ -57,30 +45,10 @@ pub struct Handover {
     pub alive: RawFd,
     /// The line to the bridge, and what goes over it.
     pub network: Option<(RawFd, Doors)>,
+    /// Where commands are asked for.
+    pub listener: Option<RawFd>,
     /// What must be, or must not be, at a path once everything is mounted.
     pub checks: Vec<Check>,
-}
-
-/// Bytes of the system: text where they are, to keep it short.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Word {
-    Text(String),
-    Bytes(Vec<u8>),
-}
-
-impl Word {
-    fn new(word: impl AsRef<OsStr>) -> Self {
-        let word = word.as_ref();
-        word.to_str().map_or_else(|| Self::Bytes(word.as_bytes().to_vec()), |text| Self::Text(text.to_owned()))
-    }
-
-    fn get(self) -> OsString {
-        match self {
-            Self::Text(text) => text.into(),
-            Self::Bytes(bytes) => OsString::from_vec(bytes),
-        }
-    }
 }
 
 /// One thing that the kernel is asked about before the command starts.
@@ -120,15 +88,6 @@ impl Check {
     }
 }
 
-/// [`Stream`], as it is written down.
-#[derive(Debug, Serialize, Deserialize)]
-enum Kept {
-    Keep,
-    Terminal,
-    Node(String, u32),
-    ReadOnly { path: Word, device: u64, inode: u64, dir: bool, offset: u64 },
-}
-
 /// The descriptors that cross with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Descriptors {
@@ -140,6 +99,8 @@ pub struct Descriptors {
     pub alive: RawFd,
     /// The line to the bridge.
     pub network: Option<RawFd>,
+    /// Where commands are asked for.
+    pub listener: Option<RawFd>,
 }
 
 impl Handover {
@@ -152,17 +113,11 @@ impl Handover {
         descriptors: Descriptors,
         checks: Vec<Check>,
     ) -> Self {
-        let ProcessPlan { command, cwd, env, pass_fd, program } = &plan.process;
         let LandlockPlan { abi, rules, apart: _, scope_abstract, scope_signals, tcp, audit } = &confinement.landlock;
-        // The inner stage asks the caller's terminal itself.
-        let Setup { streams, terminal: _, signals, open_files, .. } = setup;
         let doors = confinement.network.as_ref().map(Doors::of);
         Self {
-            command: command.iter().map(Word::new).collect(),
-            cwd: Word::new(cwd),
-            env: env.vars.iter().map(|(name, value)| (Word::new(name), Word::new(value))).collect(),
-            pass_fd: pass_fd.clone(),
-            program: *program,
+            // The inner stage asks the caller's terminal itself.
+            job: Job::new(&plan.process, setup),
             abi: *abi,
             rules: rules.iter().map(|rule| (Word::new(&rule.path), rule.allow)).collect(),
             scope_abstract: *scope_abstract,
@@ -171,25 +126,22 @@ impl Handover {
             audit: *audit,
             modes: confinement.syscalls.modes,
             pid_namespace: confinement.pid_namespace.value,
-            streams: streams.iter().map(keep).collect(),
-            signals: signals.members(),
-            open_files: (open_files.current, open_files.maximum),
             limits: plan.limits.each.iter().map(|limit| (limit.what, limit.value)).collect(),
             originals: descriptors.originals,
             control: descriptors.control,
             alive: descriptors.alive,
             network: descriptors.network.zip(doors),
+            listener: descriptors.listener,
             checks,
         }
     }
 
     /// Takes it apart: what init does from here on is the same for every engine. Who asked for what is known outside.
     #[must_use]
-    pub fn into_plan(self, terminal: Option<Terminal>, network: Option<OwnedFd>) -> (Plan, Setup) {
+    pub fn into_plan(self, terminal: Option<Terminal>) -> (Plan, Setup) {
         let outside = || Origin::Baseline("as planned outside");
-        let open_files = Rlimit { current: self.open_files.0, maximum: self.open_files.1 };
-        let signals = SignalSet::of(&self.signals);
-        let setup = Setup::inside(streams(self.streams), terminal, signals, open_files, network);
+        let Told { process, streams, signals, open_files } = self.job.read();
+        let setup = Setup::inside(streams, terminal, signals, open_files);
         let rule = |(path, allow): (Word, Beneath)| LandlockRule {
             path: path.get().into(),
             allow,
@@ -217,28 +169,12 @@ impl Handover {
             scratch: None,
             cache: None,
         };
-        let vars = self.env.into_iter().map(|(name, value)| (name.get(), value.get())).collect();
-        let process = ProcessPlan {
-            command: self.command.into_iter().map(Word::get).collect(),
-            cwd: self.cwd.get().into(),
-            env: EnvPlan { vars, ..EnvPlan::default() },
-            pass_fd: self.pass_fd,
-            program: self.program,
-        };
         let limit = |(what, value)| ResourceLimit { what, value, because: outside() };
         let each = self.limits.into_iter().map(limit).collect();
         let engine = Engine::Bwrap { program: PathBuf::new(), argv0: false };
         let choice = Choice { engine, ..Choice::nothing() };
-        let plan = Plan {
-            process,
-            confinement: Some(confinement),
-            limits: LimitPlan { each, ..LimitPlan::default() },
-            choice,
-            effective: Vec::new(),
-            decisions: Vec::new(),
-            unenforced: Vec::new(),
-            notes: Vec::new(),
-        };
+        let limits = LimitPlan { each, ..LimitPlan::default() };
+        let plan = Plan { confinement: Some(confinement), choice, limits, ..Plan::of_process(process) };
         (plan, setup)
     }
 
@@ -274,29 +210,6 @@ impl Handover {
 }
 
 const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::GROW).union(SealFlags::SHRINK).union(SealFlags::SEAL);
-
-fn keep(stream: &Stream) -> Kept {
-    match stream {
-        Stream::Keep => Kept::Keep,
-        Stream::Terminal => Kept::Terminal,
-        Stream::Node(path, flags) => Kept::Node((*path).to_owned(), flags.bits()),
-        Stream::ReadOnly { path, id, dir, offset } => {
-            Kept::ReadOnly { path: Word::new(path), device: id.dev, inode: id.ino, dir: *dir, offset: *offset }
-        }
-    }
-}
-
-fn streams(kept: Vec<Kept>) -> [Stream; 3] {
-    let mut streams = kept.into_iter().map(|kept| match kept {
-        Kept::Keep => Stream::Keep,
-        Kept::Terminal => Stream::Terminal,
-        Kept::Node(path, flags) => Stream::node(&path, flags),
-        Kept::ReadOnly { path, device, inode, dir, offset } => {
-            Stream::ReadOnly { path: path.get().into(), id: FileId { dev: device, ino: inode }, dir, offset }
-        }
-    });
-    std::array::from_fn(|_| streams.next().unwrap_or(Stream::node("/dev/null", 0)))
-}
 
 /// What is to hold of the operations once bubblewrap has carried them out.
 ///

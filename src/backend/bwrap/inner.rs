@@ -47,10 +47,11 @@ fn live(handover: Handover, control: &OwnedFd, early: &[i32]) -> Result<(), Step
     handover.checks.iter().try_for_each(verify)?;
     let line = handover.network.as_ref().map(|(number, doors)| Ok((adopt(*number)?, doors))).transpose()?;
     let network = line.map(|(line, doors)| doors.hand_over(line.as_fd()).map(|()| line)).transpose()?;
-    let (plan, setup) = handover.into_plan(Terminal::of_streams(), network);
+    let listener = handover.listener.map(adopt).transpose()?;
+    let (plan, mut setup) = handover.into_plan(Terminal::of_streams());
+    (setup.network, setup.listener) = (network, listener);
     let own = [control.as_raw_fd(), alive.as_raw_fd()];
-    let line = setup.network.as_ref().map(AsRawFd::as_raw_fd);
-    let kept: Vec<RawFd> = plan.process.given().chain(own).chain(line).collect();
+    let kept: Vec<RawFd> = plan.process.given().chain(own).chain(setup.given()).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     let streams = stdio::open_in_place(&setup.streams)?;
     init::settle(&plan, &setup, control, Some(streams), early)

@@ -57,35 +57,62 @@ pub fn classify(plan: &Plan) -> Result<[Stream; 3], StepError> {
     let Some(confinement) = &plan.confinement else {
         return Ok([Stream::Keep, Stream::Keep, Stream::Keep]);
     };
-    let around = Around(confinement);
-    Ok([around.decide(0)?, around.decide(1)?, around.decide(2)?])
+    Judge::of(confinement).streams()
 }
 
-/// What the streams are judged by.
-struct Around<'a>(&'a Confinement);
+/// What streams are judged by: what a plan says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judge {
+    /// Numbers of devices that are there for the command anyway.
+    pub devices: Vec<(u32, u32)>,
+    /// What the plan hides.
+    pub hidden: Vec<PathBuf>,
+    /// Whether the network is the host's.
+    pub host_network: bool,
+    /// Whether the Landlock wall stands: then a file of the host can be handed in for writing.
+    pub wall: bool,
+}
 
-impl Around<'_> {
+impl Judge {
+    /// By this plan.
+    #[must_use]
+    pub fn of(confinement: &Confinement) -> Self {
+        let ops = &confinement.mounts.ops;
+        let device = |op: &MountOp| match op.what {
+            Mount::Device { major, minor, .. } => Some((major, minor)),
+            _ => None,
+        };
+        let hiding = |op: &&MountOp| matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
+        Self {
+            devices: ops.iter().filter_map(device).collect(),
+            hidden: ops.iter().filter(hiding).map(|op| op.target.clone()).collect(),
+            host_network: confinement.net.value == Net::Host,
+            wall: confinement.landlock.abi > 0,
+        }
+    }
+
+    /// Decides about the caller's three streams.
+    ///
+    /// # Errors
+    /// As [`classify`].
+    pub fn streams(&self) -> Result<[Stream; 3], StepError> {
+        Ok([self.decide(0)?, self.decide(1)?, self.decide(2)?])
+    }
+
     /// Whether a device is there for the command anyway.
     fn grants(&self, number: (u32, u32)) -> bool {
-        self.0
-            .mounts
-            .ops
-            .iter()
-            .any(|op| matches!(op.what, Mount::Device { major, minor, .. } if (major, minor) == number))
+        self.devices.contains(&number)
     }
 
     /// Whether the plan hides the file that a descriptor is open on: through it, it could be read.
     fn hides(&self, fd: BorrowedFd<'_>) -> bool {
-        let Ok(path) = fd_path(fd) else { return true };
-        let hiding = |op: &MountOp| matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
-        self.0.mounts.ops.iter().any(|op| hiding(op) && path.starts_with(&op.target))
+        fd_path(fd).map_or(true, |path| self.hidden.iter().any(|hidden| path.starts_with(hidden)))
     }
 
     /// Whether the plan hides something in the directory that a descriptor is open on, or the directory itself.
     fn hides_below(&self, fd: BorrowedFd<'_>) -> bool {
         let Ok(path) = fd_path(fd) else { return true };
-        let hiding = |op: &MountOp| matches!(op.what, Mount::Mask { .. } | Mount::Veil { .. });
-        self.hides(fd) || self.0.mounts.ops.iter().any(|op| hiding(op) && op.target.starts_with(&path))
+        self.hides(fd) || self.hidden.iter().any(|hidden| hidden.starts_with(&path))
     }
 
     fn decide(&self, number: i32) -> Result<Stream, StepError> {
@@ -111,13 +138,13 @@ impl Around<'_> {
                 None if self.grants((major, minor)) => Ok(Stream::Keep),
                 None => Err(refuse(libc::EPERM)),
             },
-            Kind::Socket if self.0.net.value == Net::Host || is_unix(fd) => Ok(Stream::Keep),
+            Kind::Socket if self.host_network || is_unix(fd) => Ok(Stream::Keep),
             // An internet socket of the host could be connected elsewhere from inside.
             Kind::Socket => Err(refuse(libc::EPERM)),
             Kind::Block => Err(refuse(libc::EPERM)),
             // Deleted, as the files of here-documents are, or never named (memfd): nobody else finds it by its name.
             Kind::File if stat.st_nlink == 0 => Ok(Stream::Keep),
-            Kind::File if !reads_only && self.0.landlock.abi > 0 && !self.hides(fd) => Ok(Stream::Keep),
+            Kind::File if !reads_only && self.wall && !self.hides(fd) => Ok(Stream::Keep),
             Kind::File if !reads_only => Err(refuse(libc::EPERM)),
             Kind::Dir if self.hides_below(fd) => Err(refuse(libc::EPERM)),
             Kind::File if self.hides(fd) => Err(refuse(libc::EPERM)),

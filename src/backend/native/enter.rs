@@ -30,8 +30,7 @@ pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
 
 fn live(plan: &Plan, setup: &Setup, control: &OwnedFd) -> Result<(), StepError> {
     setup.enter_groups()?;
-    let line = setup.network.as_ref().map(AsRawFd::as_raw_fd);
-    let kept: Vec<_> = plan.process.given().chain([control.as_raw_fd()]).chain(line).collect();
+    let kept: Vec<_> = plan.process.given().chain([control.as_raw_fd()]).chain(setup.given()).collect();
     sys::fd::close_all_but(3, &kept).map_err(|error| StepError::new("close descriptors", None, error))?;
     tie_to_supervisor(plan)?;
     limit_processes(plan)?;
@@ -129,7 +128,10 @@ fn enter(
 }
 
 /// Maps the caller's ids to themselves (user_namespaces(7)). Supplementary groups stay in force, unmapped.
-fn map_ids(uid: u32, gid: u32) -> Result<(), StepError> {
+///
+/// # Errors
+/// As write(2) to the files of `/proc/self`.
+pub fn map_ids(uid: u32, gid: u32) -> Result<(), StepError> {
     let write = |path: &str, text: String| {
         let fail = |error: rustix::io::Errno| StepError::new(MAP_IDS, Some(Path::new(path)), error);
         let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;

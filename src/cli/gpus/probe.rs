@@ -109,11 +109,11 @@ fn run(policy: &Policy, mut plan: Plan) -> Result<(Outcome, Vec<u8>), Vec<Proble
     let program = own_image().map_err(|error| fail("copy this program to memory", error))?;
     let streams = Streams::redirect().map_err(|error| fail("redirect the standard streams", error))?;
     make_probe(policy, &mut plan, &program);
-    let mut outcome = supervise::run(&plan, None);
+    let mut outcome = supervise::run(&plan, None, None);
     if outcome.as_ref().is_err_and(StepError::is_stale) {
         plan = prepare_policy(policy.clone())?.1;
         make_probe(policy, &mut plan, &program);
-        outcome = supervise::run(&plan, None);
+        outcome = supervise::run(&plan, None, None);
     }
     let text = streams.restore().map_err(|error| fail("read what the probe says", error))?;
     Ok((outcome.map_err(|error| vec![error.into()])?, text))

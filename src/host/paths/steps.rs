@@ -92,9 +92,32 @@ mod tests {
         let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
         let inode = |fd: OwnedFd| rustix::fs::fstat(&fd).unwrap().st_ino;
         for path in [
-            ".", "a", "a/b/c", "a/../a/b", "../../a", "up/b", "abs/c", "abs/back", "chain", "circle", "lost", "none",
-            "a/file/x", "a/file", "abs", "up", "dot", "slash", "beside", "good", "a/file/.", "a/file/", "a/file/..", "a/b/",
-            "a//b/./c", "good/",
+            ".",
+            "a",
+            "a/b/c",
+            "a/../a/b",
+            "../../a",
+            "up/b",
+            "abs/c",
+            "abs/back",
+            "chain",
+            "circle",
+            "lost",
+            "none",
+            "a/file/x",
+            "a/file",
+            "abs",
+            "up",
+            "dot",
+            "slash",
+            "beside",
+            "good",
+            "a/file/.",
+            "a/file/",
+            "a/file/..",
+            "a/b/",
+            "a//b/./c",
+            "good/",
         ] {
             for follow in [true, false] {
                 use rustix::fs::ResolveFlags;

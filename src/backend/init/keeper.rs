@@ -1,0 +1,96 @@
+//! Who looks after one command of a session: a child of its init, with a process session, a terminal and orphans of its
+//! own. It does for the command what init does where there is only one.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, Signal};
+
+use super::message::{Report, report};
+use super::{Orphans, Start, children, command, enter, stdio, terminal};
+use crate::backend::StepError;
+use crate::backend::child::{Setup, Terminal};
+use crate::backend::job::Told;
+use crate::backend::session::call::{Given, hear};
+use crate::plan::Plan;
+use crate::sys;
+
+/// Never returns.
+pub(super) fn main(plan: &mut Plan, line: &OwnedFd) -> ! {
+    match hear_out(line) {
+        Ok(Some((told, line, aside))) => {
+            // From here on the first line's number may be something else's.
+            if let Err(error) = keep(plan, told, &line, aside) {
+                report(line.as_fd(), &Report::Failed(error));
+            }
+        }
+        Ok(None) => {}
+        Err(error) => report(line.as_fd(), &Report::Failed(error)),
+    }
+    sys::process::exit_now(0)
+}
+
+/// What is asked for, by whom, and what came along, out of the way of all numbers that it is to get.
+type Heard = (Told, OwnedFd, Given);
+
+/// Becomes a process that can keep a command, and hears which; `None` when the caller is gone.
+fn hear_out(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
+    sys::fd::close_all_but(3, &[line.as_raw_fd()]).map_err(|error| StepError::new("close descriptors", None, error))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| StepError::new("tie a command to its session", None, error))?;
+    rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| StepError::new("become a subreaper", None, error))?;
+    let heard = hear(line.as_fd()).map_err(|error| StepError::new("hear what to run", None, error))?;
+    let Some((job, given)) = heard else { return Ok(None) };
+    let told = job.read();
+    let lowest = told.process.pass_fd.iter().copied().max().unwrap_or(2).saturating_add(1);
+    let aside = |fd: &OwnedFd| {
+        let copy = rustix::io::fcntl_dupfd_cloexec(fd, lowest.max(3));
+        copy.map_err(|error| StepError::new("make room for descriptors", None, error))
+    };
+    let [input, output, errors] = &given.streams;
+    let streams = [aside(input)?, aside(output)?, aside(errors)?];
+    let others = given.others.iter().map(aside).collect::<Result<_, _>>()?;
+    Ok(Some((told, aside(line)?, Given { streams, others })))
+}
+
+fn keep(plan: &mut Plan, told: Told, line: &OwnedFd, given: Given) -> Result<(), StepError> {
+    let Told { process, streams, signals, open_files } = told;
+    place(given, &process.pass_fd)?;
+    plan.process = process;
+    enter(&plan.process.cwd)?;
+    let open_files = within(open_files, rustix::process::getrlimit(Resource::Nofile));
+    let own = Setup::inside(streams, Terminal::of_streams(), signals, open_files);
+    let start = Start {
+        streams: Some(stdio::open_in_place(&own.streams)?),
+        terminal: terminal(plan, &own, line.as_fd())?,
+        early: &[],
+        passed_on: &[libc::SIGTERM],
+    };
+    // Without a list of them, they end with the session.
+    let orphans = children().map_or(Orphans::Nobodys, |list| Orphans::Own(Some(list)));
+    if let Some(status) = command(plan, &own, line, start, orphans)? {
+        report(line.as_fd(), &Report::Ended(status));
+    }
+    Ok(())
+}
+
+/// What the caller may have, as far as the session may.
+fn within(wanted: Rlimit, own: Rlimit) -> Rlimit {
+    let least = |one: Option<u64>, other: Option<u64>| [one, other].into_iter().flatten().min();
+    let maximum = least(wanted.maximum, own.maximum);
+    Rlimit { current: least(wanted.current, maximum), maximum }
+}
+
+/// Puts what came along where the command expects it.
+fn place(given: Given, numbers: &[RawFd]) -> Result<(), StepError> {
+    let Given { streams, others } = given;
+    let put = |(number, fd): (RawFd, &OwnedFd)| {
+        let name = format!("descriptor {number}");
+        sys::fd::duplicate_onto(fd.as_fd(), number)
+            .map_err(|error| StepError::new("pass on", Some(Path::new(&name)), error))
+    };
+    (0..).zip(&streams).try_for_each(put)?;
+    numbers.iter().copied().zip(&others).try_for_each(put)
+}
