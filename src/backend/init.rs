@@ -19,7 +19,8 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
 use rustix::termios::OptionalActions;
 
 use super::child::Setup;
-use super::{StepError, confine, guard, network};
+use super::confine::{Walls, capabilities};
+use super::{StepError, guard, network};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
 use crate::sys::{self, process::Forked, signal::SignalSet};
@@ -45,7 +46,7 @@ pub fn settle(
     let confined = plan.confinement.is_some();
     if confined {
         let bounded = matches!(plan.choice.engine, Engine::Bwrap { .. });
-        confine::capabilities::drop_all(bounded).map_err(|error| StepError::new("drop capabilities", None, error))?;
+        capabilities::drop_all(bounded).map_err(|error| StepError::new("drop capabilities", None, error))?;
         tie_to_supervisor(plan)?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .map_err(|error| StepError::new("make init unreadable", None, error))?;
@@ -55,14 +56,15 @@ pub fn settle(
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| StepError::new("become a subreaper", None, error))?;
     }
-    let start = Start { streams, terminal: terminal(plan, setup, control.as_fd())?, early, passed_on: &[] };
+    let terminal = terminal(plan, setup, control.as_fd())?;
+    let start = Start { streams, terminal, walls: Walls::planned(plan)?, early, passed_on: &[] };
     if confined {
         show_view(plan, control.as_fd());
     }
     let orphans = if confined && !is_first { Orphans::Own(children()) } else { Orphans::Nobodys };
     let ended = match &setup.listener {
         Some(listener) => {
-            let ended = session::serve(plan, setup, control, listener)?;
+            let ended = session::serve(plan, setup, control, listener, start.walls)?;
             end(orphans);
             ended
         }
@@ -86,6 +88,8 @@ struct Start<'a> {
     /// Streams that were opened anew; without any, the process's own are the command's.
     streams: Option<Streams>,
     terminal: Option<OwnedFd>,
+    /// What it is put behind; nothing in full-access.
+    walls: Option<Walls>,
     /// Signals for it that came before it.
     early: &'a [i32],
     /// Signals to this process that are for it.
@@ -110,15 +114,15 @@ fn command(
     start: Start<'_>,
     orphans: Orphans,
 ) -> Result<Option<i32>, StepError> {
-    let Start { streams, terminal, early, passed_on } = start;
-    let signals = SignalSet::of(&[&[libc::SIGCHLD], passed_on].concat()).descriptor();
+    let signals = SignalSet::of(&[&[libc::SIGCHLD], start.passed_on].concat()).descriptor();
     let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
     let (broker, line) = Broker::planned(plan)?.unzip();
     let Some(command) = fork_command()? else {
         drop(broker);
-        command::main(plan, setup, streams, terminal.as_ref(), &Lines { control, broker: line })
+        command::main(plan, setup, start, &Lines { control, broker: line })
     };
-    drop((line, streams, terminal));
+    let early = start.early;
+    drop((line, start));
     release_streams();
     // Both sides say it: whoever comes first, signals to the group reach the command from now on.
     sys::ignore(rustix::process::setpgid(Pid::from_raw(command), Pid::from_raw(command)));

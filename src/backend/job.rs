@@ -58,6 +58,7 @@ pub struct Job {
 #[derive(Debug, Serialize, Deserialize)]
 enum Kept {
     Keep,
+    Anchored,
     Terminal,
     Node(String, u32),
     ReadOnly { path: Word, device: u64, inode: u64, dir: bool, offset: u64 },
@@ -117,6 +118,7 @@ impl Job {
 fn keep(stream: &Stream) -> Kept {
     match stream {
         Stream::Keep => Kept::Keep,
+        Stream::Anchored => Kept::Anchored,
         Stream::Terminal => Kept::Terminal,
         Stream::Node(path, flags) => Kept::Node((*path).to_owned(), flags.bits()),
         Stream::ReadOnly { path, id, dir, offset } => {
@@ -128,6 +130,7 @@ fn keep(stream: &Stream) -> Kept {
 fn streams(kept: Vec<Kept>) -> [Stream; 3] {
     let mut streams = kept.into_iter().map(|kept| match kept {
         Kept::Keep => Stream::Keep,
+        Kept::Anchored => Stream::Anchored,
         Kept::Terminal => Stream::Terminal,
         Kept::Node(path, flags) => Stream::node(&path, flags),
         Kept::ReadOnly { path, device, inode, dir, offset } => {

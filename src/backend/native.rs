@@ -12,7 +12,6 @@ use super::child::{Child, Setup, pair};
 use super::{CREATE_NAMESPACES, StepError};
 use crate::plan::Plan;
 use crate::plan::choose::Engine;
-use crate::request::Net;
 use crate::sys::{self, process::Forked};
 
 pub(super) use enter::map_ids;
@@ -39,6 +38,7 @@ pub fn spawn(plan: &Plan, mut setup: Setup) -> Result<Child, StepError> {
     }
 }
 
+/// The network's is made by init itself, beside the mounts: to make it takes as long as all the others and the mounts.
 fn namespaces(plan: &Plan) -> u64 {
     let Some(confinement) = &plan.confinement else { return 0 };
     if plan.choice.engine == Engine::Landlock {
@@ -48,9 +48,6 @@ fn namespaces(plan: &Plan) -> u64 {
         libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
     if confinement.pid_namespace.value {
         flags |= libc::CLONE_NEWPID;
-    }
-    if confinement.net.value != Net::Host {
-        flags |= libc::CLONE_NEWNET;
     }
     u64::from(flags.cast_unsigned())
 }

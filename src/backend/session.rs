@@ -43,7 +43,7 @@ impl Standing {
         for (stream, anchored) in streams.iter_mut().zip(&mut anchored).filter(|_| terms.mounts) {
             let file = anchor::anchored(stream)?;
             if file.is_some() {
-                (*stream, *anchored) = (Stream::Keep, file);
+                (*stream, *anchored) = (Stream::Anchored, file);
             }
         }
         let open_files = rustix::process::getrlimit(Resource::Nofile);

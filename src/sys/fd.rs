@@ -14,6 +14,14 @@ pub fn close_range(first: u32, last: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Closes one descriptor that nobody in this process uses any more: a copy of what its maker owns.
+///
+/// # Errors
+/// As close_range(2).
+pub fn close(fd: RawFd) -> io::Result<()> {
+    u32::try_from(fd).map_or_else(|_| Err(io::ErrorKind::InvalidInput.into()), |fd| close_range(fd, fd))
+}
+
 /// Closes all descriptors from `first` on but the ones to keep.
 ///
 /// # Errors

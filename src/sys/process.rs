@@ -91,6 +91,17 @@ fn result_of(pid: Pid) -> io::Result<()> {
     }
 }
 
+/// Moves the calling thread into a new network namespace (unshare(2)); its other namespaces stay as they are.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`, `ENOSPC` when there are too many.
+pub fn own_network() -> io::Result<()> {
+    // SAFETY: unshare takes an integer. A new network namespace changes nothing that this process has in memory, and
+    // open sockets stay in the old one.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The user namespace that has rights over another namespace (ioctl_ns(2), `NS_GET_USERNS`).
 ///
 /// # Errors

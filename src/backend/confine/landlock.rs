@@ -4,7 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetError, Scope,
+    RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -35,16 +35,44 @@ fn rights(allow: Beneath, version: u32, dir: bool) -> BitFlags<AccessFs> {
     BitFlags::from_bits_truncate(u64::from(rights::rights(allow, version, dir)))
 }
 
-/// Puts the calling thread behind the wall; `no_new_privs` must be set. `readable` are open files that no path leads to
-/// and that may be opened again for reading, as `/dev/stdin` is.
-///
-/// # Errors
-/// Any rule that the kernel does not take: nothing is enforced by halves.
-pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-    let LandlockPlan { abi: version, rules, apart, scope_abstract, scope_signals, tcp, audit } = plan;
-    if *version == 0 {
-        return Ok(());
+/// The ruleset of a plan, not yet in force; none where the kernel has no Landlock.
+#[derive(Debug)]
+pub struct Wall(Option<Built>);
+
+#[derive(Debug)]
+struct Built {
+    ruleset: RulesetCreated,
+    abi: u32,
+}
+
+impl Wall {
+    /// Looks up what the rules name.
+    ///
+    /// # Errors
+    /// Any rule that the kernel does not take: nothing is enforced by halves.
+    pub fn build(plan: &LandlockPlan) -> Result<Self, StepError> {
+        if plan.abi == 0 {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(Built { ruleset: ruleset(plan)?, abi: plan.abi })))
     }
+
+    /// Puts the calling thread behind it; see [`super::Walls::stand_behind`].
+    ///
+    /// # Errors
+    /// As landlock_restrict_self(2).
+    pub fn restrict(self, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
+        let Some(Built { mut ruleset, abi: version }) = self.0 else { return Ok(()) };
+        for fd in readable {
+            let dir = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+            ruleset = ruleset.add_rule(PathBeneath::new(fd, rights(Beneath::Read, version, dir))).map_err(fail)?;
+        }
+        ruleset.restrict_self().map(drop).map_err(fail)
+    }
+}
+
+fn ruleset(plan: &LandlockPlan) -> Result<RulesetCreated, StepError> {
+    let LandlockPlan { abi: version, rules, apart, scope_abstract, scope_signals, tcp, audit } = plan;
     let abi = abi(*version);
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -69,15 +97,11 @@ pub fn restrict(plan: &LandlockPlan, readable: &[BorrowedFd<'_>]) -> Result<(), 
             created = created.add_rule(NetPort::new(*port, AccessNet::ConnectTcp)).map_err(fail)?;
         }
     }
-    for fd in readable {
-        let dir = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
-        created = created.add_rule(PathBeneath::new(fd, rights(Beneath::Read, *version, dir))).map_err(fail)?;
-    }
     if *audit {
         // The command is another program than this one: without the flag nothing of it would be logged.
         created = created.log_new_exec(true).map_err(fail)?;
     }
-    created.restrict_self().map(drop).map_err(fail)
+    Ok(created)
 }
 
 fn fail(error: RulesetError) -> StepError {

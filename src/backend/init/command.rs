@@ -3,15 +3,15 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit};
 
-use super::Streams;
 use super::message::{Report, pass, report};
 use super::stdio::Stream;
+use super::{Start, Streams};
 use crate::backend::child::Setup;
 use crate::backend::{LIMIT_FILES, LOAD_FILTER, StepError, confine};
 use crate::plan::Plan;
@@ -28,9 +28,9 @@ pub struct Lines<'a> {
 }
 
 /// Becomes the command. Never returns.
-pub fn main(plan: &Plan, setup: &Setup, streams: Option<Streams>, terminal: Option<&OwnedFd>, lines: &Lines<'_>) -> ! {
+pub(super) fn main(plan: &Plan, setup: &Setup, start: Start<'_>, lines: &Lines<'_>) -> ! {
     let Lines { control, broker: _ } = lines;
-    let result = prepare(plan, setup, streams, terminal, lines).and_then(|()| execute(plan));
+    let result = prepare(plan, setup, start, lines).and_then(|()| execute(plan));
     let (told, code) = match result {
         Err(Failure::Step(error)) => (Report::Failed(error), 125),
         Err(Failure::Execute(error)) => {
@@ -47,13 +47,9 @@ enum Failure {
     Execute(StepError),
 }
 
-fn prepare(
-    plan: &Plan,
-    setup: &Setup,
-    streams: Option<Streams>,
-    terminal: Option<&OwnedFd>,
-    lines: &Lines<'_>,
-) -> Result<(), Failure> {
+fn prepare(plan: &Plan, setup: &Setup, start: Start<'_>, lines: &Lines<'_>) -> Result<(), Failure> {
+    let Start { streams, terminal, walls, early: _, passed_on: _ } = start;
+    let terminal = terminal.as_ref();
     let step = |name: &'static str| move |error: rustix::io::Errno| Failure::Step(StepError::new(name, None, error));
     rustix::process::setpgid(None, None).map_err(step("start a process group"))?;
     if let Some(terminal) = terminal {
@@ -69,26 +65,14 @@ fn prepare(
         .map_err(step("switch core dumps off"))?;
     rustix::process::setrlimit(Resource::Nofile, setup.open_files).map_err(step("restore the file limit"))?;
     limit(&plan.limits.each).map_err(Failure::Step)?;
-    if let Some(confinement) = &plan.confinement {
-        let reopened = setup.streams.iter().zip(streams.iter().flatten());
-        let readable: Vec<_> = reopened
-            .filter(|(stream, _)| matches!(stream, Stream::ReadOnly { .. }))
-            .filter_map(|(_, fd)| fd.as_ref().map(AsFd::as_fd))
-            .collect();
+    if let Some(walls) = walls {
         rustix::thread::set_no_new_privs(true).map_err(step("set no_new_privs"))?;
-        confine::landlock::restrict(&confinement.landlock, &readable).map_err(Failure::Step)?;
+        let program = walls.stand_behind(&readable(setup, streams.as_ref())).map_err(Failure::Step)?;
         for fd in &plan.process.pass_fd {
             sys::fd::keep_across_exec(*fd).map_err(|error| {
                 Failure::Step(StepError::new("pass on", Some(Path::new(&format!("descriptor {fd}"))), error))
             })?;
         }
-        let program = confine::seccomp::compile(&confinement.syscalls).map_err(|error| {
-            Failure::Step(StepError {
-                step: format!("compile the seccomp filter: {error}").into(),
-                path: None,
-                errno: libc::EINVAL,
-            })
-        })?;
         restore_signals(&setup.signals);
         load_filter(&program, lines.broker.as_ref()).map_err(Failure::Step)?;
     } else {
@@ -97,6 +81,18 @@ fn prepare(
     // Only the lines are left above the streams, and they close on exec.
     debug_assert!(lines.control.as_raw_fd() > 2, "streams are connected");
     Ok(())
+}
+
+/// The files that were opened anew so that they can only be read.
+fn readable<'a>(setup: &Setup, streams: Option<&'a Streams>) -> Vec<BorrowedFd<'a>> {
+    let opened = (0..).zip(&setup.streams).zip(streams.into_iter().flatten());
+    opened
+        .filter_map(|((number, stream), opened)| match stream {
+            Stream::ReadOnly { .. } => opened.as_ref().map(AsFd::as_fd),
+            Stream::Anchored => sys::fd::borrow_if_open(number),
+            Stream::Keep | Stream::Terminal | Stream::Node(..) => None,
+        })
+        .collect()
 }
 
 /// What each process of the command may; nobody inside can raise it.
@@ -137,7 +133,7 @@ fn connect_streams(setup: &Setup, streams: Option<&Streams>, terminal: Option<&O
     let Some(streams) = streams else { return Ok(()) };
     for ((number, opened), stream) in (0..).zip(streams).zip(&setup.streams) {
         let source = match stream {
-            Stream::Keep => continue,
+            Stream::Keep | Stream::Anchored => continue,
             Stream::Terminal => terminal.map(AsFd::as_fd),
             Stream::Node(..) | Stream::ReadOnly { .. } => opened.as_ref().map(AsFd::as_fd),
         };

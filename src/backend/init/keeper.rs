@@ -1,26 +1,28 @@
 //! Who looks after one command of a session: a child of its init, with a process session, a terminal and orphans of its
 //! own. It does for the command what init does where there is only one.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::message::{Report, report};
-use super::{Orphans, Start, children, command, enter, stdio, terminal};
+use super::stdio::{self, Stream};
+use super::{Orphans, Start, children, command, enter, terminal};
 use crate::backend::StepError;
 use crate::backend::child::{Setup, Terminal};
+use crate::backend::confine::Walls;
 use crate::backend::job::Told;
 use crate::backend::session::call::{Given, hear};
 use crate::plan::Plan;
 use crate::sys;
 
 /// Never returns.
-pub(super) fn main(plan: &mut Plan, line: &OwnedFd) -> ! {
+pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, line: &OwnedFd) -> ! {
     match hear_out(line) {
         Ok(Some((told, line, aside))) => {
             // From here on the first line's number may be something else's.
-            if let Err(error) = keep(plan, told, &line, aside) {
+            if let Err(error) = keep(plan, walls, (told, aside), &line) {
                 report(line.as_fd(), &Report::Failed(error));
             }
         }
@@ -35,7 +37,6 @@ type Heard = (Told, OwnedFd, Given);
 
 /// Becomes a process that can keep a command, and hears which; `None` when the caller is gone.
 fn hear_out(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
-    sys::fd::close_all_but(3, &[line.as_raw_fd()]).map_err(|error| StepError::new("close descriptors", None, error))?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| StepError::new("tie a command to its session", None, error))?;
     rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
@@ -55,8 +56,11 @@ fn hear_out(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
     Ok(Some((told, aside(line)?, Given { streams, others })))
 }
 
-fn keep(plan: &mut Plan, told: Told, line: &OwnedFd, given: Given) -> Result<(), StepError> {
+fn keep(plan: &mut Plan, walls: Option<Walls>, (told, given): (Told, Given), line: &OwnedFd) -> Result<(), StepError> {
     let Told { process, streams, signals, open_files } = told;
+    // Those that stand ready are for no file of one command's, and their descriptor may have a number that is asked for.
+    let is_file = |stream: &Stream| matches!(stream, Stream::ReadOnly { .. } | Stream::Anchored);
+    let walls = walls.filter(|_| process.pass_fd.is_empty() && !streams.iter().any(is_file));
     place(given, &process.pass_fd)?;
     plan.process = process;
     enter(&plan.process.cwd)?;
@@ -65,6 +69,7 @@ fn keep(plan: &mut Plan, told: Told, line: &OwnedFd, given: Given) -> Result<(),
     let start = Start {
         streams: Some(stdio::open_in_place(&own.streams)?),
         terminal: terminal(plan, &own, line.as_fd())?,
+        walls: walls.map_or_else(|| Walls::planned(plan), |walls| Ok(Some(walls)))?,
         early: &[],
         passed_on: &[libc::SIGTERM],
     };

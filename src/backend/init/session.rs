@@ -5,7 +5,7 @@
 //! it is killed, and with its death those that it had started come here too.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -14,6 +14,7 @@ use rustix::net::SocketFlags;
 use super::message::{Order, Report, next_order, report};
 use super::{children, keeper, some_of};
 use crate::backend::child::Setup;
+use crate::backend::confine::Walls;
 use crate::backend::{StepError, network};
 use crate::plan::Plan;
 use crate::sys::{self, process::Forked, signal::SignalSet};
@@ -39,13 +40,14 @@ pub(super) fn serve(
     setup: &Setup,
     control: &OwnedFd,
     listener: &OwnedFd,
+    walls: Option<Walls>,
 ) -> Result<Option<i32>, StepError> {
     let signals = SignalSet::of(&[libc::SIGCHLD]).descriptor();
     let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
     release_streams()?;
     // Each keeper has a copy of it, and puts its own command in.
     let mut plan = plan.clone();
-    let mut session = Session { keepers: Vec::new(), left: Vec::new(), children: children(), over: false };
+    let mut session = Session { keepers: Vec::new(), left: Vec::new(), children: children(), walls, over: false };
     let mut network = setup.network.as_ref();
     while !(session.over && session.keepers.is_empty()) {
         // Without a bridge, another is watched twice, and nobody asks what came of it.
@@ -71,7 +73,7 @@ pub(super) fn serve(
         }
         network = network.filter(|line| !is(2) || network::serve(line.as_fd()));
         if is(3) {
-            session.accept(&mut plan, listener);
+            session.accept(&mut plan, listener, &fixed);
         }
     }
     for keeper in &session.keepers {
@@ -93,6 +95,8 @@ struct Session {
     /// Lines of keepers that are gone: they hang up when nothing is left of their commands.
     left: Vec<OwnedFd>,
     children: Option<File>,
+    /// What each command is put behind.
+    walls: Option<Walls>,
     over: bool,
 }
 
@@ -108,19 +112,26 @@ impl Keeper {
 }
 
 impl Session {
-    /// Hires a keeper for the next caller, if it is the user.
-    fn accept(&mut self, plan: &mut Plan, listener: &OwnedFd) {
+    /// Hires a keeper for the next caller, if it is the user. `own` are the descriptors that are no keeper's business.
+    fn accept(&mut self, plan: &mut Plan, listener: &OwnedFd, own: &[&OwnedFd]) {
         let line = match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
             Ok(line) => line,
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return,
             Err(_) => return std::thread::sleep(PAUSE),
         };
-        let own = rustix::process::getuid().as_raw();
-        if self.over || sys::net::peer_user(line.as_fd()).ok() != Some(own) {
+        let user = rustix::process::getuid().as_raw();
+        if self.over || sys::net::peer_user(line.as_fd()).ok() != Some(user) {
             return;
         }
         match sys::process::fork_into(0) {
-            Ok(Forked::Child) => keeper::main(plan, &line),
+            Ok(Forked::Child) => {
+                // A line hangs up with the last who holds it.
+                (self.keepers, self.left, self.children) = (Vec::new(), Vec::new(), None);
+                for fd in own {
+                    sys::ignore(sys::fd::close(fd.as_raw_fd()));
+                }
+                keeper::main(plan, self.walls.take(), &line)
+            }
             Ok(Forked::Parent(process, _)) => {
                 let process = process.as_raw_nonzero().get();
                 self.keepers.push(Keeper { process, line, ending: false });

@@ -23,6 +23,8 @@ use crate::sys;
 pub enum Stream {
     /// What it is: a pipe, a unix socket, a file that is written to under the Landlock wall.
     Keep,
+    /// What the caller has opened through such a mount already as [`Stream::ReadOnly`] is about.
+    Anchored,
     /// The private terminal.
     Terminal,
     /// The sandbox's own device node of this path.
@@ -191,7 +193,7 @@ pub fn open_in_place(streams: &[Stream; 3]) -> Result<[Option<OwnedFd>; 3], Step
     let mut opened = [const { None }; 3];
     for (slot, stream) in opened.iter_mut().zip(streams) {
         *slot = match stream {
-            Stream::Keep | Stream::Terminal => None,
+            Stream::Keep | Stream::Anchored | Stream::Terminal => None,
             Stream::Node(path, flags) => Some(open_node(path, *flags)?),
             Stream::ReadOnly { path, id, dir, offset } => Some(open_visible(path, *id, *dir, *offset)?),
         };

@@ -13,11 +13,15 @@ use crate::backend::init::stdio::{self, Stream};
 use crate::backend::init::{Streams, settle, tie_to_supervisor};
 use crate::backend::network::Doors;
 use crate::backend::scratch::Scratch;
-use crate::backend::{LIMIT_PROCESSES, MAP_IDS, SETUP, StepError, guard};
+use crate::backend::{CREATE_NAMESPACES, LIMIT_PROCESSES, MAP_IDS, SETUP, StepError, guard};
 use crate::plan::choose::Engine;
+use crate::plan::network::NetworkPlan;
 use crate::plan::{Confinement, Plan};
 use crate::request::Net;
 use crate::sys;
+
+/// As much as mount operations need, with room to spare, in bytes.
+const STACK: usize = 256 * 1024;
 
 /// Runs as init. Never returns: the sandbox ends when this process does.
 pub fn main(plan: &Plan, setup: &Setup, control: &OwnedFd) -> ! {
@@ -93,12 +97,6 @@ fn enter(
         cache: _,
     } = confinement;
     map_ids(*uid, *gid)?;
-    if net.value != Net::Host {
-        sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;
-    }
-    if let (Some(plan), Some(line)) = (network, &setup.network) {
-        Doors::of(plan).hand_over(line.as_fd())?;
-    }
     let mut streams = [const { None }; 3];
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::ReadOnly { path, id, dir, offset } = stream {
@@ -106,25 +104,56 @@ fn enter(
         }
     }
     let mut made = 0;
-    mounts::apply(mounts, &mut |before| {
-        while made <= before {
-            match next_order(control.as_fd()) {
-                Some(Order::Go(count)) => made = usize::try_from(count).unwrap_or(0),
-                // The command will get it when there is one.
-                Some(Order::Signal(signal)) => early.push(signal),
-                Some(Order::End) | None => {
-                    return Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE });
-                }
-            }
-        }
-        Ok(())
-    })?;
+    let mut view = || mounts::apply(mounts, &mut |before| wait_for(before, control, &mut made, early));
+    if net.value == Net::Host {
+        view()?;
+    } else {
+        beside(view, || own_network(network.as_ref(), setup))?;
+    }
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::Node(path, flags) = stream {
             *slot = Some(stdio::open_node(path, *flags)?);
         }
     }
     Ok(streams)
+}
+
+/// Does one thing in a thread of its own, and another meanwhile. Afterwards there is one thread again.
+fn beside(
+    one: impl FnOnce() -> Result<(), StepError> + Send,
+    other: impl FnOnce() -> Result<(), StepError>,
+) -> Result<(), StepError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, one);
+        let thread = thread.map_err(|error| StepError::new("start a thread", None, error))?;
+        let done = other();
+        // A panic ends the process.
+        let one = thread.join().unwrap_or_else(|_| Err(StepError::new("make the view", None, rustix::io::Errno::IO)));
+        one.and(done)
+    })
+}
+
+/// A network namespace for this thread, which will be the only one again, and what is in it.
+fn own_network(plan: Option<&NetworkPlan>, setup: &Setup) -> Result<(), StepError> {
+    sys::process::own_network().map_err(|error| StepError::new(CREATE_NAMESPACES, None, error))?;
+    sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;
+    match (plan, &setup.network) {
+        (Some(plan), Some(line)) => Doors::of(plan).hand_over(line.as_fd()),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the janitor has made more placeholders than so many; `made` is how many there are. The command will get
+/// signals that come meanwhile when there is one.
+fn wait_for(before: usize, control: &OwnedFd, made: &mut usize, early: &mut Vec<i32>) -> Result<(), StepError> {
+    while *made <= before {
+        match next_order(control.as_fd()) {
+            Some(Order::Go(count)) => *made = usize::try_from(count).unwrap_or(0),
+            Some(Order::Signal(signal)) => early.push(signal),
+            Some(Order::End) | None => return Err(StepError { step: SETUP.into(), path: None, errno: libc::EPIPE }),
+        }
+    }
+    Ok(())
 }
 
 /// Maps the caller's ids to themselves (user_namespaces(7)). Supplementary groups stay in force, unmapped.
