@@ -53,9 +53,10 @@ diff-codex *ARGS:
     RINGFENCE_REFERENCE="$PWD/target/reference/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex" \
         RINGFENCE_MUST=codex cargo test --test diff_codex -- {{ARGS}}
 
-# How long a start takes, next to bubblewrap and unshare.
-bench-start RUNS="300":
-    RUNS={{RUNS}} cargo bench --bench start
+# What a sandbox costs, next to others: all parts (10 minutes), which writes docs/benchmarks/, or some of start, calls, work,
+# rules and crowd.
+bench *PARTS:
+    cargo bench --bench compare -- {{PARTS}}
 
 # How long it takes to find GPUs, on a machine with 16 of them and on this one.
 bench-discovery RUNS="300":

@@ -23,6 +23,11 @@ fn demo() {
 }
 
 #[test]
+fn sessions() {
+    run("sessions.md", include_str!("../docs/sessions.md"));
+}
+
+#[test]
 fn limits() {
     run("limits.md", include_str!("../docs/limits.md"));
 }

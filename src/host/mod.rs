@@ -172,7 +172,7 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         scratch: None,
         resolver: policy.reach.transparent.as_ref().map(|_| resolver::probe(path, root)),
         cache: has_gpu.then(|| cache::probe(root, &env, workspace.leads_to(&policy.workspace))),
-        secrets: if confines { secrets(root, policy, &caller.homes) } else { Vec::new() },
+        secrets: if confines { secrets(root, policy, &caller.homes, &env) } else { Vec::new() },
         aliases: aliases(root, denied(policy, &rules, &globbed)),
         globbed,
         protected: protecting.protected,
@@ -249,12 +249,16 @@ fn look_at_node(root: &Root, path: &Path) -> PathFact {
     }
 }
 
-fn secrets(root: &Root, policy: &Policy, homes: &[PathBuf]) -> Vec<(Rule, Present)> {
+fn secrets(root: &Root, policy: &Policy, homes: &[PathBuf], env: &[(OsString, OsString)]) -> Vec<(Rule, Present)> {
     if !policy.dialect.hides_secrets() {
         return kernel_internals(root).collect();
     }
     let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
-    let found = homes.iter().flat_map(|home| of_home(root, home)).chain(of_system);
+    // Sockets are made there at any time, those of sessions among them.
+    let runtime = env.iter().find(|(name, _)| name == "XDG_RUNTIME_DIR").map(|(_, path)| PathBuf::from(path));
+    let runtime = runtime.filter(|path| path.is_absolute() && !path.starts_with("/run"));
+    let runtime = runtime.map(|path| (path, "the runtime directory, with sockets of the user's services"));
+    let found = homes.iter().flat_map(|home| of_home(root, home)).chain(of_system).chain(runtime);
     let found = found.filter_map(|(path, what)| {
         let present = root.look_if_present(&path)?;
         Some((Rule { path, access: Access::None, because: Origin::Secret(what) }, present))
