@@ -254,11 +254,11 @@ fn secrets(root: &Root, policy: &Policy, homes: &[PathBuf], env: &[(OsString, Os
         return kernel_internals(root).collect();
     }
     let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
-    // Sockets are made there at any time, those of sessions among them.
-    let runtime = env.iter().find(|(name, _)| name == "XDG_RUNTIME_DIR").map(|(_, path)| PathBuf::from(path));
-    let runtime = runtime.filter(|path| path.is_absolute() && !path.starts_with("/run"));
-    let runtime = runtime.map(|path| (path, "the runtime directory, with sockets of the user's services"));
-    let found = homes.iter().flat_map(|home| of_home(root, home)).chain(of_system).chain(runtime);
+    // What is below /run is private anyway.
+    let sessions = env.iter().find(|(name, _)| name == "XDG_RUNTIME_DIR").map(|(_, path)| Path::new(path));
+    let sessions =
+        sessions.filter(|path| path.is_absolute()).map(|path| (path.join("ringfence"), "sockets of sessions"));
+    let found = homes.iter().flat_map(|home| of_home(root, home)).chain(of_system).chain(sessions);
     let found = found.filter_map(|(path, what)| {
         let present = root.look_if_present(&path)?;
         Some((Rule { path, access: Access::None, because: Origin::Secret(what) }, present))

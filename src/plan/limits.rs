@@ -12,7 +12,7 @@ pub use crate::host::limits::Controller;
 use crate::host::limits::{Home, LimitFacts, Version};
 use crate::policy::Policy;
 use crate::request::limits::{Amount, Size};
-use crate::request::{Origin, Said};
+use crate::request::{Net, Origin, Said};
 
 /// What the command may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -208,8 +208,10 @@ impl Counting<'_> {
         if value < LEAST_PID_MAX {
             return Err(format!("root can be given no fewer than {LEAST_PID_MAX} by the kernel"));
         }
-        // Numbers begin at 1, and the highest is one below.
-        let value = value.saturating_add(2).min(self.facts.pid_max.unwrap_or(u64::MAX));
+        // Numbers begin at 1, and the highest is one below. The thread that makes the view beside the network has one, and
+        // numbers as low as that are given once only.
+        let thread = u64::from(self.policy.net.value != Net::Host);
+        let value = value.saturating_add(2 + thread).min(self.facts.pid_max.unwrap_or(u64::MAX));
         plan.pid_max = Some(Said::new(value, by.clone()));
         Ok(())
     }

@@ -69,7 +69,7 @@ fn each(needs: &[Need], check: impl Fn(&Lab, &'static str)) {
 fn a_command_has_what_it_has_in_a_sandbox_of_its_own() {
     let show = "grep -E '^(Sig[A-Z][a-z]|Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups)' /proc/self/status; ulimit -Ha; ulimit -a; umask; \
         sed 's/^[0-9]* [0-9]* //; s/^0:[0-9]* \\/[0-9]* /private /; s/^0:[0-9]* //; s/bindfile[^/]*/bindfile/' /proc/self/mountinfo | \
-        grep -v ' - devpts'; \
+        grep -v '/ringfence/s/socket\\| - devpts'; \
         ls -l /proc/self/fd | sed 's/.*[0-9] \\([0-9] ->\\)/\\1/; s/pipe:.*/pipe/' | grep -v '3 ->'; \
         env | grep -v '^_=\\|^RINGFENCE_LAB\\|^XDG_RUNTIME\\|^RINGFENCE=/' | sort; cat /proc/self/oom_score_adj; \
         id; readlink /proc/self/exe; nice; pwd";

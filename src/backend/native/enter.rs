@@ -15,7 +15,6 @@ use crate::backend::network::Doors;
 use crate::backend::scratch::Scratch;
 use crate::backend::{CREATE_NAMESPACES, LIMIT_PROCESSES, MAP_IDS, SETUP, StepError, guard};
 use crate::plan::choose::Engine;
-use crate::plan::network::NetworkPlan;
 use crate::plan::{Confinement, Plan};
 use crate::request::Net;
 use crate::sys;
@@ -105,10 +104,17 @@ fn enter(
     }
     let mut made = 0;
     let mut view = || mounts::apply(mounts, &mut |before| wait_for(before, control, &mut made, early));
-    if net.value == Net::Host {
-        view()?;
-    } else {
-        beside(view, || own_network(network.as_ref(), setup))?;
+    match network {
+        _ if net.value == Net::Host => view()?,
+        // Its sockets may need what is read-only in the view.
+        Some(plan) => {
+            own_network()?;
+            if let Some(line) = &setup.network {
+                Doors::of(plan).hand_over(line.as_fd())?;
+            }
+            view()?;
+        }
+        None => beside(view, own_network)?,
     }
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::Node(path, flags) = stream {
@@ -133,14 +139,10 @@ fn beside(
     })
 }
 
-/// A network namespace for this thread, which will be the only one again, and what is in it.
-fn own_network(plan: Option<&NetworkPlan>, setup: &Setup) -> Result<(), StepError> {
+/// A network namespace for this thread, which will be the only one again, with loopback.
+fn own_network() -> Result<(), StepError> {
     sys::process::own_network().map_err(|error| StepError::new(CREATE_NAMESPACES, None, error))?;
-    sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))?;
-    match (plan, &setup.network) {
-        (Some(plan), Some(line)) => Doors::of(plan).hand_over(line.as_fd()),
-        _ => Ok(()),
-    }
+    sys::net::loopback_up().map_err(|error| StepError::new(LOOPBACK, None, error))
 }
 
 /// Waits until the janitor has made more placeholders than so many; `made` is how many there are. The command will get

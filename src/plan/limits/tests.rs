@@ -166,7 +166,7 @@ fn without_a_group_the_kernel_counts_for_each_process_and_namespace() {
         &facts((6, 14), Vec::new()),
         (&NATIVE, 0),
         expect![[r#"
-        pid_max 502 because a.toml:1
+        pid_max 503 because a.toml:1
     "#]],
     );
     check(
@@ -210,7 +210,7 @@ fn nobody_has_to_say_that_a_command_must_not_fork_without_end() {
         ("", of(32768), NATIVE, 1000, "Processes 8192 because"),
         ("", of(4_194_304), bwrap(), 1000, "Processes 16384 because"),
         ("", of(8192), NATIVE, 1000, "Processes 4096 because"),
-        ("", of(32768), NATIVE, 0, "pid_max 8194 because"),
+        ("", of(32768), NATIVE, 0, "pid_max 8195 because"),
         ("pids = 'unlimited'", of(32768), NATIVE, 0, ""),
         ("pids = 'unlimited'", of(32768), NATIVE, 1000, ""),
         // Where it cannot be had there is none, and no line says that there is.
