@@ -19,6 +19,10 @@ ci:
 hostile CASES="":
     HOSTILE={{CASES}} cargo test --test hostile
 
+# The same, each program in a session that is made for it; as root.
+hostile-sessions CASES="":
+    RINGFENCE_LAB_SESSIONS=1 HOSTILE={{CASES}} cargo test --test hostile
+
 # Format the code.
 fmt:
     cargo fmt

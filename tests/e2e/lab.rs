@@ -28,6 +28,24 @@ const BACKENDS: &[&str] = &["native", "bwrap"];
 /// Where programs are looked for, inside and outside.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
+/// The program under test: the binary, or a script that makes a session for each of its commands.
+fn program(user: User, lab: &Path) -> PathBuf {
+    let binary = user::reachable_binary(user, lab);
+    if std::env::var_os("RINGFENCE_LAB_SESSIONS").is_none() {
+        return binary;
+    }
+    // Of root, for everybody: no sandbox shows anything below /run.
+    let sockets = Path::new("/run/ringfence-as-session");
+    drop(fs::create_dir(sockets));
+    fs::set_permissions(sockets, fs::Permissions::from_mode(0o1777)).unwrap();
+    let script = include_str!("../hostile/as-session");
+    let (shell, rest) = script.split_once('\n').unwrap();
+    let path = lab.join("as-session");
+    fs::write(&path, format!("{shell}\nRINGFENCE='{}'\n{rest}", binary.display())).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
 /// One test's directory, for one user and one backend: `work` is the workspace, `home` is HOME.
 pub struct Lab {
     dir: PathBuf,
@@ -87,7 +105,7 @@ impl Lab {
         // Another lab may remove the empty base between the two steps of making it.
         until("the lab's directory can be made", || fs::create_dir_all(&dir).is_ok());
         user.give(&dir);
-        let binary = user::reachable_binary(user, &dir);
+        let binary = program(user, &dir);
         let lab = Self { dir, binary, backend, before: last_number(), user };
         lab.dir("work");
         lab.dir("home");
