@@ -1,6 +1,7 @@
 //! How a start grows with the rules of a policy.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::Rounds;
@@ -9,9 +10,9 @@ use crate::report::{Report, median};
 
 const COUNTS: [usize; 4] = [10, 100, 1000, 10_000];
 
-/// A policy with so many rules: files below the workspace that may only be read.
+/// A workspace with so many files, and a policy by which each may only be read.
 fn policy(place: &Place, count: usize) -> String {
-    let directory = place.work().join(format!("rules/{count}"));
+    let directory = workspace(place, count);
     std::fs::create_dir_all(&directory).unwrap();
     let mut text = String::from("[paths]\n");
     for number in 0..count {
@@ -24,15 +25,20 @@ fn policy(place: &Place, count: usize) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+fn workspace(place: &Place, count: usize) -> PathBuf {
+    place.path(format!("rules-{count}"))
+}
+
 pub fn measure(place: &Place, rounds: Rounds, report: &mut Report) {
     let policies = COUNTS.map(|count| policy(place, count));
     let engines = ["native", "landlock"];
     let mut times = vec![vec![Vec::new(); COUNTS.len()]; engines.len()];
     for _ in 0..rounds.others {
         for (engine, times) in engines.iter().zip(&mut times) {
-            for (policy, times) in policies.iter().zip(times) {
+            for ((policy, count), times) in policies.iter().zip(COUNTS).zip(times) {
                 let ours = place.ringfence.to_str().unwrap();
                 let mut command = place.command(&[ours, "run", "--backend", engine, "--config", policy, "--", "true"]);
+                command.current_dir(workspace(place, count));
                 let begun = Instant::now();
                 // Landlock alone refuses what its rules cannot say.
                 if command.status().unwrap().success() {
@@ -41,7 +47,6 @@ pub fn measure(place: &Place, rounds: Rounds, report: &mut Report) {
             }
         }
     }
-    std::fs::remove_dir_all(place.work().join("rules")).unwrap();
     report.heading("Rules");
     report.line(&format!(
         "Milliseconds of a whole run of `true` with so many rules, each of which makes a file in the workspace read-only; \

@@ -350,7 +350,7 @@ fn read_all(mut words: File) -> String {
 /// Each bind holds a descriptor while the view is made; the command gets the caller's limit back.
 fn raise_open_files(plan: &Plan) -> Rlimit {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = plan.confinement.as_ref().map_or(0, |confinement| confinement.mounts.ops.len() as u64 * 2 + 64);
+    let wanted = plan.confinement.as_ref().map_or(0, |confinement| confinement.mounts.descriptors());
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         // When it cannot be raised, the step that runs out says so.

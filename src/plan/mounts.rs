@@ -23,6 +23,14 @@ pub struct MountPlan {
     pub tmpfs_size: Option<Said<u64>>,
 }
 
+impl MountPlan {
+    /// How many descriptors are open at most while it is carried out: a source and a target for each operation, and ours.
+    #[must_use]
+    pub fn descriptors(&self) -> u64 {
+        self.ops.len() as u64 * 2 + 64
+    }
+}
+
 /// What `/` is before anything is mounted on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootView {

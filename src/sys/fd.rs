@@ -14,6 +14,13 @@ pub fn close_range(first: u32, last: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets the table of descriptors be as large as it will have to be; where it cannot be, it grows later or not at all.
+pub fn make_room(any: BorrowedFd<'_>, count: u64) {
+    if let Ok(last) = RawFd::try_from(count) {
+        drop(rustix::io::fcntl_dupfd_cloexec(any, last));
+    }
+}
+
 /// Closes one descriptor that nobody in this process uses any more: a copy of what its maker owns.
 ///
 /// # Errors

@@ -114,7 +114,11 @@ fn enter(
             }
             view()?;
         }
-        None => beside(view, own_network)?,
+        None => {
+            // With two threads, the kernel waits for milliseconds whenever the table of descriptors has to grow.
+            sys::fd::make_room(control.as_fd(), mounts.descriptors());
+            beside(view, own_network)?;
+        }
     }
     for (slot, stream) in streams.iter_mut().zip(&setup.streams) {
         if let Stream::Node(path, flags) = stream {
