@@ -15,7 +15,7 @@ pub const SESSION: &str = "bench";
 /// The release binary, made now if need be: the one that cargo makes for a benchmark unwinds, and is not what is shipped.
 fn release_binary() -> PathBuf {
     if let Some(named) = std::env::var_os("RINGFENCE") {
-        return named.into();
+        return std::fs::canonicalize(named).unwrap();
     }
     let built = Command::new(env!("CARGO")).args(["build", "--release", "--quiet"]).status().unwrap();
     assert!(built.success(), "cargo build --release failed");

@@ -149,6 +149,7 @@ fn a_file_to_read_is_read_and_no_more() {
         let session = Session::start(lab, engine, &[]);
         let from = || File::open(&file).unwrap();
         session.exec(&[]).input(from()).run(["cat"]).assert_prints("mine");
+        session.exec(&[]).input(from()).run(["cat", "/dev/stdin"]).assert_prints("mine");
         let reopen = "(echo x > /proc/self/fd/0) 2>/dev/null; chmod 777 /proc/self/fd/0 2>/dev/null; cat";
         session.exec(&[]).input(from()).sh(reopen).assert_prints("mine");
         let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;

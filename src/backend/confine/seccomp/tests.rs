@@ -117,6 +117,56 @@ fn needs_few_steps(plan: &SyscallPlan) {
     }
 }
 
+/// The kernel runs a filter once for each number, without arguments; what it allows then, it never asks about again
+/// (seccomp_cache_prepare of kernel/seccomp.c). It can only where the filter looks at no argument.
+#[test]
+fn the_kernel_remembers_that_hot_calls_are_allowed() {
+    let hot = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_pread64,
+        libc::SYS_pwrite64,
+        libc::SYS_close,
+        libc::SYS_lseek,
+        libc::SYS_fstat,
+        libc::SYS_newfstatat,
+        libc::SYS_statx,
+        libc::SYS_readlinkat,
+        libc::SYS_faccessat2,
+        libc::SYS_getdents64,
+        libc::SYS_ioctl,
+        libc::SYS_fcntl,
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+        libc::SYS_mprotect,
+        libc::SYS_madvise,
+        libc::SYS_brk,
+        libc::SYS_futex,
+        libc::SYS_epoll_pwait,
+        libc::SYS_ppoll,
+        libc::SYS_sendmsg,
+        libc::SYS_recvmsg,
+        libc::SYS_getpid,
+        libc::SYS_clock_gettime,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_execve,
+        libc::SYS_exit_group,
+        libc::SYS_wait4,
+    ];
+    let program = compile(&plan(Modes::STRICT)).unwrap();
+    let run = |number: libc::c_long| interpret(program.instructions(), u32::try_from(number).unwrap(), NATIVE, &[0; 6]);
+    for number in hot {
+        let run = run(number);
+        assert_eq!((run.result, run.argument_loads), (libc::SECCOMP_RET_ALLOW, 0), "call {number}");
+    }
+    // Who makes a file could give it set-user-ID: the flags are looked at, and that is all, where none is made.
+    let opened = run(libc::SYS_openat);
+    assert_eq!((opened.result, opened.argument_loads), (libc::SECCOMP_RET_ALLOW, 1));
+}
+
 #[test]
 fn a_foreign_architecture_is_killed_whatever_the_number() {
     let program = compile(&plan(Modes::DEBUGGING)).unwrap();
