@@ -335,6 +335,13 @@ fn only_the_user_reaches_a_session_and_no_command_inside_does() {
         );
         let inside = session.exec(&[]).python(&knock(&path));
         assert!(inside.code() != 0, "{engine}: {inside}");
+        // Nor one of another session, which was not there yet when this one was made.
+        session.ringfence(&["session", "start", "t", "--backend", engine]).assert_works();
+        let other = lab.path("run/ringfence/t/socket");
+        assert!(lab.sandbox(NONE).without().python(&knock(&other)).stdout().starts_with("heard "), "the control");
+        let inside = session.exec(&[]).python(&knock(&other));
+        assert!(inside.code() != 0, "{engine}: {inside}");
+        session.ringfence(&["session", "stop", "t"]).assert_works();
         let mode = |name: &str| std::fs::metadata(lab.path(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("run/ringfence"), 0o700);
         assert_eq!(mode("run/ringfence/s"), 0o700);
@@ -377,6 +384,13 @@ fn descriptors_are_passed_on_by_number() {
         ran.assert_works();
         assert!(ran.stdout().starts_with("in sevenin three0\n1\n2\n200\n"), "{ran}");
         assert_eq!(lab.content("work/two"), "out\n");
+        // Whatever numbers they have on the way, each gets its own.
+        let numbers = ["9", "4", "6", "3", "8", "5", "7"];
+        let opened: Vec<_> = numbers.iter().map(|number| format!("{number}<<<{number}")).collect();
+        let asked: Vec<_> = numbers.iter().map(|number| format!("--pass-fd {number}")).collect();
+        let around = format!("exec {}; exec \"$RINGFENCE\" exec {} s -- \"$@\"", opened.join(" "), asked.join(" "));
+        let read = "for fd in 3 4 5 6 7 8 9; do cat <&$fd; done";
+        session.exec(&[]).by(&around).bash(read).assert_prints("3\n4\n5\n6\n7\n8\n9");
         session.exec(&["--pass-fd", "9"]).run(["true"]).assert_code(125).assert_says("pass on `descriptor 9`");
         session.stop();
     });
