@@ -12,7 +12,10 @@ pub(super) const MOST_FIELDS: usize = 128;
 
 /// What the proxy itself decides, and fields that are for the next hop alone (RFC 9110 sections 7.6.1 and 11.7). None of
 /// them is passed on as it came, or taken from a trailer.
+///
+/// `close` is none, but our own `Connection: close` names it: who reads that takes a field of this name for the next hop's.
 const OURS: &[&str] = &[
+    "close",
     "connection",
     "content-length",
     "host",

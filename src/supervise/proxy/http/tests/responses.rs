@@ -110,6 +110,11 @@ fn the_client_gets_a_head_of_ours() {
         shown(&["HTTP/1.1 204 No Content", "Content-Length: 5", "X: y"], NEW),
         "HTTP/1.1 204 No Content\nX: y\nConnection: close\n\n"
     );
+    // Our own field about the connection names it.
+    assert_eq!(
+        shown(&["HTTP/1.1 204 No Content", "Close: 1", "X: y"], NEW),
+        "HTTP/1.1 204 No Content\nX: y\nConnection: close\n\n"
+    );
 }
 
 #[test]
