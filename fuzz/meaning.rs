@@ -25,6 +25,6 @@ pub fn meaning(policy: &Policy) -> String {
         policy.git.value,
         policy.tmp.value,
         (policy.proc.value, policy.backend.value),
-        policy.timeout.as_ref().map(|said| said.value),
+        policy.limits.timeout.as_ref().map(|said| said.value),
     )
 }
