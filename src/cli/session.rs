@@ -229,7 +229,10 @@ fn asked(args: ExecArgs, rule: &crate::plan::env::EnvRule) -> Result<Plan, Vec<P
     for word in said {
         match variable(word) {
             (name, Some(value)) => drop(rule.set.insert(name, value)),
-            (name, None) => rule.pass.push(name),
+            (name, None) => {
+                rule.drop.retain(|dropped| *dropped != name);
+                rule.pass.push(name);
+            }
         }
     }
     let cwd = match (cd, std::env::current_dir()) {

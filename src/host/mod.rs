@@ -254,7 +254,7 @@ fn secrets(root: &Root, policy: &Policy, homes: &[PathBuf], env: &[(OsString, Os
         return kernel_internals(root).collect();
     }
     let of_system = tables::SYSTEM_SECRETS.iter().map(|(path, what)| (PathBuf::from(path), *what));
-    // What is below /run is private anyway.
+    // Below /run they are hidden anyway: no sandbox shows the host's.
     let sessions = env.iter().find(|(name, _)| name == "XDG_RUNTIME_DIR").map(|(_, path)| Path::new(path));
     let sessions =
         sessions.filter(|path| path.is_absolute()).map(|path| (path.join("ringfence"), "sockets of sessions"));

@@ -77,7 +77,7 @@ pub fn join(plan: &Plan, standing: Standing) -> Result<Outcome, StepError> {
         let child = standing.start(&plan.process, callers)?;
         release_streams(&terminal);
         let run = Running { deadline: deadline(plan), released: true, ..Running::new(child, signals, terminal) };
-        run.see_out(plan)
+        run.until_the_end(plan)
     })
 }
 
@@ -117,7 +117,7 @@ fn supervise(
     }
     let deadline = deadline(plan);
     let run = Running { bridge, deadline, idle, hosting, ..Running::new(child, signals, terminal) };
-    run.see_out(plan)
+    run.until_the_end(plan)
 }
 
 fn deadline(plan: &Plan) -> Option<Instant> {
@@ -182,7 +182,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn see_out(mut self, plan: &Plan) -> Result<Outcome, StepError> {
+    fn until_the_end(mut self, plan: &Plan) -> Result<Outcome, StepError> {
         loop {
             match self.next() {
                 Event::Signal(signal) => self.pass_on(signal),
@@ -300,6 +300,9 @@ impl<'a> Running<'a> {
     }
 
     fn pass_on(&mut self, signal: i32) {
+        // Whatever ends a session has the same patience with its commands.
+        let ends = self.hosting.is_some() && matches!(signal, libc::SIGINT | libc::SIGQUIT);
+        let signal = if ends { libc::SIGTERM } else { signal };
         match signal {
             // The kernel tells the foreground group itself when the terminal's size changes.
             libc::SIGWINCH if self.terminal.resize() => {}

@@ -16,7 +16,8 @@ pub fn close_range(first: u32, last: u32) -> io::Result<()> {
 
 /// Lets the table of descriptors be as large as it will have to be; where it cannot be, it grows later or not at all.
 pub fn make_room(any: BorrowedFd<'_>, count: u64) {
-    if let Ok(last) = RawFd::try_from(count) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    if let Ok(last) = RawFd::try_from(count.min(limit.saturating_sub(1))) {
         drop(rustix::io::fcntl_dupfd_cloexec(any, last));
     }
 }

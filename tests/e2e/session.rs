@@ -170,6 +170,9 @@ fn variables_are_the_caller_s_without_secrets_and_tmp_lives_as_long_as_the_sessi
         };
         exec(&[]).assert_prints("none p x");
         exec(&["--env", "GH_TOKEN", "--env", "PLAIN=y"]).assert_prints("secret p y");
+        let display = |options: &[&str]| session.exec(options).env("DISPLAY", ":7").sh("echo ${DISPLAY-none}");
+        display(&[]).assert_prints("none");
+        display(&["--env", "DISPLAY"]).assert_prints(":7");
         let ran = session.exec(&[]).env("GH_TOKEN", "secret").sh("false GH_TOKEN || exec false GH_TOKEN");
         ran.assert_says("--env GH_TOKEN lets it through");
         session.exec(&[]).sh("echo kept > ${TMPDIR:-/tmp}/file").assert_works();
@@ -358,13 +361,28 @@ fn only_the_user_reaches_a_session_and_no_command_inside_does() {
 fn a_tied_session_ends_with_who_holds_its_input() {
     each(&[], |lab, engine| {
         run_directory(lab);
-        let sandbox = lab.sandbox(NONE).without();
-        let binary = sandbox.binary().to_string_lossy().into_owned();
-        let words = [&binary, "session", "start", "--tied", "--backend", engine, "s"];
-        let tied = sandbox.env("XDG_RUNTIME_DIR", lab.path("run")).waiting().start(words);
+        let start = || {
+            let sandbox = lab.sandbox(NONE).without();
+            let binary = sandbox.binary().to_string_lossy().into_owned();
+            let words = [&binary, "session", "start", "--tied", "--backend", engine, "s"];
+            sandbox.env("XDG_RUNTIME_DIR", lab.path("run")).waiting().start(words)
+        };
+        let tied = start();
         tied.wait_for("\n");
         let session = Session { lab };
         session.exec(&[]).sh("echo here").assert_prints("here");
+        let deaf = session.exec(&[]).waiting().start([
+            "sh",
+            "-c",
+            "trap '' TERM HUP; echo ready; while :; do sleep 0.05; done",
+        ]);
+        deaf.wait_for("ready");
+        // From a terminal, say: what does not listen to it has two seconds.
+        tied.signal(Signal::INT);
+        deaf.finish().assert_code(137);
+        drop(tied.finish());
+        let tied = start();
+        tied.wait_for("\n");
         // Its input ends.
         tied.finish().assert_works();
         assert!(!lab.exists("run/ringfence/s"));

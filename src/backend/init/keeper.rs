@@ -19,7 +19,7 @@ use crate::sys;
 
 /// Never returns.
 pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, line: &OwnedFd) -> ! {
-    match hear_out(line) {
+    match receive_job(line) {
         Ok(Some((told, line, aside))) => {
             // From here on the first line's number may be something else's.
             if let Err(error) = keep(plan, walls, (told, aside), &line) {
@@ -36,7 +36,7 @@ pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, line: &OwnedFd) -> ! {
 type Heard = (Told, OwnedFd, Given);
 
 /// Becomes a process that can keep a command, and hears which; `None` when the caller is gone.
-fn hear_out(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
+fn receive_job(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| StepError::new("tie a command to its session", None, error))?;
     rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;

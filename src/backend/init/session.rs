@@ -44,7 +44,7 @@ pub(super) fn serve(
 ) -> Result<Option<i32>, StepError> {
     let signals = SignalSet::of(&[libc::SIGCHLD]).descriptor();
     let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
-    release_streams()?;
+    replace_streams_by_null()?;
     // Each keeper has a copy of it, and puts its own command in.
     let mut plan = plan.clone();
     let mut session = Session { keepers: Vec::new(), left: Vec::new(), children: children(), walls, over: false };
@@ -66,7 +66,7 @@ pub(super) fn serve(
         session.reap();
         if is(1) {
             match next_order(control.as_fd()) {
-                Some(Order::Signal(libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)) => session.end(),
+                Some(Order::Signal(libc::SIGTERM | libc::SIGHUP)) => session.end(),
                 Some(Order::Signal(_) | Order::Go(_)) => {}
                 Some(Order::End) | None => break,
             }
@@ -83,7 +83,7 @@ pub(super) fn serve(
 }
 
 /// The caller's streams are not held: there is `/dev/null` in the place of the first, and now of all.
-fn release_streams() -> Result<(), StepError> {
+fn replace_streams_by_null() -> Result<(), StepError> {
     let null = sys::fd::borrow_if_open(0).ok_or(std::io::Error::from(Errno::BADF));
     let release = |number| null.as_ref().map_or(Ok(()), |null| sys::fd::duplicate_onto(*null, number));
     release(1).and_then(|()| release(2)).map_err(|error| StepError::new("release the streams", None, error))
