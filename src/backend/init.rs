@@ -116,7 +116,7 @@ fn command(
 ) -> Result<Option<i32>, StepError> {
     let signals = SignalSet::of(&[&[libc::SIGCHLD], start.passed_on].concat()).descriptor();
     let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
-    let (broker, line) = Broker::planned(plan)?.unzip();
+    let (mut broker, line) = Broker::planned(plan)?.unzip();
     let Some(command) = fork_command()? else {
         drop(broker);
         command::main(plan, setup, start, &Lines { control, broker: line })
@@ -129,7 +129,10 @@ fn command(
     for signal in early {
         sys::ignore(sys::signal::send(command, true, *signal));
     }
-    let ended = serve(command, &signals, control, broker, setup.network.as_ref().map(AsFd::as_fd));
+    let ended = serve(command, &signals, control, &mut broker, setup.network.as_ref().map(AsFd::as_fd));
+    if let Some(broker) = broker.filter(|_| ended.is_some()) {
+        broker.finish(control.as_fd());
+    }
     if matches!(orphans, Orphans::Own(_)) {
         sys::ignore(sys::signal::send(command, true, libc::SIGKILL));
     }
@@ -243,12 +246,12 @@ fn serve(
     command: i32,
     signals: &OwnedFd,
     control: &OwnedFd,
-    mut broker: Option<Broker>,
+    broker: &mut Option<Broker<'_>>,
     mut network: Option<BorrowedFd<'_>>,
 ) -> Option<i32> {
     loop {
         // Without a broker or a bridge, another is watched twice, and nobody asks what came of it.
-        let third = broker.as_ref().map_or(control.as_fd(), Broker::as_fd);
+        let third = broker.as_ref().map_or(control.as_fd(), AsFd::as_fd);
         let fourth = network.unwrap_or(control.as_fd());
         let mut watched =
             [signals.as_fd(), control.as_fd(), third, fourth].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -285,7 +288,7 @@ fn serve(
             }
         }
         // One call in each round: whoever asks without end keeps nobody else waiting.
-        broker = broker.and_then(|broker| broker.attend(found[2]));
+        *broker = broker.take().and_then(|broker| broker.attend(found[2], control.as_fd()));
         network = network.filter(|line| !wishes || network::serve(*line));
     }
 }

@@ -3,6 +3,7 @@
 mod gpu;
 mod limits;
 mod network;
+mod output;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Origin, Reques
 use gpu::GpuFlags;
 use limits::LimitFlags;
 use network::NetworkFlags;
+use output::OutputFlags;
+pub use output::{EndFlags, Output};
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
@@ -93,13 +96,8 @@ pub struct Flags {
     /// Write what Landlock denies to the kernel's audit log (Linux 6.15).
     #[arg(long, help_heading = "Process")]
     audit: bool,
-    /// Append one JSON line to a file, which the command must not be able to write, for each thing that the baseline
-    /// added, promoted or left as it is, and for each connection that was made or refused.
-    #[arg(long, value_name = "FILE", help_heading = "Process")]
-    log: Option<PathBuf>,
-    /// Tell at the end how much the command reached of the network, and what it could not.
-    #[arg(long, short, help_heading = "Process")]
-    verbose: bool,
+    #[command(flatten)]
+    output: OutputFlags,
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
     #[arg(long, help_heading = "Baseline")]
     allow_unenforced: bool,
@@ -190,14 +188,17 @@ impl Flags {
         self.limits.end_after(time);
     }
 
-    /// Where decisions are to be recorded.
-    pub fn log(&self) -> Option<&Path> {
-        self.log.as_deref()
+    /// What is told of the run; a descriptor for it is the caller's from here on.
+    ///
+    /// # Errors
+    /// When that is not open.
+    pub fn take_output(&mut self) -> Result<Output, Vec<Problem>> {
+        self.output.take()
     }
 
-    /// Whether the network is summed up.
-    pub fn verbose(&self) -> bool {
-        self.verbose
+    /// Whether what the command is refused is to be noted.
+    pub fn explains(&self) -> bool {
+        self.output.watch().is_some()
     }
 
     /// Whether a plan is to be printed in OpenShell's format: a file's own format is told by its content then.
@@ -240,8 +241,6 @@ impl Flags {
             sandbox,
             config: _,
             format: _,
-            log: _,
-            verbose: _,
             read,
             write,
             modify,
@@ -267,6 +266,7 @@ impl Flags {
             baseline_conflict,
             openshell_compat,
             feature,
+            output,
             command,
         } = self;
         let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
@@ -296,6 +296,7 @@ impl Flags {
                 compat: said(openshell_compat.then_some(true), "--openshell-compat"),
                 ..Baseline::default()
             },
+            watch: output.watch(),
             pass_fd,
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
             command,

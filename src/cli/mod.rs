@@ -8,6 +8,7 @@ mod doctor;
 mod flags;
 mod gpus;
 mod inspect;
+mod outcome;
 mod report;
 mod run;
 mod session;

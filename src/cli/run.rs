@@ -1,5 +1,7 @@
 //! `ringfence run`.
 
+mod denials;
+mod guess;
 mod limits;
 mod network;
 
@@ -9,9 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::flags::Flags;
+use super::flags::{Flags, Output};
 use super::gpus::preflight;
 use super::inspect::canonical;
+use super::outcome::Report;
 use super::report::{Problem, note, problems};
 use crate::backend::StepError;
 use crate::plan::{Plan, show, why};
@@ -44,11 +47,24 @@ pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
 }
 
 /// Runs the command; the result is the exit code.
-pub fn run(flags: Flags) -> i32 {
+pub fn run(mut flags: Flags) -> i32 {
     if !flags.has_command() {
         return problems(&[PolicyError::NoCommand.into()]).min(2);
     }
-    started(flags, |_| Ok(None)).unwrap_or_else(|found| problems(&found))
+    let output = match flags.take_output() {
+        Ok(output) => output,
+        Err(found) => return problems(&found),
+    };
+    started(flags, &output, |_| Ok(None)).unwrap_or_else(|found| failed(&found, &output))
+}
+
+/// Tells why there was no sandbox; the result is the exit code.
+pub fn failed(found: &[Problem], output: &Output) -> i32 {
+    let code = problems(found);
+    if let Some(file) = &output.outcome {
+        Report::of_failure(code, found).write(file);
+    }
+    code
 }
 
 /// Prepares, tells and checks what there is before a start, and starts it; the result is the exit code. `host` makes it
@@ -58,20 +74,20 @@ pub fn run(flags: Flags) -> i32 {
 /// Every problem found.
 pub fn started(
     flags: Flags,
+    output: &Output,
     host: impl FnOnce(&Plan) -> Result<Option<Hosting>, Vec<Problem>>,
 ) -> Result<i32, Vec<Problem>> {
-    let (log, verbose) = (flags.log().map(Path::to_owned), flags.verbose());
     let (policy, plan) = prepare(flags)?;
     for warning in &plan.choice.warnings {
         note(warning);
     }
     preflight::before_start(&policy, &plan)?;
     // What was to be recorded and is not must not happen either.
-    let log = log.as_deref().map(|log| record(log, &plan)).transpose().map_err(|error| {
+    let log = output.log.as_deref().map(|log| record(log, &plan)).transpose().map_err(|error| {
         vec![Problem::new(error, Some("name a file outside the workspace that you can write".to_owned()))]
     })?;
     let hosting = host(&plan)?;
-    command(&policy, plan, Telling { log: log.as_ref(), verbose, hosting: hosting.as_ref() })
+    command(&policy, plan, Telling { log: log.as_ref(), output: Some(output), hosting: hosting.as_ref() })
 }
 
 /// What is told of a run besides its exit code.
@@ -79,8 +95,8 @@ pub fn started(
 pub struct Telling<'a> {
     /// Where each connection is recorded.
     pub log: Option<&'a File>,
-    /// Whether the network is summed up where all went well.
-    pub verbose: bool,
+    /// What is told, and where.
+    pub output: Option<&'a Output>,
     /// The session that this is, instead of a command.
     pub hosting: Option<&'a Hosting>,
 }
@@ -103,8 +119,7 @@ pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<
         outcome = supervise::run(&plan, telling.log, telling.hosting);
     }
     let outcome = outcome.map_err(|error| vec![error.into()])?;
-    tell(&outcome, &plan);
-    network::tell(&outcome, telling.verbose);
+    tell(&outcome, &plan, telling.output);
     Ok(outcome.code())
 }
 
@@ -123,16 +138,29 @@ fn record(log: &Path, plan: &Plan) -> Result<File, String> {
         .map_err(|error| format!("write the log `{}`: {error}", log.display()))
 }
 
-/// Says what the exit code alone does not.
-pub fn tell(outcome: &Outcome, plan: &Plan) {
-    if limits::tell(outcome, plan) {
+/// Says what the exit code alone does not: to people, and as JSON.
+pub fn tell(outcome: &Outcome, plan: &Plan, output: Option<&Output>) {
+    let (quiet, verbose) = output.map_or((false, false), |output| (output.quiet, output.verbose));
+    let denials = denials::of(outcome, plan);
+    if let Some(file) = output.and_then(|output| output.outcome.as_ref()) {
+        Report::of(outcome, denials::is_watched(plan), &denials).write(file);
+    }
+    if let Ending::NotExecuted(error) = &outcome.ending {
+        not_executed(error, plan);
+    }
+    if quiet {
         return;
     }
-    let error = match &outcome.ending {
-        Ending::NotExecuted(error) => error,
-        Ending::Exit(0) => return,
-        _ => return hidden_things_named(plan),
-    };
+    let expired = limits::tell(outcome, plan);
+    if !expired && !matches!(outcome.ending, Ending::Exit(0) | Ending::NotExecuted(_)) {
+        hidden_things_named(plan);
+    }
+    denials::tell(&denials, outcome);
+    network::tell(outcome, verbose);
+}
+
+/// Why the program could not be started.
+fn not_executed(error: &StepError, plan: &Plan) {
     let program =
         plan.process.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
     let on_host = on_host(plan, error.path.as_deref());

@@ -10,9 +10,9 @@ use clap::{Args, Subcommand};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions};
 
-use super::flags::Flags;
+use super::flags::{EndFlags, Flags};
 use super::report::{Problem, plain, print, problems};
-use super::run::{started, tell};
+use super::run::{failed, started, tell};
 use crate::backend::helper;
 use crate::backend::session::Standing;
 use crate::backend::session::place::{Place, SessionError};
@@ -79,6 +79,8 @@ pub struct ExecArgs {
     /// Leave a descriptor above 2 open in the command: whatever it is can be used.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
     pass_fd: Vec<i32>,
+    #[command(flatten)]
+    end: EndFlags,
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -110,6 +112,10 @@ fn start(args: StartArgs) -> Result<i32, Vec<Problem>> {
     if flags.has_command() {
         let hint = Some(format!("ringfence exec {name} -- COMMAND runs one in it"));
         return Err(vec![Problem::new("a session is started without a command", hint)]);
+    }
+    if flags.explains() {
+        let hint = Some("explain one command: ringfence run --explain -- COMMAND".to_owned());
+        return Err(vec![Problem::new("--explain is for one command, and a session has many", hint)]);
     }
     let place = Place::of_user().map_err(one)?;
     if tied {
@@ -150,9 +156,16 @@ fn copy(number: i32) -> Result<OwnedFd, Vec<Problem>> {
 }
 
 /// Keeps the session until it ends.
-fn keep(place: &Place, name: &str, flags: Flags, ready: OwnedFd, tie: Option<OwnedFd>) -> Result<i32, Vec<Problem>> {
+fn keep(
+    place: &Place,
+    name: &str,
+    mut flags: Flags,
+    ready: OwnedFd,
+    tie: Option<OwnedFd>,
+) -> Result<i32, Vec<Problem>> {
     let claim = place.claim(name).map_err(one)?;
-    started(flags, |plan| {
+    let output = flags.take_output()?;
+    started(flags, &output, |plan| {
         if plan.confinement.is_none() {
             let hint = Some("run the commands themselves".to_owned());
             return Err(vec![Problem::new("a session without a sandbox keeps nothing", hint)]);
@@ -203,6 +216,10 @@ fn stop(name: Option<String>, all: bool) -> Result<(), Vec<Problem>> {
 
 /// Runs a command in a session; the result is the exit code.
 pub fn exec(args: ExecArgs) -> i32 {
+    let output = match args.end.take() {
+        Ok(output) => output,
+        Err(found) => return problems(&found),
+    };
     let plan_of = |args: ExecArgs| {
         let (line, terms) = Place::of_user().and_then(|place| place.connect(&args.name)).map_err(one)?;
         let plan = asked(args, &terms.env)?;
@@ -210,20 +227,20 @@ pub fn exec(args: ExecArgs) -> i32 {
     };
     let (plan, standing) = match plan_of(args) {
         Ok(ready) => ready,
-        Err(found) => return problems(&found),
+        Err(found) => return failed(&found, &output),
     };
     match supervise::join(&plan, standing) {
         Ok(outcome) => {
-            tell(&outcome, &plan);
+            tell(&outcome, &plan, Some(&output));
             outcome.code()
         }
-        Err(error) => problems(&[error.into()]),
+        Err(error) => failed(&[error.into()], &output),
     }
 }
 
 /// The command as it is asked for.
 fn asked(args: ExecArgs, rule: &crate::plan::env::EnvRule) -> Result<Plan, Vec<Problem>> {
-    let ExecArgs { name: _, timeout, cd, env: said, pass_fd, command } = args;
+    let ExecArgs { name: _, timeout, cd, env: said, pass_fd, end: _, command } = args;
     let caller: Vec<_> = std::env::vars_os().collect();
     let mut rule = rule.clone();
     for word in said {

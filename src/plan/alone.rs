@@ -105,6 +105,7 @@ pub(super) fn confine(
             own_processes: false,
             own_ipc: false,
             names_threads,
+            watch: policy.watch.as_ref().map(|said| said.value),
         }),
         mounts: MountPlan { root: confinement.mounts.root, ops, tmpfs_size: None },
         scratch,

@@ -230,6 +230,7 @@ fn confine(policy: &Policy, facts: &Facts, enriched: &Enriched, gpu: &GpuPlan, t
             own_processes: policy.pid_namespace.value,
             own_ipc: true,
             names_threads: false,
+            watch: policy.watch.as_ref().map(|said| said.value),
         }),
         scratch: None,
         cache,

@@ -22,6 +22,8 @@ mod tests;
 
 use std::fmt;
 
+use crate::request::Watch;
+
 /// What the caller gets instead of the call, or before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -90,6 +92,10 @@ pub enum Lift {
     OwnIpc,
     /// A `/proc` in which threads can be named, or none: the row stands only where init has to name them.
     OwnNames,
+    /// Everybody who has not said `--explain`.
+    Unwatched,
+    /// Everybody but `ringfence learn`.
+    Unlearned,
 }
 
 impl Lift {
@@ -108,7 +114,9 @@ impl Lift {
             | Self::UnixSockets
             | Self::OwnProcesses
             | Self::OwnIpc
-            | Self::OwnNames => None,
+            | Self::OwnNames
+            | Self::Unwatched
+            | Self::Unlearned => None,
         }
     }
 }
@@ -138,6 +146,8 @@ pub struct Modes {
     pub own_ipc: bool,
     /// Nothing in `/proc` can be written, and init writes names of threads there for the command.
     pub names_threads: bool,
+    /// What init notes of the command's calls.
+    pub watch: Option<Watch>,
 }
 
 impl Modes {
@@ -154,6 +164,7 @@ impl Modes {
         own_processes: true,
         own_ipc: true,
         names_threads: false,
+        watch: None,
     };
     /// As [`Modes::STRICT`], with debuggers.
     pub const DEBUGGING: Self = Self { ptrace: true, ..Self::STRICT };
@@ -173,6 +184,8 @@ impl Modes {
             Lift::OwnProcesses => self.own_processes,
             Lift::OwnIpc => self.own_ipc,
             Lift::OwnNames => !self.names_threads,
+            Lift::Unwatched => self.watch.is_none(),
+            Lift::Unlearned => self.watch != Some(Watch::Everything),
         }
     }
 }
@@ -283,6 +296,14 @@ pub fn plan(modes: Modes) -> SyscallPlan {
 }
 
 impl SyscallPlan {
+    /// Whether init says no to a call of this row in the kernel's place: to note it. `ENOSYS` is no refusal, and what says it
+    /// is called all the time.
+    #[must_use]
+    pub fn is_noted(&self, row: &Row) -> bool {
+        let refuses = matches!(row.action, Action::Eperm | Action::Eafnosupport);
+        self.modes.watch.is_some() && refuses && row.first == row.last
+    }
+
     /// The row that decides about this call of the native architecture, or `None` if it is allowed.
     #[must_use]
     pub fn decision(&self, number: u32, args: &[u64; 6]) -> Option<&'static Row> {

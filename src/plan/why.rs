@@ -7,6 +7,7 @@ use super::landlock::{Beneath, LandlockRule};
 use super::mounts::{Mount, MountOp, RootView};
 use super::{Confinement, Plan};
 use crate::policy::paths::Access;
+use crate::request::Origin;
 
 /// The answer for one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Answer {
     pub line: String,
     /// Who asked for it.
     pub because: String,
+    /// The same, where a line of the plan decides.
+    pub by: Option<Origin>,
 }
 
 /// What the plan allows for `path`, which is canonical.
@@ -58,7 +61,13 @@ fn by_rules(confinement: &Confinement, path: &Path) -> Access {
 fn by_mounts(plan: &Plan, path: &Path) -> Answer {
     let Some(confinement) = &plan.confinement else {
         let because = "sandbox full-access".to_owned();
-        return Answer { access: Access::Write, at: "/".into(), line: "nothing is restricted".to_owned(), because };
+        return Answer {
+            access: Access::Write,
+            at: "/".into(),
+            line: "nothing is restricted".to_owned(),
+            because,
+            by: None,
+        };
     };
     let Some(op) = winner(confinement, path) else {
         let (access, line) = match confinement.mounts.root {
@@ -66,14 +75,16 @@ fn by_mounts(plan: &Plan, path: &Path) -> Answer {
             RootView::HostWritable => (Access::Write, "the root is writable"),
             RootView::Empty => (Access::None, "the root is empty"),
         };
-        return Answer { access, at: "/".into(), line: line.to_owned(), because: "no other rule covers it".to_owned() };
+        let because = "no other rule covers it".to_owned();
+        return Answer { access, at: "/".into(), line: line.to_owned(), because, by: None };
     };
     let (access, line) = meaning(op, path);
     let modify = confinement.landlock.rules.iter().filter(|rule| path.starts_with(&rule.path));
     let modify =
         modify.max_by_key(|rule| rule.path.components().count()).is_some_and(|rule| rule.allow == Beneath::Modify);
     let access = if access == Access::Write && modify && !path.starts_with("/proc") { Access::Modify } else { access };
-    Answer { access, at: op.target.clone(), line: line.to_owned(), because: op.because.to_string() }
+    let by = Some(op.because.clone());
+    Answer { access, at: op.target.clone(), line: line.to_owned(), because: op.because.to_string(), by }
 }
 
 /// Whether the command can change what the host has at `path`, which is canonical. In a view of its own it cannot.

@@ -43,6 +43,7 @@ impl Policy {
         let baseline = settings(&request, &mut errors);
         errors.extend(no_grants(&request, &baseline, &rules));
         refuse_unenforced(&request, &mut errors);
+        errors.extend(unseen(&request));
         errors.extend(limits::faults(&request, mode.value));
         let net = reach::net(&request, mode.value);
         let reach = reach::reach(&request, &net, &mut errors);
@@ -85,6 +86,7 @@ impl Policy {
             allow: request.allow,
             landlock: request.wall.landlock,
             audit: request.wall.audit.filter(|said| said.value),
+            watch: request.watch.filter(|_| confined),
             pass_fd: request.pass_fd,
             files: request.files,
             notes: request.notes,
@@ -111,6 +113,13 @@ fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {
 fn no_grants(request: &Request, baseline: &Settings, rules: &[Rule]) -> Option<PolicyError> {
     let grants = baseline.core || rules.iter().any(|rule| rule.access > Access::None);
     (request.dialect == Dialect::OpenShell && !grants).then_some(PolicyError::NoGrants)
+}
+
+/// Init reads in `/proc` what calls name.
+fn unseen(request: &Request) -> Option<PolicyError> {
+    let proc = request.proc.as_ref().is_none_or(|said| said.value);
+    let by = request.watch.as_ref().filter(|_| !proc).map(|said| said.by.clone())?;
+    Some(PolicyError::Unseen { by })
 }
 
 /// What cannot be enforced is refused, unless the user lets it be left out.

@@ -67,6 +67,12 @@ pub enum PolicyError {
         /// The restriction's origin.
         by: Origin,
     },
+    /// What a command does cannot be noted without a `/proc`.
+    #[error("without a /proc nothing can be seen of what the command does ({by})")]
+    Unseen {
+        /// Who wants to see it.
+        by: Origin,
+    },
     /// `--pass-fd` names a standard stream or a negative number.
     #[error("--pass-fd {0} is not a descriptor above 2")]
     PassFd(i32),
@@ -164,6 +170,7 @@ impl PolicyError {
             Self::FullAccessRestricted { .. } => {
                 "use --sandbox workspace-write with --write PATH for what must be writable".to_owned()
             }
+            Self::Unseen { .. } => "leave out --no-proc, or proc = false, for this run".to_owned(),
             Self::DeviceElsewhere { .. } => "name the node as it is in /dev".to_owned(),
             Self::Glob { .. } => "name a directory in front of the first `*`, for example `./**/*.env`".to_owned(),
             Self::Baseline(SettingError::Glob { .. }) => {

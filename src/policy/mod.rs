@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::request::limits::Limits;
 use crate::request::network::{NetworkRule, Unenforced};
-use crate::request::{Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Said, Source, Tmp};
+use crate::request::{Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Said, Source, Tmp, Watch};
 use env::EnvPolicy;
 use gpu::{Classes, GpuWish};
 use paths::{Access, Glob, Rule};
@@ -88,6 +88,8 @@ pub struct Policy {
     pub sources: Vec<(PathBuf, Source)>,
     /// Whether what Landlock denies goes to the kernel's audit log.
     pub audit: Option<Said<bool>>,
+    /// What is noted of the command's calls.
+    pub watch: Option<Said<Watch>>,
     /// Descriptors above 2 that stay open.
     pub pass_fd: Vec<i32>,
     /// Configuration files that the policy was read from.

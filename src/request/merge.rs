@@ -40,6 +40,7 @@ impl Request {
             start_in,
             dialect,
             glob_depth,
+            watch,
             notes,
             command,
         } = later;
@@ -73,6 +74,7 @@ impl Request {
             start_in: start_in.or(self.start_in),
             dialect: if dialect == Dialect::Ringfence { self.dialect } else { dialect },
             glob_depth: glob_depth.or(self.glob_depth),
+            watch: watch.or(self.watch),
             command: if command.is_empty() { self.command } else { command },
             ..self
         }

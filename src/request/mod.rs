@@ -319,6 +319,16 @@ pub enum Allow {
     Ptrace,
 }
 
+/// What is noted of a command's calls while it runs, by the sandbox's first process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watch {
+    /// What it may be refused (`--explain`).
+    Refusals,
+    /// All that it touches (`ringfence learn`).
+    Everything,
+}
+
 /// All that flags and files can say. `None` and empty mean "not said".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
@@ -384,6 +394,8 @@ pub struct Request {
     pub dialect: Dialect,
     /// How deep deny globs are searched for, in directories below their start.
     pub glob_depth: Option<std::num::NonZeroUsize>,
+    /// `--explain`.
+    pub watch: Option<Said<Watch>>,
     /// Remarks about what was said: parts that have no effect.
     pub notes: Vec<String>,
     /// The command and its arguments.

@@ -22,6 +22,7 @@ use crate::backend::session::Standing;
 use crate::backend::watch::{Inside, Watch};
 use crate::backend::{self, StepError};
 use crate::plan::Plan;
+use crate::plan::seen::Seen;
 use crate::sys::signal::SignalSet;
 use bridge::Bridge;
 use idle::Idle;
@@ -158,6 +159,8 @@ struct Running<'a> {
     unwatched: Option<(Instant, Option<Inside>)>,
     watch: Option<Watch>,
     ending: Option<Ending>,
+    /// What init noted of the command.
+    seen: Vec<Seen>,
 }
 
 impl<'a> Running<'a> {
@@ -179,6 +182,7 @@ impl<'a> Running<'a> {
             unwatched: None,
             watch: None,
             ending: None,
+            seen: Vec::new(),
         }
     }
 
@@ -198,6 +202,7 @@ impl<'a> Running<'a> {
                     self.end(Ending::of_status(status));
                     return self.finish(plan);
                 }
+                Event::Report(Report::Seen(seen)) => self.seen.push(seen),
                 Event::Report(Report::NotExecuted(error)) => self.end(Ending::NotExecuted(error)),
                 Event::Report(Report::Failed(error)) => self.end(Ending::Failed(error)),
                 Event::Untied => self.pass_on(libc::SIGTERM),
@@ -421,7 +426,8 @@ impl<'a> Running<'a> {
             // With our streams gone, another try would read and write nothing.
             (Ending::Failed(error), _) | (_, Some(error)) => Err(if self.released { error.too_late() } else { error }),
             (ending, None) => {
-                Ok(Outcome { ending, expired: self.expired, hits, network, network_lost: self.network_lost })
+                let Self { expired, network_lost, seen, .. } = self;
+                Ok(Outcome { ending, expired, hits, network, network_lost, seen })
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::proxy::events::Summary;
 use crate::backend::StepError;
 use crate::plan::limits::Controller;
+use crate::plan::seen::Seen;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Outcome {
     pub network: Option<Summary>,
     /// Whether the bridge ended before the sandbox did.
     pub network_lost: bool,
+    /// What the command was seen to touch, where the plan has it watched.
+    pub seen: Vec<Seen>,
 }
 
 /// A time-out.

@@ -153,7 +153,7 @@ fn ranges(asm: &mut Assembler, plan: &SyscallPlan) -> Result<Vec<Range>, Seccomp
             let leaf = asm.allow();
             push(&mut ranges, next, leaf);
         }
-        let leaf = checks(asm, group)?;
+        let leaf = checks(asm, plan, group)?;
         push(&mut ranges, Some(*first), leaf);
         next = last.checked_add(1);
     }
@@ -197,12 +197,12 @@ fn tree(asm: &mut Assembler, ranges: &[Range]) -> Result<Label, SeccompError> {
 }
 
 /// What happens to the calls of one number: the rows one after the other, then allow.
-fn checks(asm: &mut Assembler, rows: &[&Row]) -> Result<Label, SeccompError> {
+fn checks(asm: &mut Assembler, plan: &SyscallPlan, rows: &[&Row]) -> Result<Label, SeccompError> {
     let mut otherwise = asm.allow();
     for row in rows.iter().rev() {
         let end = match row.action.errno() {
-            Some(errno) => asm.errno(errno),
-            None => asm.notify(),
+            Some(errno) if !plan.is_noted(row) => asm.errno(errno),
+            Some(_) | None => asm.notify(),
         };
         otherwise = row.tests.iter().rev().try_fold(end, |then, test| question(asm, test, then, otherwise))?;
     }

@@ -17,6 +17,7 @@ use rustix::net::{
 };
 
 use crate::backend::StepError;
+use crate::plan::seen::{Act, Seen};
 use crate::sys;
 
 /// From init, the command before exec, or the janitor, to the supervisor.
@@ -34,6 +35,8 @@ pub enum Report {
     NotExecuted(StepError),
     /// The command was stopped by a signal (job control).
     Stopped(i32),
+    /// The command named something in a call.
+    Seen(Seen),
     /// The command ended, with its raw wait status.
     Ended(i32),
 }
@@ -168,16 +171,45 @@ fn failure(tag: u8, error: &StepError) -> Vec<u8> {
 
 /// Sends a report. A supervisor that is gone has ended this sandbox anyway, so an error is not told.
 pub fn report(socket: BorrowedFd<'_>, report: &Report) {
-    let (bytes, fd) = match report {
+    let (bytes, fd) = packet(report);
+    sys::ignore(send(socket, &bytes, fd.map(AsFd::as_fd)));
+}
+
+/// Sends a report without a descriptor, if there is room for it now.
+#[must_use]
+pub fn report_now(socket: BorrowedFd<'_>, report: &Report) -> bool {
+    let (bytes, _) = packet(report);
+    // Where nobody listens any more, it is as good as told.
+    !matches!(
+        rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT),
+        Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM | Errno::INTR)
+    )
+}
+
+fn packet(report: &Report) -> (Vec<u8>, Option<&OwnedFd>) {
+    match report {
         Report::Terminal(fd) => (tagged(b'T', 0, b""), Some(fd)),
         Report::MountNamespace(fd) => (tagged(b'M', 0, b""), Some(fd)),
         Report::Root(fd) => (tagged(b'R', 0, b""), Some(fd)),
         Report::Failed(error) => (failure(b'F', error), None),
         Report::NotExecuted(error) => (failure(b'X', error), None),
         Report::Stopped(signal) => (tagged(b'S', *signal, b""), None),
+        Report::Seen(seen) => {
+            let (act, what) = seen_as(seen);
+            (tagged(b'W', act, what.get(..LARGEST - 8).unwrap_or(what)), None)
+        }
         Report::Ended(status) => (tagged(b'E', *status, b""), None),
-    };
-    sys::ignore(send(socket, &bytes, fd.map(AsFd::as_fd)));
+    }
+}
+
+fn seen_as(seen: &Seen) -> (i32, &[u8]) {
+    let number = Act::ALL.iter().position(|act| *act == seen.act).unwrap_or_default();
+    (i32::try_from(number).unwrap_or_default(), seen.what.as_bytes())
+}
+
+fn as_seen(number: i32, what: &[u8]) -> Option<Seen> {
+    let act = *Act::ALL.get(usize::try_from(number).ok()?)?;
+    Some(Seen { act, what: OsStr::from_bytes(what).to_owned() })
 }
 
 fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
@@ -250,6 +282,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> Option<Report> {
         b'F' => Some(Report::Failed(step_error(number, text))),
         b'X' => Some(Report::NotExecuted(step_error(number, text))),
         b'S' => Some(Report::Stopped(number)),
+        b'W' => as_seen(number, text).map(Report::Seen),
         b'E' => Some(Report::Ended(number)),
         _ => None,
     }
@@ -284,5 +317,20 @@ pub fn next_order(socket: BorrowedFd<'_>) -> Option<Order> {
         b'K' => Some(Order::Signal(number)),
         b'Q' => Some(Order::End),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_arrives() {
+        for act in Act::ALL {
+            let seen = Seen { act, what: OsStr::from_bytes(b"/a\n\xff").to_owned() };
+            let (number, what) = seen_as(&seen);
+            assert_eq!(as_seen(number, what), Some(seen));
+        }
+        assert_eq!(as_seen(9, b""), None);
     }
 }

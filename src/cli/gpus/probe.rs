@@ -270,7 +270,14 @@ mod tests {
 
     #[test]
     fn a_probe_that_ends_early_is_a_fault() {
-        let outcome = |ending| Outcome { ending, expired: None, hits: Vec::new(), network: None, network_lost: false };
+        let outcome = |ending| Outcome {
+            ending,
+            expired: None,
+            hits: Vec::new(),
+            network: None,
+            network_lost: false,
+            seen: Vec::new(),
+        };
         assert!(fault(&outcome(Ending::Exit(0)), true, None).is_none());
         for ending in [Ending::Exit(0), Ending::Exit(125), Ending::Signal(11)] {
             let last = report("4", Finding::ok("ok"));

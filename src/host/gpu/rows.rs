@@ -98,6 +98,15 @@ impl Row {
         if self.scope == Scope::Instance { 0o4 } else { 0o6 }
     }
 
+    /// Whether a node with this path, below `/`, is of this kind.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let Some(path) = path.to_str() else { return false };
+        let Some((before, after)) = self.path.split_once('#') else { return path == self.path };
+        let number = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// The host path for what has this number; shared rows ignore it.
     #[must_use]
     pub fn path_for(&self, number: u32) -> PathBuf {

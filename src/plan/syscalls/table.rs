@@ -43,6 +43,9 @@ const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).ca
 /// Either bit asks for writing; both together, for a device's ioctls. Not `O_ACCMODE`: musl counts `O_PATH` in.
 const WRITES: u32 = (libc::O_WRONLY | libc::O_RDWR).cast_unsigned();
 
+/// Says that the descriptor is meant, and not a path.
+const EMPTY_PATH: u32 = libc::AT_EMPTY_PATH.cast_unsigned();
+
 /// `MSG_FASTOPEN`, which lets data connect.
 const FASTOPEN: u32 = libc::MSG_FASTOPEN.cast_unsigned();
 
@@ -305,6 +308,60 @@ pub(super) static ROWS: &[Row] = rows! {
     AskInit unless OwnNames: { #[cfg(target_arch = "x86_64")] SYS_creat }
         when ALWAYS
         because "CUDA's start names its threads in /proc, of which nothing else may be written: only init can tell";
+
+    // Where it is asked what a command is refused. Behind all rows that refuse.
+    AskInit unless Unwatched: {
+        #[cfg(target_arch = "x86_64")] SYS_open,
+        SYS_openat,
+        SYS_openat2,
+        #[cfg(target_arch = "x86_64")] SYS_creat,
+        #[cfg(target_arch = "x86_64")] SYS_mkdir,
+        SYS_mkdirat,
+        #[cfg(target_arch = "x86_64")] SYS_mknod,
+        SYS_mknodat,
+        #[cfg(target_arch = "x86_64")] SYS_rmdir,
+        #[cfg(target_arch = "x86_64")] SYS_unlink,
+        SYS_unlinkat,
+        #[cfg(target_arch = "x86_64")] SYS_rename,
+        SYS_renameat,
+        SYS_renameat2,
+        #[cfg(target_arch = "x86_64")] SYS_link,
+        SYS_linkat,
+        #[cfg(target_arch = "x86_64")] SYS_symlink,
+        SYS_symlinkat,
+        SYS_truncate,
+        #[cfg(target_arch = "x86_64")] SYS_chmod,
+        SYS_fchmodat,
+        SYS_fchmodat2,
+        #[cfg(target_arch = "x86_64")] SYS_chown,
+        #[cfg(target_arch = "x86_64")] SYS_lchown,
+        SYS_fchownat,
+        SYS_utimensat,
+        #[cfg(target_arch = "x86_64")] SYS_utimes,
+        SYS_setxattr,
+        SYS_lsetxattr,
+        SYS_execve,
+        SYS_execveat,
+        SYS_connect,
+    } when ALWAYS because "--explain: init notes what is named, and the call goes on as if nobody had asked";
+    AskInit unless Unwatched: { SYS_sendto [any_set(4, u32::MAX)] }
+        when "an address is given"
+        because "--explain: init notes what is named, and the call goes on as if nobody had asked";
+    AskInit unless Unlearned: {
+        #[cfg(target_arch = "x86_64")] SYS_stat,
+        #[cfg(target_arch = "x86_64")] SYS_lstat,
+        #[cfg(target_arch = "x86_64")] SYS_access,
+        SYS_faccessat,
+        SYS_faccessat2,
+        #[cfg(target_arch = "x86_64")] SYS_readlink,
+        SYS_readlinkat,
+        SYS_chdir,
+        SYS_statfs,
+    } when ALWAYS because "learn: init notes what is looked at, and the call goes on as if nobody had asked";
+    AskInit unless Unlearned: {
+        SYS_newfstatat [test(3, EMPTY_PATH, Compare::Is(0))],
+        SYS_statx [test(2, EMPTY_PATH, Compare::Is(0))],
+    } when "a path is given" because "learn: init notes what is looked at, and the call goes on as if nobody had asked";
 
     // A second ABI on the same machine.
     Enosys unless Never: {

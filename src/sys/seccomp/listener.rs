@@ -108,7 +108,19 @@ impl Listener {
     /// # Errors
     /// `ENOENT` if the caller is gone.
     pub fn let_go_on(&self, id: u64) -> io::Result<()> {
-        let mut answer = Roomy::new(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: GO_ON });
+        self.answer(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: GO_ON })
+    }
+
+    /// Makes the call fail with an error number.
+    ///
+    /// # Errors
+    /// `ENOENT` if the caller is gone.
+    pub fn refuse(&self, id: u64, errno: u16) -> io::Result<()> {
+        self.answer(libc::seccomp_notif_resp { id, val: 0, error: -i32::from(errno), flags: 0 })
+    }
+
+    fn answer(&self, answer: libc::seccomp_notif_resp) -> io::Result<()> {
+        let mut answer = Roomy::new(answer);
         // SAFETY: `answer` is a live local, zeros behind what this program knows, and not smaller than the kernel's
         // structure: `new` has compared them. The kernel reads one structure there and keeps no pointer.
         check(|| unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) })

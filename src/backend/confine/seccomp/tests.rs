@@ -2,11 +2,13 @@
 
 use super::{NATIVE, SeccompError, compile, compile_only};
 use crate::plan::syscalls::{Action, Compare, Lift, Modes, Row, SyscallPlan, Test, plan};
+use crate::request::Watch;
 use libc::sock_filter;
 use proptest::array::uniform6;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
 const NAMING: Modes = Modes { names_threads: true, ..Modes::STRICT };
+const LEARNING: Modes = Modes { watch: Some(Watch::Everything), ..Modes::STRICT };
 
 /// What a run of the program came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +49,8 @@ fn interpret(program: &[sock_filter], number: u32, arch: u32, args: &[u64; 6]) -
 }
 
 fn expected(plan: &SyscallPlan, number: u32, args: &[u64; 6]) -> u32 {
-    let of = |row: &Row| row.action.errno().map_or(0x7fc0_0000, |errno| 0x0005_0000 | u32::from(errno));
+    let errno = |row: &Row| row.action.errno().filter(|_| !plan.is_noted(row));
+    let of = |row: &Row| errno(row).map_or(0x7fc0_0000, |errno| 0x0005_0000 | u32::from(errno));
     plan.decision(number, args).map_or(libc::SECCOMP_RET_ALLOW, of)
 }
 
@@ -76,7 +79,7 @@ fn words() -> Vec<u64> {
 
 #[test]
 fn every_number_ends_as_the_table_says() {
-    for plan in [plan(Modes::STRICT), plan(Modes::DEBUGGING), plan(NAMING)] {
+    for plan in [plan(Modes::STRICT), plan(Modes::DEBUGGING), plan(NAMING), plan(LEARNING)] {
         for args in [[0; 6], [u64::MAX; 6], [0o4755; 6], [16; 6]] {
             numbers().for_each(|number| agree(&plan, number, &args));
         }
@@ -97,6 +100,23 @@ fn every_tested_call_ends_as_the_table_says_for_pairs_of_words() {
             }
         }
     }
+}
+
+/// Init is asked about what is refused only where it is to note it, and nothing that is refused gets past init.
+#[test]
+fn what_init_notes_is_refused_all_the_same() {
+    for modes in [LEARNING, Modes { watch: Some(Watch::Refusals), ..Modes::DEBUGGING }] {
+        let watching = plan(modes);
+        let plain = plan(Modes { watch: None, ..modes });
+        for args in [[0; 6], [u64::MAX; 6], [0o4755; 6], [16; 6]] {
+            for number in numbers() {
+                let refusal = |plan: &SyscallPlan| plan.decision(number, &args).and_then(|row| row.action.errno());
+                assert_eq!(refusal(&watching), refusal(&plain), "call {number} with {args:x?}");
+            }
+        }
+    }
+    let noted = |modes| plan(modes).rows.iter().filter(|row| plan(modes).is_noted(row)).count();
+    assert!(noted(Modes::STRICT) == 0 && noted(LEARNING) > 50);
 }
 
 #[test]
@@ -259,10 +279,12 @@ fn number() -> impl Strategy<Value = u32> {
 
 fn modes() -> impl Strategy<Value = Modes> {
     let network = any::<[bool; 4]>();
-    (network, any::<[bool; 7]>()).prop_map(
+    let watch = prop_oneof![Just(None), Just(Some(Watch::Refusals)), Just(Some(Watch::Everything))];
+    (network, any::<[bool; 7]>(), watch).prop_map(
         |(
             [own_network, connects, unix_sockets, listens],
             [ptrace, memory, perf, io_uring, own_processes, own_ipc, names_threads],
+            watch,
         )| Modes {
             connects,
             unix_sockets,
@@ -275,6 +297,7 @@ fn modes() -> impl Strategy<Value = Modes> {
             own_processes,
             own_ipc,
             names_threads,
+            watch,
         },
     )
 }

@@ -1,0 +1,99 @@
+//! Where a path leads, as the plan would name it: without links, from the root on.
+
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+/// A path, and whether something is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) there: bool,
+}
+
+/// Names that mean another file for each process: they would lead init to its own.
+const OF_EACH_PROCESS: [&str; 5] = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
+
+/// Follows an absolute path in this process's view, which is the command's, as far as there is something; what is left of it
+/// is added as it is said.
+pub(super) fn place(proc: &OwnedFd, named: &Path, follows: bool) -> Place {
+    if OF_EACH_PROCESS.iter().any(|top| named.starts_with(top)) {
+        return Place { path: normal(named), there: true };
+    }
+    if let Some(path) = found(proc, named, follows) {
+        return Place { path, there: true };
+    }
+    let mut rest = Vec::new();
+    let mut above = named;
+    while let (Some(parent), name) = (above.parent(), above.components().next_back()) {
+        if let Some(name) = name {
+            rest.push(name);
+        }
+        above = parent;
+        if let Some(mut path) = found(proc, above, true) {
+            path.extend(rest.iter().rev());
+            return Place { path: normal(&path), there: false };
+        }
+    }
+    Place { path: normal(named), there: false }
+}
+
+/// Links that the kernel makes up lead out of any view.
+fn found(proc: &OwnedFd, path: &Path, follows: bool) -> Option<PathBuf> {
+    let follow = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = OFlags::PATH | OFlags::CLOEXEC | follow;
+    let file = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()?;
+    let name = rustix::fs::readlinkat(proc, format!("self/fd/{}", file.as_raw_fd()), Vec::new()).ok()?;
+    Some(PathBuf::from(OsString::from_vec(name.into_bytes())))
+}
+
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(normal.pop()),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) | Component::Normal(_) => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::init::broker::memory::own_proc;
+
+    #[test]
+    fn a_path_is_followed_as_far_as_there_is_something() {
+        let proc = own_proc().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("d")).unwrap();
+        std::fs::write(top.join("d/file"), "").unwrap();
+        std::os::unix::fs::symlink("d", top.join("link")).unwrap();
+        let look = |name: &str, follows| {
+            let Place { path, there } = place(&proc, &top.join(name), follows);
+            (path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned(), there)
+        };
+        let table = [
+            ("d/file", true, "d/file", true),
+            ("link/file", true, "d/file", true),
+            ("link", true, "d", true),
+            ("link", false, "link", true),
+            ("link/new", true, "d/new", false),
+            ("link/a/b/../c", true, "d/a/c", false),
+            ("d/../d/file", true, "d/file", true),
+            ("", true, "", true),
+        ];
+        for (name, follows, want, there) in table {
+            assert_eq!(look(name, follows), (want.to_owned(), there), "{name}");
+        }
+        for own in ["/proc/self/exe", "/dev/stdin"] {
+            assert_eq!(place(&proc, Path::new(own), true).path, Path::new(own));
+        }
+    }
+}

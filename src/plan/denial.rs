@@ -1,0 +1,207 @@
+//! What a plan refuses of what a command was seen to touch, who says so, and what would allow it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::seen::{Act, Seen};
+use super::syscalls::Lift;
+use super::why::{self, Answer};
+use super::{Confinement, Plan};
+use crate::host::gpu::rows;
+use crate::policy::paths::Access;
+use crate::request::{Net, Origin};
+
+/// One thing that a command did not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// What the command tried.
+    pub act: Act,
+    /// A path, `address:port`, or the name of a call.
+    pub what: OsString,
+    /// Which rule says so.
+    pub because: String,
+    /// What would allow it; `None` where nothing would, or where the user's own rule would have to go.
+    pub remedy: Option<Remedy>,
+    /// Whether it is known, and not guessed.
+    pub certain: bool,
+    /// How often it was met, where that is counted; else 1.
+    pub times: u64,
+}
+
+/// One word more, and the same command gets it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Remedy {
+    /// On the command line, as a shell takes it.
+    pub flag: String,
+    /// In a file.
+    pub toml: String,
+}
+
+impl Remedy {
+    /// An option with a value, which a file takes in a list.
+    #[must_use]
+    pub fn listed(flag: &str, value: &str) -> Self {
+        let key = flag.trim_start_matches('-').replace('-', "_");
+        Self { flag: format!("{flag} {}", quoted(value)), toml: format!("{key} = [{}]", toml::Value::from(value)) }
+    }
+
+    /// An option with a word, of which a file has one.
+    #[must_use]
+    pub fn single(flag: &str, word: &str) -> Self {
+        let key = flag.trim_start_matches('-').replace('-', "_");
+        Self { flag: format!("{flag} {word}"), toml: format!("{key} = {}", toml::Value::from(word)) }
+    }
+
+    /// From an option as it is written on the command line.
+    #[must_use]
+    pub fn of_flag(text: &str) -> Self {
+        match text.split_once(' ') {
+            Some((flag, value)) => Self { flag: text.to_owned(), ..Self::listed(flag, value) },
+            None => Self::switch(text),
+        }
+    }
+
+    /// An option without a value.
+    #[must_use]
+    pub fn switch(flag: &str) -> Self {
+        let key = flag.trim_start_matches('-').replace('-', "_");
+        Self { flag: flag.to_owned(), toml: format!("{key} = true") }
+    }
+
+    /// A rule for a path, if it is text.
+    fn path(flag: &str, path: &Path) -> Option<Self> {
+        // The whole machine is no cure.
+        let text = path.to_str().filter(|_| path.parent().is_some())?;
+        Some(Self::listed(flag, text))
+    }
+}
+
+/// As one word of a shell.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_@%+=:,./-".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// What of all that was seen is refused; each thing once, for the most that was tried with it.
+#[must_use]
+pub fn denials(plan: &Plan, seen: &[Seen]) -> Vec<Denial> {
+    let Some(confinement) = &plan.confinement else { return Vec::new() };
+    let mut found = BTreeMap::new();
+    for seen in seen {
+        if let Some(denial) = judge(plan, confinement, seen) {
+            let known = found.entry(seen.what.clone()).or_insert_with(|| denial.clone());
+            if known.act < denial.act {
+                *known = denial;
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+fn judge(plan: &Plan, confinement: &Confinement, seen: &Seen) -> Option<Denial> {
+    let path = Path::new(&seen.what);
+    let (because, remedy, certain) = match seen.act {
+        Act::Look | Act::Read | Act::Execute | Act::Change | Act::Make | Act::Unix => {
+            let answer = why::why(plan, path);
+            if allows(seen.act, &answer) {
+                return None;
+            }
+            (format!("{}, because {}", answer.line, answer.because), remedy(seen.act, path, &answer), true)
+        }
+        Act::Internet => {
+            let address = seen.what.to_str()?.parse().ok()?;
+            let (remedy, certain) = unreachable(confinement, address)?;
+            (format!("net {}, because {}", confinement.net.value.name(), confinement.net.by), remedy, certain)
+        }
+        Act::Call => return call(confinement, &seen.what),
+        Act::More => return None,
+    };
+    Some(Denial { act: seen.act, what: seen.what.clone(), because, remedy, certain, times: 1 })
+}
+
+fn allows(act: Act, answer: &Answer) -> bool {
+    match act {
+        Act::Change => answer.access >= Access::Modify,
+        Act::Make => answer.access == Access::Write,
+        _ => answer.access >= Access::Read,
+    }
+}
+
+/// The rule that would allow it. What the user hides is not offered back.
+fn remedy(act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
+    let hidden_by_user = answer.access == Access::None && answer.by.as_ref().is_some_and(Origin::is_explicit);
+    if hidden_by_user {
+        return None;
+    }
+    if act == Act::Unix {
+        return Remedy::path("--unix", path);
+    }
+    if rows::below_dev(path).is_some() && answer.access == Access::None {
+        let of_gpu = rows::all().any(|row| row.is_at(path));
+        let by_path = || if rows::never(path).is_none() { Remedy::path("--device", path) } else { None };
+        return if of_gpu { Some(Remedy::single("--gpu", "all")) } else { by_path() };
+    }
+    let flag = if act.writes() { "--write" } else { "--read" };
+    if let Some(Origin::Protected(_)) = &answer.by {
+        return protected(path, answer);
+    }
+    let narrow = match (act, &answer.by) {
+        // Only a directory that is there can be granted, and a name is made in it.
+        (Act::Make, _) => path.parent()?,
+        // All of a store, as it is hidden: what lies beside may be needed too, but the least is offered.
+        _ => path,
+    };
+    Remedy::path(flag, narrow)
+}
+
+/// What git writes every day has a word of its own; what it runs is named by its path.
+fn protected(path: &Path, answer: &Answer) -> Option<Remedy> {
+    let runs_code = ["hooks", "config", "config.worktree", "modules", "worktrees"];
+    let below = path.components().skip_while(|part| part.as_os_str() != ".git").nth(1);
+    match below {
+        Some(part) if !runs_code.iter().any(|name| part.as_os_str() == *name) => {
+            Some(Remedy::single("--git", "commit"))
+        }
+        _ => Remedy::path("--write", &answer.at),
+    }
+}
+
+/// What would lead to an address that cannot be reached, and whether that is certain. `None` where it can be.
+fn unreachable(confinement: &Confinement, address: SocketAddr) -> Option<(Option<Remedy>, bool)> {
+    let net = confinement.net.value;
+    if net == Net::Host || address.ip().is_unspecified() {
+        return None;
+    }
+    if address.ip().to_canonical().is_loopback() {
+        let door =
+            confinement.network.iter().flat_map(|network| &network.doors).any(|door| door.port == address.port());
+        return (!door).then(|| (Some(Remedy::listed("--expose-host", &address.port().to_string())), false));
+    }
+    let transparent = confinement.network.as_ref().is_some_and(|network| network.transparent.is_some());
+    match net {
+        Net::Allow if transparent => None,
+        Net::Allow => Some((Some(Remedy::switch("--transparent")), true)),
+        Net::None if address.port() == DNS => Some((Some(Remedy::listed("--allow-host", "NAME")), true)),
+        Net::None => Some((Some(Remedy::listed("--allow-host", &address.to_string())), true)),
+        Net::Proxy | Net::Host => Some((None, true)),
+    }
+}
+
+/// Where names are asked for: the name itself is not known then.
+pub const DNS: u16 = 53;
+
+/// The name of a call and its row's reason, as init tells them.
+fn call(confinement: &Confinement, told: &OsStr) -> Option<Denial> {
+    let (name, why) = told.to_str()?.split_once(' ')?;
+    let row = confinement.syscalls.rows.iter().find(|row| row.call == name && row.why == why);
+    let remedy = row
+        .filter(|row| matches!(row.lift, Lift::Ptrace | Lift::Memory))
+        .map(|_| Remedy { flag: "--allow ptrace".to_owned(), toml: "allow = [\"ptrace\"]".to_owned() });
+    Some(Denial { act: Act::Call, what: name.into(), because: why.to_owned(), remedy, certain: true, times: 1 })
+}
