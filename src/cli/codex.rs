@@ -92,7 +92,7 @@ pub fn run(args: Args) -> i32 {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    run::command(&policy, plan, run::Telling::default()).unwrap_or_else(|found| problems(&found).min(FAILED))
+    run::command(&policy, plan, &run::Telling::default()).unwrap_or_else(|found| problems(&found).min(FAILED))
 }
 
 /// What is wrong, and the exit code for it.

@@ -17,7 +17,7 @@ use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
 use crate::request::file as policy_file;
 use crate::request::load::{self, LoadError, absolute, variable};
-use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Origin, Request, Said, Tmp, Wall};
+use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall, Watch};
 use gpu::GpuFlags;
 use limits::LimitFlags;
 use network::NetworkFlags;
@@ -113,6 +113,9 @@ pub struct Flags {
     /// Set a feature, as Codex does: use_legacy_landlock=true is --backend landlock.
     #[arg(short = 'c', value_name = "KEY=VALUE", value_parser = feature, help_heading = "Process")]
     feature: Vec<Feature>,
+    /// Whose wish it is that everything is noted.
+    #[arg(skip)]
+    learner: Option<Origin>,
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -196,6 +199,11 @@ impl Flags {
         self.output.take()
     }
 
+    /// Notes everything, and refuses the network by name where nobody says what it is to be.
+    pub fn learn(&mut self, by: Origin) {
+        self.learner = Some(by);
+    }
+
     /// Whether what the command is refused is to be noted.
     pub fn explains(&self) -> bool {
         self.output.watch().is_some()
@@ -216,7 +224,8 @@ impl Flags {
     /// Every problem with them, worded for people.
     pub fn policy(self) -> Result<Policy, Vec<Problem>> {
         let caller = Caller::new(self.cd.as_deref())?;
-        let mut request = Request::default();
+        let net = self.learner.clone().map(|by| Said::new(Net::Allow, by));
+        let mut request = Request { net, ..Request::default() };
         let system = Path::new(policy_file::SYSTEM_DIRECTORY).join("config.toml");
         for file in [Some(system), caller.user_file()].into_iter().flatten().filter(|file| policy_file::is_there(file))
         {
@@ -267,6 +276,7 @@ impl Flags {
             openshell_compat,
             feature,
             output,
+            learner,
             command,
         } = self;
         let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
@@ -296,7 +306,7 @@ impl Flags {
                 compat: said(openshell_compat.then_some(true), "--openshell-compat"),
                 ..Baseline::default()
             },
-            watch: output.watch(),
+            watch: learner.map(|by| Said::new(Watch::Everything, by)).or_else(|| output.watch()),
             pass_fd,
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
             command,

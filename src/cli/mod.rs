@@ -8,6 +8,7 @@ mod doctor;
 mod flags;
 mod gpus;
 mod inspect;
+mod learn;
 mod outcome;
 mod report;
 mod run;
@@ -39,6 +40,8 @@ enum Command {
     Plan(inspect::PlanArgs),
     /// Tell whether a path may be read or written inside, and which rule says so.
     Why(inspect::WhyArgs),
+    /// Run a command, and print the smallest policy that covers what it did.
+    Learn(Box<learn::LearnArgs>),
     /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
     Convert(convert::ConvertArgs),
     /// List the GPUs: usable or not, and why not; or try what the options of run would give.
@@ -124,6 +127,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Exec(args) => session::exec(args),
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
+        Command::Learn(args) => learn::learn(*args),
         Command::Convert(args) => convert::convert(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),

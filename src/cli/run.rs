@@ -1,6 +1,6 @@
 //! `ringfence run`.
 
-mod denials;
+pub mod denials;
 mod guess;
 mod limits;
 mod network;
@@ -78,16 +78,24 @@ pub fn started(
     host: impl FnOnce(&Plan) -> Result<Option<Hosting>, Vec<Problem>>,
 ) -> Result<i32, Vec<Problem>> {
     let (policy, plan) = prepare(flags)?;
+    let log = ready(&policy, &plan, output)?;
+    let hosting = host(&plan)?;
+    command(&policy, plan, &Telling { log: log.as_ref(), output: Some(output), hosting: hosting.as_ref() })
+}
+
+/// Tells and checks what there is before a start; what comes back is where connections are recorded.
+///
+/// # Errors
+/// Every problem found.
+pub fn ready(policy: &Policy, plan: &Plan, output: &Output) -> Result<Option<File>, Vec<Problem>> {
     for warning in &plan.choice.warnings {
         note(warning);
     }
-    preflight::before_start(&policy, &plan)?;
+    preflight::before_start(policy, plan)?;
     // What was to be recorded and is not must not happen either.
-    let log = output.log.as_deref().map(|log| record(log, &plan)).transpose().map_err(|error| {
+    output.log.as_deref().map(|log| record(log, plan)).transpose().map_err(|error| {
         vec![Problem::new(error, Some("name a file outside the workspace that you can write".to_owned()))]
-    })?;
-    let hosting = host(&plan)?;
-    command(&policy, plan, Telling { log: log.as_ref(), output: Some(output), hosting: hosting.as_ref() })
+    })
 }
 
 /// What is told of a run besides its exit code.
@@ -104,12 +112,22 @@ pub struct Telling<'a> {
 /// How often a start is tried: test suites make and remove a thousand sockets a second.
 const ATTEMPTS: u32 = 5;
 
-/// Runs the command of a plan; the result is the exit code. Where the machine has changed since the plan was made,
-/// another one is made, a few times: sockets and other programs' files come and go.
+/// Runs the command of a plan and tells how it ended; the result is the exit code.
 ///
 /// # Errors
 /// Where there could be no sandbox.
-pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<i32, Vec<Problem>> {
+pub fn command(policy: &Policy, plan: Plan, telling: &Telling<'_>) -> Result<i32, Vec<Problem>> {
+    let (outcome, plan) = outcome(policy, plan, telling)?;
+    tell(&outcome, &plan, telling.output);
+    Ok(outcome.code())
+}
+
+/// Runs the command of a plan. Where the machine has changed since the plan was made, another one is made, a few times:
+/// sockets and other programs' files come and go. The one that it ran by comes back.
+///
+/// # Errors
+/// Where there could be no sandbox.
+pub fn outcome(policy: &Policy, mut plan: Plan, telling: &Telling<'_>) -> Result<(Outcome, Plan), Vec<Problem>> {
     let mut outcome = supervise::run(&plan, telling.log, telling.hosting);
     for _ in 1..ATTEMPTS {
         if !outcome.as_ref().is_err_and(StepError::is_stale) {
@@ -119,8 +137,7 @@ pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<
         outcome = supervise::run(&plan, telling.log, telling.hosting);
     }
     let outcome = outcome.map_err(|error| vec![error.into()])?;
-    tell(&outcome, &plan, telling.output);
-    Ok(outcome.code())
+    Ok((outcome, plan))
 }
 
 /// Records what the baseline did, before the command starts.

@@ -12,6 +12,7 @@ pub mod env;
 pub mod error;
 pub mod gpu;
 pub mod landlock;
+pub mod learn;
 pub mod limits;
 mod links;
 pub mod mounts;

@@ -22,7 +22,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::request::Watch;
+pub use crate::request::Watch;
 
 /// What the caller gets instead of the call, or before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

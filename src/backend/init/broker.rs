@@ -55,7 +55,7 @@ impl<'a> Broker<'a> {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| StepError::new("make a socket pair", None, error))?;
-        let witness = calls.modes.watch.map(|_| Witness::default());
+        let witness = calls.modes.watch.map(Witness::new);
         Ok(Some((Self { calls, proc: memory::own_proc().ok(), witness, line: Line::Awaited(ours) }, theirs)))
     }
 

@@ -20,7 +20,7 @@ const TOLD: usize = 8;
 
 /// What a command was refused, as far as anybody knows: what its calls named, if that was noted, what the bridge refused,
 /// and after a failure what can be guessed.
-pub(super) fn of(outcome: &Outcome, plan: &Plan) -> Vec<Denial> {
+pub fn of(outcome: &Outcome, plan: &Plan) -> Vec<Denial> {
     let seen = denial::denials(plan, &outcome.seen).into_iter().filter(works_outside);
     let told = outcome.network.iter().flat_map(|summary| &summary.told);
     let mut found: Vec<_> = seen.chain(told.filter(|told| told.denied).map(of_bridge)).collect();

@@ -15,7 +15,7 @@ pub(super) fn tell(outcome: &Outcome, verbose: bool) {
     }
     let failed = !matches!(outcome.ending, Ending::Exit(0));
     let Some(summary) = outcome.network.as_ref().filter(|_| verbose || failed) else { return };
-    let Summary { allowed, denied, failed, up, down, told } = summary;
+    let Summary { allowed, denied, failed, up, down, told, reached: _ } = summary;
     let (first, more): (Vec<_>, Vec<_>) = told.iter().enumerate().partition(|(number, _)| *number < TOLD);
     for (_, one) in first {
         note(&line(one));

@@ -82,6 +82,8 @@ pub struct Summary {
     pub down: u64,
     /// What was refused, or went wrong: the first few that differ.
     pub told: Vec<Told>,
+    /// Hosts and ports that were reached: the first few that differ.
+    pub reached: Vec<String>,
 }
 
 /// A refusal or a failure, and how often it was met.
@@ -176,18 +178,22 @@ impl Summary {
     fn add(&mut self, event: &Event) {
         self.up += event.bytes.0;
         self.down += event.bytes.1;
+        let to = if event.port == 0 { event.host.clone() } else { format!("{}:{}", event.host, event.port) };
+        let to = shortened(&to);
         match event.decision {
             Decision::Allowed => {
                 self.allowed += 1;
+                if event.port != 0 && self.reached.len() < REMEMBERED && !self.reached.contains(&to) {
+                    self.reached.push(to);
+                }
                 return;
             }
             Decision::Denied => self.denied += 1,
             Decision::Failed => self.failed += 1,
         }
-        let to = if event.port == 0 { event.host.clone() } else { format!("{}:{}", event.host, event.port) };
         let told = Told {
             denied: event.decision == Decision::Denied,
-            to: shortened(&to),
+            to,
             reason: event.reason.to_owned(),
             allow_with: event.allow_with.as_deref().map(shortened),
             times: 1,

@@ -1,8 +1,8 @@
 //! The program against the table: an interpreter of classic BPF runs the one and reads the other.
 
 use super::{NATIVE, SeccompError, compile, compile_only};
+use crate::plan::syscalls::Watch;
 use crate::plan::syscalls::{Action, Compare, Lift, Modes, Row, SyscallPlan, Test, plan};
-use crate::request::Watch;
 use libc::sock_filter;
 use proptest::array::uniform6;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};

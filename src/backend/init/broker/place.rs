@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -46,9 +46,14 @@ fn found(proc: &OwnedFd, path: &Path, follows: bool) -> Option<PathBuf> {
     let follow = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
     let flags = OFlags::PATH | OFlags::CLOEXEC | follow;
     let file = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()?;
-    let name = rustix::fs::readlinkat(proc, format!("self/fd/{}", file.as_raw_fd()), Vec::new()).ok()?;
-    Some(PathBuf::from(OsString::from_vec(name.into_bytes())))
+    let name = rustix::fs::readlinkat(proc, format!("self/fd/{}", file.as_raw_fd()), Vec::new()).ok()?.into_bytes();
+    // bubblewrap covers files with some that have no name any more.
+    let covered = name.strip_suffix(DELETED).filter(|_| !path.as_os_str().as_bytes().ends_with(DELETED));
+    Some(PathBuf::from(OsString::from_vec(covered.unwrap_or(&name).to_vec())))
 }
+
+/// What the kernel adds to the name of a file that has none.
+const DELETED: &[u8] = b" (deleted)";
 
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();

@@ -14,6 +14,7 @@ use super::place::{Place, place};
 use super::words::{self, How, Word};
 use crate::backend::init::message::{Report, report, report_now};
 use crate::plan::seen::{Act, Seen};
+use crate::plan::syscalls::Watch;
 use crate::sys::seccomp::{Listener, Notification};
 
 /// So many different things are noted: a command must not fill the memory of who watches it.
@@ -22,6 +23,8 @@ const MOST: usize = 50_000;
 /// What has been noted of one command.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
+    /// Whether more is noted than what may be refused.
+    everything: bool,
     /// The acts and words that were noted, as they were said.
     known: HashSet<(Act, Vec<u8>)>,
     /// What has not been told yet.
@@ -29,6 +32,10 @@ pub(super) struct Witness {
 }
 
 impl Witness {
+    pub(super) fn new(watch: Watch) -> Self {
+        Self { everything: watch == Watch::Everything, ..Self::default() }
+    }
+
     /// Notes what a waiting call names.
     pub(super) fn note(&mut self, listener: &Listener, proc: &OwnedFd, call: &Notification) {
         let memory = Memory { proc, thread: call.tid };
@@ -45,7 +52,9 @@ impl Witness {
             self.note_address(proc, memory, &address);
         }
         for (word, path) in named {
-            self.note_path(proc, memory, call, word, &path);
+            if let Some(how) = as_opened(memory, call, word.how) {
+                self.note_path(proc, Word { how, ..word }, &path);
+            }
         }
     }
 
@@ -73,17 +82,20 @@ impl Witness {
         }
     }
 
-    fn note_path(&mut self, proc: &OwnedFd, memory: Memory<'_>, call: &Notification, word: Word, path: &Path) {
-        let Some(how) = as_opened(memory, call, word.how) else { return };
+    fn note_path(&mut self, proc: &OwnedFd, word: Word, path: &Path) {
+        let how = word.how;
         let bytes = path.as_os_str().as_bytes().to_vec();
         // What is known need not be looked up.
         if acts(how).iter().all(|act| self.known.contains(&(*act, bytes.clone()))) {
             return;
         }
-        let at = place(proc, path, word.follows);
-        if let Some(act) = act(how, at.there) {
-            let Place { path, .. } = at;
-            self.add((act, bytes), || Some(path.into_os_string()));
+        let Place { path: at, there } = place(proc, path, word.follows);
+        if let Some(act) = act(how, there) {
+            // By which links it went there, the path tells.
+            if there && self.everything && at != path {
+                self.add((Act::Look, bytes.clone()), || Some(path.into()));
+            }
+            self.add((act, bytes), || Some(at.into_os_string()));
         }
     }
 

@@ -131,8 +131,8 @@ fn flags(args: &[u64; 6], word: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::syscalls::Watch;
     use crate::plan::syscalls::{Action, Modes, plan};
-    use crate::request::Watch;
 
     #[test]
     fn every_call_that_init_is_asked_about_names_something() {

@@ -1,0 +1,345 @@
+//! The smallest readable policy that covers what a command was seen to do: paths folded to directories that make sense,
+//! nothing that was refused unless it was asked for, secrets never by a directory above them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::denial::Denial;
+use super::seen::{Act, Seen};
+use super::why::{self, Answer};
+use super::{Plan, show};
+use crate::host::gpu::rows;
+use crate::policy::Policy;
+use crate::policy::paths::Access;
+use crate::request::{Git, Net, Origin, Tmp};
+
+/// What was learned of one run of a command.
+pub struct Lesson<'a> {
+    /// What the command ran by.
+    pub plan: &'a Plan,
+    /// See there.
+    pub policy: &'a Policy,
+    /// What it touched, of what is there now.
+    pub seen: &'a [Seen],
+    /// Links that it went by.
+    pub links: &'a [PathBuf],
+    /// Hosts and ports that it reached.
+    pub reached: &'a [String],
+    /// What it was refused.
+    pub denials: &'a [Denial],
+    /// The caller's home.
+    pub home: Option<&'a Path>,
+    /// Whether a path is there now: only what is there can have a rule.
+    pub is_there: &'a dyn Fn(&Path) -> bool,
+    /// Whether what was refused becomes a part of the policy.
+    pub grant: bool,
+}
+
+/// One line of the table of paths.
+#[derive(Debug)]
+struct Line {
+    access: Access,
+    /// How many different paths stand behind it.
+    files: usize,
+}
+
+type Lines = BTreeMap<PathBuf, Line>;
+
+impl std::fmt::Debug for Lesson<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lesson").field("seen", &self.seen).field("denials", &self.denials).finish_non_exhaustive()
+    }
+}
+
+impl Lesson<'_> {
+    /// The policy, in the words of `--config`, with a reason for each line.
+    #[must_use]
+    pub fn toml(&self) -> String {
+        let (lines, left_out) = self.lines();
+        let mut text = String::new();
+        self.head(&mut text);
+        self.network(&mut text);
+        text.push_str("\n[paths]\n");
+        line(&mut text, "\"/\" = \"none\"", "nothing but what is listed, and what every program needs");
+        let workspace = &self.policy.workspace;
+        if !self.writes_workspace() {
+            line(&mut text, &rule(workspace, Access::Read), "the workspace");
+        }
+        for (path, Line { access, files }) in &lines {
+            line(&mut text, &rule(path, *access), &paths(*files));
+        }
+        for denied in self.policy.rules.iter().filter(|rule| rule.access == Access::None && rule.because.is_explicit())
+        {
+            if denied.path != Path::new("/") {
+                line(&mut text, &rule(&denied.path, Access::None), &denied.because.to_string());
+            }
+        }
+        self.refused(&mut text);
+        for path in left_out {
+            text += &format!("# looked into, and shows only what is listed here: {}\n", show::show(&path));
+        }
+        if self.seen.iter().any(|seen| seen.act == Act::More) {
+            text.push_str("# The command touched more than could be noted: this is not all of it.\n");
+        }
+        text
+    }
+
+    fn head(&self, text: &mut String) {
+        let command: Vec<_> = self.plan.process.command.iter().map(|word| word.to_string_lossy()).collect();
+        let command = command.join(" ").escape_debug().to_string();
+        *text += &format!("# Learned by `ringfence learn` from: {command}\n");
+        if self.writes_workspace() {
+            line(text, "sandbox = \"workspace-write\"", "it wrote in the workspace");
+        } else {
+            line(text, "sandbox = \"read-only\"", "it wrote nothing in the workspace");
+        }
+        let gpu = self.seen.iter().any(|seen| rows::all().any(|row| row.is_at(Path::new(&seen.what))));
+        if gpu {
+            line(text, "gpu = \"auto\"", "it opened nodes of a GPU");
+        } else {
+            line(text, "gpu = \"off\"", "it opened no node of a GPU");
+        }
+        let policy = self.policy;
+        if policy.git.value == Git::Commit {
+            line(text, "git = \"commit\"", &policy.git.by.to_string());
+        }
+        if policy.tmp.value == Tmp::Host {
+            line(text, "tmp = \"host\"", &policy.tmp.by.to_string());
+        }
+        let list = |key: &str, values: Vec<String>| format!("{key} = [{}]", values.join(", "));
+        let globs: Vec<_> = policy.globs.iter().filter(|glob| glob.because.is_explicit()).collect();
+        if !globs.is_empty() {
+            line(text, &list("deny", globs.iter().map(|glob| quoted(&glob.pattern)).collect()), "as it was said");
+        }
+        let passed: Vec<_> = policy.env.said.iter().filter(|said| said.value.1.is_none()).collect();
+        if !passed.is_empty() {
+            let names = passed.iter().map(|said| quoted(&said.value.0.to_string_lossy())).collect();
+            line(text, &list("env", names), "as it was said");
+        }
+        if policy.env.said.iter().any(|said| said.value.1.is_some()) {
+            text.push_str("# env: variables that were set on the command line have to be set there again\n");
+        }
+        if !policy.allow.is_empty() {
+            line(text, "allow = [\"ptrace\"]", "as it was said");
+        }
+        let devices = self.touched(|answer| matches!(answer.by, Some(Origin::Flag("--device") | Origin::File { .. })));
+        let devices: Vec<_> =
+            devices.filter(|path| path.starts_with("/dev")).filter_map(|path| path.to_str()).collect();
+        if !devices.is_empty() {
+            line(text, &list("device", devices.into_iter().map(quoted).collect()), "opened");
+        }
+        let sockets = self.seen.iter().filter(|seen| seen.act == Act::Unix).filter_map(|seen| seen.what.to_str());
+        let sockets: Vec<_> =
+            sockets.filter(|path| self.policy.unix.iter().any(|said| said.value == Path::new(path))).collect();
+        if !sockets.is_empty() {
+            line(text, &list("unix", sockets.into_iter().map(quoted).collect()), "connected to");
+        }
+    }
+
+    /// Hosts that it reached, and ports; nothing where it reached none.
+    fn network(&self, text: &mut String) {
+        let policy = self.policy;
+        if policy.net.value == Net::Host || policy.net.value == Net::Proxy {
+            line(text, &format!("net = {}", quoted(policy.net.value.name())), &policy.net.by.to_string());
+            return;
+        }
+        let refused = self.denials.iter().filter(|denial| denial.act == Act::Internet);
+        let hosts = refused.filter_map(|denial| denial.remedy.as_ref()?.flag.strip_prefix("--allow-host "));
+        let hosts: Vec<_> = hosts.map(str::to_owned).collect();
+        let granted = if self.grant { hosts.as_slice() } else { &[] };
+        let mut allowed: Vec<String> = self.reached.iter().chain(granted).map(|host| quoted(host)).collect();
+        allowed.sort();
+        allowed.dedup();
+        if allowed.is_empty() {
+            line(text, "net = \"none\"", "it reached nothing");
+        } else {
+            line(text, &format!("allow_host = [{}]", allowed.join(", ")), "reached");
+            if policy.reach.transparent.as_ref().is_some() {
+                line(text, "transparent = true", "programs need not know of the proxy");
+            }
+        }
+        if granted.is_empty() && !hosts.is_empty() {
+            let hosts: Vec<_> = hosts.iter().map(|host| quoted(host)).collect();
+            *text += "# It was refused these hosts; in the place of net or allow_host, this lets it reach them:\n";
+            *text += &format!("# allow_host = [{}]\n# transparent = true\n", hosts.join(", "));
+        }
+        for (key, ports) in [("publish", &policy.reach.publish), ("expose_host", &policy.reach.expose)] {
+            if !ports.is_empty() {
+                let ports: Vec<_> = ports.iter().map(|said| quoted(&said.value.to_string())).collect();
+                line(text, &format!("{key} = [{}]", ports.join(", ")), "as it was said");
+            }
+        }
+    }
+
+    fn refused(&self, text: &mut String) {
+        let mut wanted = Lines::new();
+        let mut never = Vec::new();
+        for denial in self.denials.iter().filter(|denial| denial.certain) {
+            let path = Path::new(&denial.what);
+            let access = match denial.act {
+                Act::Look | Act::Read | Act::Execute => Access::Read,
+                Act::Change | Act::Make => Access::Write,
+                Act::Unix | Act::Internet | Act::Call | Act::More => continue,
+            };
+            let by = why::why(self.plan, path).by;
+            let explicit = by.as_ref().is_some_and(Origin::is_explicit);
+            match self.fold(path).filter(|_| path.is_absolute() && !path.starts_with("/dev")) {
+                Some(fold) if !explicit && !matches!(by, Some(Origin::Secret(_) | Origin::Protected(_))) => {
+                    grow(&mut wanted, fold, access);
+                }
+                _ => never.push(denial),
+            }
+        }
+        if !wanted.is_empty() && !self.grant {
+            text.push_str("# It was refused these; without the #, a line allows it:\n");
+        }
+        for (path, Line { access, files }) in wanted {
+            let there = (self.is_there)(&path);
+            let mark = if self.grant && there { "" } else { "# " };
+            let why = if there { "refused" } else { "refused; it must be made outside before it can have a rule" };
+            line(text, &format!("{mark}{}", rule(&path, access)), &format!("{}, {why}", paths(files)));
+        }
+        for denial in never {
+            let what = show::show(Path::new(&denial.what));
+            *text += &format!("# refused, and no part of a learned policy: {what} ({})\n", denial.because);
+        }
+        for call in self.denials.iter().filter(|denial| denial.act == Act::Call) {
+            *text += &format!("# refused: the call {}\n", call.what.display());
+        }
+    }
+
+    /// Whether a file of the workspace was made or changed.
+    fn writes_workspace(&self) -> bool {
+        let granted = |seen: &Seen| why::why(self.plan, Path::new(&seen.what)).access.writes();
+        let inside = |seen: &&Seen| seen.act.writes() && Path::new(&seen.what).starts_with(&self.policy.workspace);
+        self.seen.iter().filter(inside).any(granted)
+    }
+
+    fn touched(&self, rule: impl Fn(&Answer) -> bool) -> impl Iterator<Item = &Path> {
+        let paths = self.seen.iter().filter(|seen| !matches!(seen.act, Act::Internet | Act::Call | Act::More));
+        paths.map(|seen| Path::new(&seen.what)).filter(move |path| rule(&why::why(self.plan, path)))
+    }
+
+    /// The table of paths, and what was listed that is no line.
+    fn lines(&self) -> (Lines, Vec<PathBuf>) {
+        let mut lines = Lines::new();
+        let mut listed = Vec::new();
+        let links = self.links.iter().map(|path| (Act::Look, path.as_path()));
+        let files = self.seen.iter().map(|seen| (seen.act, Path::new(&seen.what)));
+        for (act, path) in files.chain(links) {
+            let access = match act {
+                Act::Look | Act::Read | Act::Execute => Access::Read,
+                Act::Change | Act::Make => Access::Write,
+                Act::Unix | Act::Internet | Act::Call | Act::More => continue,
+            };
+            let answer = why::why(self.plan, path);
+            if !self.is_the_host_s(path, &answer) || !allows(access, &answer) {
+                continue;
+            }
+            match self.fold(path) {
+                Some(fold) => grow(&mut lines, self.narrowed(fold, path, access, &answer), access.min(answer.access)),
+                None if act == Act::Read => listed.push(path.to_owned()),
+                None => {}
+            }
+        }
+        listed.sort();
+        listed.dedup();
+        (without_covered(lines), listed)
+    }
+
+    /// A rule for one file that the user gave is no rule for the directory it lies in; nor is a store of secrets.
+    fn narrowed(&self, fold: PathBuf, path: &Path, access: Access, answer: &Answer) -> PathBuf {
+        let here = self.plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
+        let secret = here.filter(|op| matches!(op.because, Origin::Secret(_))).any(|op| path.starts_with(&op.target));
+        let wide = access.writes() && answer.at.starts_with(&fold);
+        if secret || wide || !(self.is_there)(&fold) { answer.at.clone() } else { fold }
+    }
+
+    /// What is private to a sandbox, and the workspace, needs no line.
+    fn is_the_host_s(&self, path: &Path, answer: &Answer) -> bool {
+        let private = ["/proc", "/dev", "/run"].iter().any(|top| path.starts_with(top))
+            && answer.by.as_ref().is_none_or(|by| !by.is_explicit());
+        let tmp = path.starts_with("/tmp") && self.policy.tmp.value == Tmp::Private;
+        path.is_absolute() && !private && !tmp && !path.starts_with(&self.policy.workspace) && !path.starts_with("/dev")
+    }
+
+    /// The directory that stands for a path; `None` where that would be too much: the root, a home, a directory of others.
+    fn fold(&self, path: &Path) -> Option<PathBuf> {
+        let in_home = self.home.and_then(|home| Some((home, path.strip_prefix(home).ok()?)));
+        if let Some((home, rest)) = in_home {
+            let first = rest.components().next()?;
+            let depth = match first.as_os_str().to_str() {
+                Some(".cache" | ".config") => 2,
+                Some(".local") => 3,
+                _ => 1,
+            };
+            return Some(home.join(first_of(rest, depth)?));
+        }
+        let rest = path.strip_prefix("/").ok()?;
+        let first = rest.components().next()?;
+        let depth = match first.as_os_str().to_str() {
+            Some("usr" | "bin" | "sbin" | "lib" | "lib32" | "lib64" | "sys") => 1,
+            Some("var" | "home") => 3,
+            _ => 2,
+        };
+        let fold = Path::new("/").join(first_of(rest, depth)?);
+        // Above the workspace and the home there are others'.
+        let above = |path: &Path| path.starts_with(&fold) && path != fold;
+        (!above(&self.policy.workspace) && !self.home.is_some_and(above)).then_some(fold)
+    }
+}
+
+/// So many components of a path; `None` where it has fewer.
+fn first_of(path: &Path, depth: usize) -> Option<PathBuf> {
+    let first: PathBuf = path.components().take(depth).collect();
+    (first.components().count() == depth).then_some(first)
+}
+
+fn allows(access: Access, answer: &Answer) -> bool {
+    if access == Access::Write { answer.access.writes() } else { answer.access >= access }
+}
+
+fn paths(number: usize) -> String {
+    if number == 1 { "one path".to_owned() } else { format!("{number} paths") }
+}
+
+fn grow(lines: &mut Lines, path: PathBuf, access: Access) {
+    let line = lines.entry(path).or_insert(Line { access, files: 0 });
+    line.access = line.access.max(access);
+    line.files += 1;
+}
+
+/// Where systems have these as links into `/usr`, they are there with it.
+const LINKS: [&str; 5] = ["/bin", "/lib", "/lib32", "/lib64", "/sbin"];
+
+/// Without those that a line above them says already.
+fn without_covered(mut lines: Lines) -> Lines {
+    if lines.contains_key(Path::new("/usr")) {
+        lines.retain(|path, _| !LINKS.iter().any(|link| path == Path::new(link)));
+    }
+    let mut kept = Lines::new();
+    for (path, line) in lines {
+        let above = kept.iter_mut().rev().find(|(top, _)| path.starts_with(top));
+        match above {
+            Some((_, top)) if top.access >= line.access => top.files += line.files,
+            _ => drop(kept.insert(path, line)),
+        }
+    }
+    kept
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn rule(path: &Path, access: Access) -> String {
+    match path.to_str() {
+        Some(text) => format!("{} = {}", quoted(text), quoted(&access.to_string())),
+        None => format!("# not UTF-8, and TOML is: {}", show::show(path)),
+    }
+}
+
+/// A line and its reason, in one column.
+fn line(text: &mut String, what: &str, why: &str) {
+    *text += &format!("{what:<44} # {}\n", why.escape_debug());
+}
