@@ -53,6 +53,11 @@ fn openshell() {
 }
 
 #[test]
+fn denials() {
+    run("denials.md", include_str!("../docs/denials.md"));
+}
+
+#[test]
 fn landlock() {
     run("landlock.md", include_str!("../docs/landlock.md"));
 }

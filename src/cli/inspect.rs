@@ -59,7 +59,7 @@ pub fn why(mut args: WhyArgs) -> i32 {
     let canonical = canonical(&path);
     let answer = why::why(&plan, &canonical);
     let yes = if writing { answer.access.writes() } else { answer.access >= Access::Read };
-    let why::Answer { access, at, line, because, by: _ } = answer;
+    let why::Answer { access, at, line, because, by: _, is_missing: _ } = answer;
     let verdict = if yes { "yes" } else { "no" };
     print(&format!(
         "{verdict}: {}\n  access: {access}\n  decided at: {} ({line})\n  because: {}\n",

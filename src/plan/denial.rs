@@ -1,8 +1,8 @@
 //! What a plan refuses of what a command was seen to touch, who says so, and what would allow it.
 
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
 use std::path::Path;
 
 use super::seen::{Act, Seen};
@@ -149,7 +149,8 @@ fn remedy(act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
     }
     let flag = if act.writes() { "--write" } else { "--read" };
     if let Some(Origin::Protected(_)) = &answer.by {
-        return protected(path, answer);
+        // What is not there cannot have a rule.
+        return if answer.is_missing { None } else { protected(path, answer) };
     }
     let narrow = match (act, &answer.by) {
         // Only a directory that is there can be granted, and a name is made in it.

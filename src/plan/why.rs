@@ -22,6 +22,8 @@ pub struct Answer {
     pub because: String,
     /// The same, where a line of the plan decides.
     pub by: Option<Origin>,
+    /// Whether nothing is there, and is kept from appearing.
+    pub is_missing: bool,
 }
 
 /// What the plan allows for `path`, which is canonical.
@@ -67,6 +69,7 @@ fn by_mounts(plan: &Plan, path: &Path) -> Answer {
             line: "nothing is restricted".to_owned(),
             because,
             by: None,
+            is_missing: false,
         };
     };
     let Some(op) = winner(confinement, path) else {
@@ -76,15 +79,21 @@ fn by_mounts(plan: &Plan, path: &Path) -> Answer {
             RootView::Empty => (Access::None, "the root is empty"),
         };
         let because = "no other rule covers it".to_owned();
-        return Answer { access, at: "/".into(), line: line.to_owned(), because, by: None };
+        return Answer { access, at: "/".into(), line: line.to_owned(), because, by: None, is_missing: false };
     };
     let (access, line) = meaning(op, path);
     let modify = confinement.landlock.rules.iter().filter(|rule| path.starts_with(&rule.path));
     let modify =
         modify.max_by_key(|rule| rule.path.components().count()).is_some_and(|rule| rule.allow == Beneath::Modify);
     let access = if access == Access::Write && modify && !path.starts_with("/proc") { Access::Modify } else { access };
-    let by = Some(op.because.clone());
-    Answer { access, at: op.target.clone(), line: line.to_owned(), because: op.because.to_string(), by }
+    Answer {
+        access,
+        at: op.target.clone(),
+        line: line.to_owned(),
+        because: op.because.to_string(),
+        by: Some(op.because.clone()),
+        is_missing: matches!(op.what, Mount::Block { .. } | Mount::Guard),
+    }
 }
 
 /// Whether the command can change what the host has at `path`, which is canonical. In a view of its own it cannot.

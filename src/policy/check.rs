@@ -43,7 +43,6 @@ impl Policy {
         let baseline = settings(&request, &mut errors);
         errors.extend(no_grants(&request, &baseline, &rules));
         refuse_unenforced(&request, &mut errors);
-        errors.extend(unseen(&request));
         errors.extend(limits::faults(&request, mode.value));
         let net = reach::net(&request, mode.value);
         let reach = reach::reach(&request, &net, &mut errors);
@@ -99,6 +98,7 @@ fn check_command(request: &Request, errors: &mut Vec<PolicyError>) {
     errors.extend(request.pass_fd.iter().filter(|fd| **fd <= 2).map(|fd| PolicyError::PassFd(*fd)));
     let with_nul = request.command.iter().position(|word| word.as_bytes().contains(&0));
     errors.extend(with_nul.map(PolicyError::NulInCommand));
+    errors.extend(unseen(request));
 }
 
 fn settings(request: &Request, errors: &mut Vec<PolicyError>) -> Settings {

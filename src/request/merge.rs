@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Dialect, Identity, Provenance, Request, Wall};
+use super::{Allow, Dialect, Identity, Provenance, Request, Said, Wall};
 
 impl Request {
     /// Lays `later` over `self`: user file, then `--config`, then flags.
@@ -49,9 +49,7 @@ impl Request {
             list.extend(more);
         }
         self.env.extend(env);
-        self.allow.extend(allow);
-        self.pass_fd.extend(pass_fd);
-        self.remember(files, notes);
+        self.remember(files, notes, pass_fd, allow);
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),
@@ -82,7 +80,9 @@ impl Request {
 }
 
 impl Request {
-    fn remember(&mut self, files: Vec<PathBuf>, notes: Vec<String>) {
+    fn remember(&mut self, files: Vec<PathBuf>, notes: Vec<String>, pass_fd: Vec<i32>, allow: Vec<Said<Allow>>) {
+        self.pass_fd.extend(pass_fd);
+        self.allow.extend(allow);
         self.files.extend(files);
         self.notes.extend(notes);
     }

@@ -26,7 +26,7 @@ pub fn of(outcome: &Outcome, plan: &Plan) -> Vec<Denial> {
     let mut found: Vec<_> = seen.chain(told.filter(|told| told.denied).map(of_bridge)).collect();
     let failed = !matches!(outcome.ending, Ending::Exit(0) | Ending::NotExecuted(_) | Ending::Failed(_));
     if failed && !is_watched(plan) {
-        found.extend(guess::denials(plan));
+        found.extend(guess::denials(plan).into_iter().filter(works_outside));
     }
     found
 }
