@@ -23,6 +23,10 @@ hostile CASES="":
 hostile-sessions CASES="":
     RINGFENCE_LAB_SESSIONS=1 HOSTILE={{CASES}} cargo test --test hostile
 
+# The same, each program with its calls noted.
+hostile-explained CASES="":
+    RINGFENCE_LAB_OPTIONS='--explain --quiet' HOSTILE={{CASES}} cargo test --test hostile
+
 # Format the code.
 fmt:
     cargo fmt

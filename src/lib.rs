@@ -35,4 +35,5 @@ mod sys;
 
 pub use cli::main as run_main;
 pub use request::{Backend, Git, Landlock, Net, Tmp};
-pub use sandbox::{Command, Gpu, Sandbox, Session, dispatch};
+pub use sandbox::outcome::Outcome;
+pub use sandbox::{Command, Gpu, Sandbox, Session, dispatch, outcome};

@@ -8,6 +8,7 @@ mod command;
 mod helper;
 mod limits;
 mod network;
+pub mod outcome;
 mod session;
 
 use std::ffi::{OsStr, OsString};
@@ -118,6 +119,24 @@ impl Sandbox {
     fn switch(mut self, name: &str) -> Self {
         self.flags.push(name.into());
         self
+    }
+
+    /// Notes what a command is refused, in all of its processes: [`Command::outcome`] and a note on standard error tell what,
+    /// which rule says so, and what would allow it.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let sandbox = ringfence::Sandbox::workspace_write("/project").explain();
+    /// let (_, outcome) = sandbox.command("make").outcome()?;
+    /// for denial in outcome.denials {
+    ///     println!("{}: {}", denial.what, denial.because);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn explain(self) -> Self {
+        self.switch("--explain")
     }
 
     /// Makes a path readable that would be hidden.

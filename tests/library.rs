@@ -97,6 +97,33 @@ fn the_exit_code_is_the_commands_own() {
 }
 
 #[test]
+fn the_outcome_tells_what_was_refused_and_whether_there_was_a_sandbox() {
+    use ringfence::outcome::Ending;
+    need_sandboxes!();
+    let dir = tempfile::tempdir().unwrap();
+    // Not in /tmp, which is private.
+    let outside = tempfile::tempdir_in("/var/tmp").unwrap();
+    let target = outside.path().join("planted").to_str().unwrap().to_owned();
+    let sandbox = workspace(dir.path());
+    let script = format!("echo hi; touch {target}; exit 125");
+    let (output, outcome) = sh(&mut sandbox.clone().explain().command("sh"), &script).outcome().unwrap();
+    assert_eq!((output.stdout.as_slice(), &outcome.ending), (b"hi\n".as_slice(), &Ending::Exit { code: 125 }));
+    let [denial] = outcome.denials.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!((denial.what.as_str(), denial.certain), (target.as_str(), true));
+    assert_eq!(denial.remedy.as_ref().unwrap().flag, format!("--write {}", outside.path().display()));
+    // A rule of the caller's would have to go: no other helps.
+    let read = sandbox.clone().read(outside.path()).explain();
+    let (_, outcome) = sh(&mut read.command("sh"), &script).outcome().unwrap();
+    assert!(outcome.denials[0].remedy.is_none(), "{outcome:?}");
+    // The control: that flag.
+    let (_, outcome) = sh(&mut sandbox.write(outside.path()).explain().command("sh"), &script).outcome().unwrap();
+    assert!(outcome.denials.is_empty() && std::path::Path::new(&target).exists(), "{outcome:?}");
+    let missing = workspace(dir.path()).write("/none/at/all");
+    let (_, outcome) = missing.command("true").outcome().unwrap();
+    assert!(matches!(&outcome.ending, Ending::Failed { error, .. } if error.contains("/none/at/all")), "{outcome:?}");
+}
+
+#[test]
 fn one_sandbox_serves_many_commands_from_many_threads() {
     need_sandboxes!();
     let dir = tempfile::tempdir().unwrap();

@@ -26,8 +26,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("supervise", &["plan", "backend", "policy::net", "sys"]),
     ("probe", &["sys", "host::gpu::loader"]),
-    ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "probe", "sys"]),
-    ("sandbox", &["request", "cli::main", "cli::is_called"]),
+    ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "probe", "sandbox::outcome", "sys"]),
+    ("sandbox", &["request", "cli::main", "cli::is_called", "sys"]),
     ("sys", &[]),
 ];
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::flags::{Flags, Output};
 use super::gpus::preflight;
 use super::inspect::canonical;
-use super::outcome::Report;
+use super::outcome;
 use super::report::{Problem, note, problems};
 use crate::backend::StepError;
 use crate::plan::{Plan, show, why};
@@ -62,7 +62,7 @@ pub fn run(mut flags: Flags) -> i32 {
 pub fn failed(found: &[Problem], output: &Output) -> i32 {
     let code = problems(found);
     if let Some(file) = &output.outcome {
-        Report::of_failure(code, found).write(file);
+        outcome::write(&outcome::of_failure(code, found), file);
     }
     code
 }
@@ -156,24 +156,24 @@ fn record(log: &Path, plan: &Plan) -> Result<File, String> {
 }
 
 /// Says what the exit code alone does not: to people, and as JSON.
-pub fn tell(outcome: &Outcome, plan: &Plan, output: Option<&Output>) {
+pub fn tell(ended: &Outcome, plan: &Plan, output: Option<&Output>) {
     let (quiet, verbose) = output.map_or((false, false), |output| (output.quiet, output.verbose));
-    let denials = denials::of(outcome, plan);
+    let denials = denials::of(ended, plan);
     if let Some(file) = output.and_then(|output| output.outcome.as_ref()) {
-        Report::of(outcome, denials::is_watched(plan), &denials).write(file);
+        outcome::write(&outcome::of(ended, denials::is_watched(plan), &denials), file);
     }
-    if let Ending::NotExecuted(error) = &outcome.ending {
+    if let Ending::NotExecuted(error) = &ended.ending {
         not_executed(error, plan);
     }
     if quiet {
         return;
     }
-    let expired = limits::tell(outcome, plan);
-    if !expired && !matches!(outcome.ending, Ending::Exit(0) | Ending::NotExecuted(_)) {
+    let expired = limits::tell(ended, plan);
+    if !expired && !matches!(ended.ending, Ending::Exit(0) | Ending::NotExecuted(_)) {
         hidden_things_named(plan);
     }
-    denials::tell(&denials, outcome);
-    network::tell(outcome, verbose);
+    denials::tell(&denials, ended);
+    network::tell(ended, verbose);
 }
 
 /// Why the program could not be started.

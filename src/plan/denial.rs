@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::baseline::Entry;
 use super::seen::{Act, Seen};
 use super::syscalls::Lift;
 use super::why::{self, Answer};
@@ -107,12 +108,14 @@ pub fn denials(plan: &Plan, seen: &[Seen]) -> Vec<Denial> {
 fn judge(plan: &Plan, confinement: &Confinement, seen: &Seen) -> Option<Denial> {
     let path = Path::new(&seen.what);
     let (because, remedy, certain) = match seen.act {
+        // What the kernel tells and takes there, it decides by itself, for each process another way.
+        Act::Look | Act::Read | Act::Execute | Act::Change | Act::Make if path.starts_with("/proc") => return None,
         Act::Look | Act::Read | Act::Execute | Act::Change | Act::Make | Act::Unix => {
             let answer = why::why(plan, path);
             if allows(seen.act, &answer) {
                 return None;
             }
-            (format!("{}, because {}", answer.line, answer.because), remedy(seen.act, path, &answer), true)
+            (format!("{}, because {}", answer.line, answer.because), remedy(plan, seen.act, path, &answer), true)
         }
         Act::Internet => {
             let address = seen.what.to_str()?.parse().ok()?;
@@ -133,8 +136,8 @@ fn allows(act: Act, answer: &Answer) -> bool {
     }
 }
 
-/// The rule that would allow it. What the user hides is not offered back.
-fn remedy(act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
+/// The rule that would allow it. Where the user's own rule would have to go, there is none.
+fn remedy(plan: &Plan, act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
     let hidden_by_user = answer.access == Access::None && answer.by.as_ref().is_some_and(Origin::is_explicit);
     if hidden_by_user {
         return None;
@@ -158,7 +161,9 @@ fn remedy(act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
         // All of a store, as it is hidden: what lies beside may be needed too, but the least is offered.
         _ => path,
     };
-    Remedy::path(flag, narrow)
+    // Of two rules for one path the stricter counts.
+    let same = |entry: &Entry| entry.path == narrow && entry.rule.because.is_explicit();
+    if plan.effective.iter().any(same) { None } else { Remedy::path(flag, narrow) }
 }
 
 /// What git writes every day has a word of its own; what it runs is named by its path.

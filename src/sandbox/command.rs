@@ -1,12 +1,18 @@
 //! One command in a sandbox.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Output, Stdio};
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::outcome::Outcome;
 use super::{Sandbox, helper};
+use crate::sys;
 
 /// A command in a [`Sandbox`], built like a [`std::process::Command`].
 ///
@@ -112,6 +118,29 @@ impl Command {
     pub fn output(&mut self) -> io::Result<Output> {
         let output = self.ready()?.output();
         self.explained(output)
+    }
+
+    /// Runs the command with nothing to read, and collects what it prints and how it ended: what it was refused, which limit
+    /// was hit, whether there was a sandbox at all.
+    ///
+    /// # Errors
+    /// As [`Command::spawn`]; when the helper is too old to tell, or was killed before it could.
+    pub fn outcome(&mut self) -> io::Result<(Output, Outcome)> {
+        let ready = self.ready()?;
+        let mut run = std::process::Command::new(ready.get_program());
+        let mut words = ready.get_args();
+        // A file, and no pipe: nobody need read while it is written.
+        let mut told_in = File::from(memfd_create("ringfence-outcome", MemfdFlags::CLOEXEC)?);
+        let given = OwnedFd::from(told_in.try_clone()?);
+        run.arg0(helper::NAME).args(words.next()).arg(format!("--json-outcome={}", given.as_raw_fd())).args(words);
+        run.envs(ready.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        sys::process::inherit(&mut run, given);
+        let output = self.explained(run.output())?;
+        let mut text = String::new();
+        told_in.rewind()?;
+        told_in.read_to_string(&mut text)?;
+        let outcome = serde_json::from_str(&text).map_err(|_| told(&output))?;
+        Ok((output, outcome))
     }
 
     /// Runs the command to its end.

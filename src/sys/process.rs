@@ -135,6 +135,19 @@ unsafe impl rustix::ioctl::Ioctl for GetOwner {
     }
 }
 
+/// Has the program that a command starts inherit a descriptor under its number.
+pub fn inherit(command: &mut std::process::Command, fd: OwnedFd) {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::CommandExt;
+    let give = move || {
+        // SAFETY: numbers only, no memory; the closure owns `fd`, so it is open.
+        let kept = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
+        if kept < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec the closure makes one call that is async-signal-safe, and allocates nothing.
+    unsafe { command.pre_exec(give) };
+}
+
 /// Ends this process at once: no destructors, no exit handlers, no flushing of buffers copied by fork.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes an integer and does not return.

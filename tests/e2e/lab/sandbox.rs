@@ -160,6 +160,8 @@ impl<'a> Sandbox<'a> {
                 argv.push(self.cwd.clone().into());
             } else {
                 argv.extend(["run", "--backend", self.backend].map(OsString::from));
+                let more = std::env::var("RINGFENCE_LAB_OPTIONS").unwrap_or_default();
+                argv.extend(more.split_ascii_whitespace().map(OsString::from));
             }
             argv.extend(self.options.iter().cloned());
             argv.push("--".into());
