@@ -2,6 +2,7 @@
 
 mod limits;
 mod network;
+pub mod progress;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -36,8 +37,10 @@ pub fn prepare(flags: Flags) -> Result<(Policy, Plan), Vec<Problem>> {
 /// Every problem found.
 pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
     let environment = std::env::vars_os().collect();
+    progress::at("looking at this machine");
     let facts = host::probe(Path::new("/"), &policy, environment)
         .map_err(|error| vec![Problem::new(format!("look at this machine: {error}"), None)])?;
+    progress::at("planning");
     let plan =
         plan::build(&policy, &facts).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
     Ok((policy, plan))
@@ -60,17 +63,20 @@ pub fn started(
     flags: Flags,
     host: impl FnOnce(&Plan) -> Result<Option<Hosting>, Vec<Problem>>,
 ) -> Result<i32, Vec<Problem>> {
+    progress::begin();
     let (log, verbose) = (flags.log().map(Path::to_owned), flags.verbose());
     let (policy, plan) = prepare(flags)?;
     for warning in &plan.choice.warnings {
         note(warning);
     }
+    progress::at("looking at the GPUs");
     preflight::before_start(&policy, &plan)?;
     // What was to be recorded and is not must not happen either.
     let log = log.as_deref().map(|log| record(log, &plan)).transpose().map_err(|error| {
         vec![Problem::new(error, Some("name a file outside the workspace that you can write".to_owned()))]
     })?;
     let hosting = host(&plan)?;
+    progress::clear();
     command(&policy, plan, Telling { log: log.as_ref(), verbose, hosting: hosting.as_ref() })
 }
 
@@ -100,6 +106,7 @@ pub fn command(policy: &Policy, mut plan: Plan, telling: Telling<'_>) -> Result<
             break;
         }
         plan = prepare_policy(policy.clone())?.1;
+        progress::clear();
         outcome = supervise::run(&plan, telling.log, telling.hosting);
     }
     let outcome = outcome.map_err(|error| vec![error.into()])?;
