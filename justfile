@@ -23,6 +23,21 @@ hostile CASES="":
 hostile-sessions CASES="":
     RINGFENCE_LAB_SESSIONS=1 HOSTILE={{CASES}} cargo test --test hostile
 
+# The Debian package, in target/deb: needs cargo-deb. `just deb-test` installs it in a copy of this machine's root; as root.
+deb *ARGS:
+    packaging/deb/build {{ARGS}}
+
+deb-test *ARGS:
+    tests/deb/run {{ARGS}}
+
+# The manual pages, in target/man.
+man:
+    cargo run --quiet --example man -- target/man
+
+# The pages as a site, in target/book/html; needs mdbook.
+book:
+    packaging/book
+
 # Format the code.
 fmt:
     cargo fmt
