@@ -38,6 +38,10 @@ man:
 book:
     packaging/book
 
+# The session in the README, recorded again with the release binary; as root, for a home directory of its own.
+recording: build
+    docs/recording/record.py "$(ls "${CARGO_TARGET_DIR:-target}"/*-linux-*/release/ringfence | head -n 1)"
+
 # Format the code.
 fmt:
     cargo fmt

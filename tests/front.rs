@@ -62,6 +62,17 @@ fn help_is_the_same_however_it_is_asked_for() {
     assert_eq!(text(&ringfence(&["help", "run"]).stdout), text(&ringfence(&["run", "--help"]).stdout));
 }
 
+/// The recording in the README is drawn from what the program printed, and is small.
+#[test]
+fn the_recording_is_drawn_from_its_session() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/recording");
+    let check = Command::new("python3").args(["record.py", "--check"]).current_dir(directory).output().unwrap();
+    assert!(check.status.success(), "{}", text(&check.stderr));
+    let drawn = std::fs::read_to_string(format!("{directory}/session.svg")).unwrap();
+    assert!(drawn.len() < 60 << 10 && !drawn.contains("<script"), "{}", drawn.len());
+    assert!(drawn.contains("ringfence run") && drawn.contains("Read-only file system"));
+}
+
 #[test]
 fn there_is_colour_on_a_terminal_and_only_there() {
     let scripts = ["$R --help", "$R run -h", "$R run --gpu nonsense -- true", "$R why"];
