@@ -4,18 +4,43 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=loader");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    println!("cargo::rustc-env=RINGFENCE_TARGET={}", env::var("TARGET").unwrap_or_default());
+    if env::var("PROFILE").as_deref() == Ok("release")
+        && let Some(commit) = commit()
+    {
+        println!("cargo::rustc-env=RINGFENCE_COMMIT={commit}");
+    }
     if let Err(why) = build() {
         for line in why.lines() {
             println!("cargo::error={line}");
         }
     }
+}
+
+/// The commit that a release is built from, where this is a repository of its own and git is there.
+fn commit() -> Option<String> {
+    if !Path::new(".git").exists() {
+        return None;
+    }
+    let inputs = [".git/HEAD", ".git/refs/heads", "src", "Cargo.toml", "Cargo.lock"];
+    for input in inputs.into_iter().filter(|input| Path::new(input).exists()) {
+        println!("cargo::rerun-if-changed={input}");
+    }
+    let git = |words: &[&str]| {
+        let output = Command::new("git").args(words).output().ok().filter(|output| output.status.success())?;
+        String::from_utf8(output.stdout).ok()
+    };
+    let hash = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--", "src", "loader", "build.rs", "Cargo.toml", "Cargo.lock"])?;
+    let changed = if changed.is_empty() { "" } else { ", with changes" };
+    Some(format!("{}{changed}", hash.trim()))
 }
 
 fn build() -> Result<(), String> {

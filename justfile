@@ -27,6 +27,25 @@ hostile-sessions CASES="":
 hostile-explained CASES="":
     RINGFENCE_LAB_OPTIONS='--explain --quiet' HOSTILE={{CASES}} cargo test --test hostile
 
+# The Debian package, in target/deb: needs cargo-deb. `just deb-test` installs it in a copy of this machine's root; as root.
+deb *ARGS:
+    packaging/deb/build {{ARGS}}
+
+deb-test *ARGS:
+    tests/deb/run {{ARGS}}
+
+# The manual pages, in target/man.
+man:
+    cargo run --quiet --example man -- target/man
+
+# The pages as a site, in target/book/html; needs mdbook.
+book:
+    packaging/book
+
+# The session in the README, recorded again with the release binary; as root, for a home directory of its own.
+recording: build
+    docs/recording/record.py "$(ls "${CARGO_TARGET_DIR:-target}"/*-linux-*/release/ringfence | head -n 1)"
+
 # Format the code.
 fmt:
     cargo fmt

@@ -23,6 +23,11 @@ fn demo() {
 }
 
 #[test]
+fn install() {
+    run("install.md", include_str!("../docs/install.md"));
+}
+
+#[test]
 fn sessions() {
     run("sessions.md", include_str!("../docs/sessions.md"));
 }

@@ -383,7 +383,11 @@ fn every_page_is_listed_and_executed() {
     let runner = read("tests/docs.rs") + &read("tests/gpu_hosts/published.rs") + &read("src/cli/outcome.rs");
     let mut broken = Vec::new();
     // What was measured cannot be executed again.
-    for page in files("docs").into_iter().filter(|page| !page.parent().unwrap().ends_with("benchmarks")) {
+    let unlike = |page: &Path| {
+        let directory = page.parent().unwrap();
+        directory.ends_with("benchmarks") || directory.ends_with("recording") || page.ends_with("SUMMARY.md")
+    };
+    for page in files("docs").into_iter().filter(|page| !unlike(page)) {
         let name = format!("docs/{}", page.file_name().unwrap().to_str().unwrap());
         for (place, text, mark) in [("README.md", &readme, "("), ("tests/docs.rs", &runner, "../")] {
             if !text.contains(&format!("{mark}{name}")) {
@@ -394,13 +398,33 @@ fn every_page_is_listed_and_executed() {
     assert_none("a page that nobody finds or runs is worth nothing", &broken);
 }
 
+/// The site has each page once, and nothing that is not there; those of the root stand beside them in it.
+#[test]
+fn the_summary_lists_each_page() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let listed: Vec<_> = summary.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let pages = |directory: &str| {
+        let all = std::fs::read_dir(root().join(directory)).unwrap().flatten().map(|entry| entry.path());
+        let pages =
+            all.filter(|path| path.extension().is_some_and(|kind| kind == "md") && !path.ends_with("SUMMARY.md"));
+        pages.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let times = |page: &String| listed.iter().filter(|listed| **listed == page.as_str()).count();
+    let mut broken: Vec<_> = pages("docs").into_iter().filter(|page| times(page) != 1).collect();
+    assert!(listed.len() > 10, "{listed:?}");
+    let there = |page: &str| root().join("docs").join(page).exists() || root().join(page).exists();
+    broken.extend(listed.iter().filter(|page| !there(page)).map(|page| format!("{page} is not there")));
+    assert_none("docs/SUMMARY.md lists each page of docs/ once", &broken);
+}
+
 /// A promise without the test that holds it is none: what a page links to below the root is there.
 #[test]
 fn links_of_pages_lead_to_files() {
     let pages = std::fs::read_dir(root()).unwrap().chain(std::fs::read_dir(root().join("docs")).unwrap()).flatten();
     let mut broken = Vec::new();
     let mut followed = 0;
-    for page in pages.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")) {
+    let pages = pages.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    for page in pages.filter(|path| !path.ends_with("SUMMARY.md")) {
         let text = std::fs::read_to_string(&page).unwrap();
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
         for target in targets.filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(' ')) {

@@ -4,7 +4,7 @@ mod checks;
 mod gpu;
 mod leftovers;
 mod show;
-mod trial;
+pub mod trial;
 
 use std::path::{Path, PathBuf};
 

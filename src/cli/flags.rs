@@ -1,5 +1,6 @@
 //! Flags → [`Request`], exhaustive.
 
+mod complete;
 mod gpu;
 mod limits;
 mod network;
@@ -9,8 +10,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
+use super::help::MORE;
 use super::report::Problem;
 use crate::policy::Policy;
 use crate::request::baseline::{Baseline, Conflict, ConflictRule};
@@ -26,98 +28,111 @@ pub use output::{EndFlags, Output};
 
 const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 
+/// Headings of `--help`, in the order of the options below; `-h` leaves out what is hidden there.
+mod heading {
+    pub(super) const FILES: &str = "Files";
+    pub(super) const GPU: &str = "GPUs and devices";
+    pub(super) const NETWORK: &str = "Network";
+    pub(super) const ENVIRONMENT: &str = "Environment";
+    pub(super) const LIMITS: &str = "Limits";
+    pub(super) const ENGINE: &str = "Engine";
+    pub(super) const POLICY: &str = "Policies";
+    pub(super) const OUTPUT: &str = "Output";
+}
+
 /// The options that `run`, `plan` and `why` share.
 #[derive(Debug, Args)]
+#[command(after_help = MORE, after_long_help = "")]
 pub struct Flags {
-    /// What may be written: nothing, the workspace (the working directory), or everything.
+    /// What may be written: nothing, the workspace, or everything.
     #[arg(long, short, value_enum, value_name = "MODE")]
     sandbox: Option<Mode>,
-    /// Read a policy: TOML with the same words as these options, a policy of OpenShell (YAML) or of Codex (JSON).
+    /// Read a policy: TOML with the same words, OpenShell's YAML, Codex's JSON.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The format of --config, where its content is not to tell; openshell without a --config looks for OpenShell's
-    /// policy as OpenShell does.
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
     /// Make a path readable that would be hidden.
-    #[arg(long, value_name = "PATH", help_heading = "Files")]
+    #[arg(long, value_name = "PATH", help_heading = heading::FILES)]
     read: Vec<PathBuf>,
     /// Make a path writable.
-    #[arg(long, value_name = "PATH", help_heading = "Files")]
+    #[arg(long, value_name = "PATH", help_heading = heading::FILES)]
     write: Vec<PathBuf>,
     /// Let existing files below a path be changed, none be made or removed.
-    #[arg(long, value_name = "PATH", help_heading = "Files")]
+    #[arg(long, value_name = "PATH", help_heading = heading::FILES, hide_short_help = true)]
     modify: Vec<PathBuf>,
     /// Hide a path; with * ? [ ] {a,b} or **, everything that matches now.
-    #[arg(long, value_name = "PATH|GLOB", help_heading = "Files")]
+    #[arg(long, value_name = "PATH|GLOB", help_heading = heading::FILES)]
     deny: Vec<PathBuf>,
     /// What may be written below .git.
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Files")]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = heading::FILES)]
     git: Option<Git>,
     /// A private /tmp, or the host's.
-    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Files")]
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = heading::FILES, hide_short_help = true)]
     tmp: Option<Tmp>,
     /// Give no /proc.
-    #[arg(long, help_heading = "Files")]
+    #[arg(long, help_heading = heading::FILES, hide_short_help = true)]
     no_proc: bool,
     #[command(flatten)]
     gpu: GpuFlags,
     /// Grant a device node.
-    #[arg(long, value_name = "PATH", help_heading = "Devices and network")]
+    #[arg(long, value_name = "PATH", help_heading = heading::GPU)]
     device: Vec<PathBuf>,
     #[command(flatten)]
     network: NetworkFlags,
     /// Let the command connect to a unix socket of the host.
-    #[arg(long, value_name = "SOCKET", help_heading = "Devices and network")]
+    #[arg(long, value_name = "SOCKET", help_heading = heading::NETWORK, hide_short_help = true)]
     unix: Vec<PathBuf>,
     /// Set a variable, or let one through that looks like a secret.
-    #[arg(long, value_name = "K[=V]", help_heading = "Process")]
+    #[arg(long, value_name = "K[=V]", help_heading = heading::ENVIRONMENT)]
     env: Vec<OsString>,
     /// Start with an empty environment.
-    #[arg(long, help_heading = "Process")]
+    #[arg(long, help_heading = heading::ENVIRONMENT, hide_short_help = true)]
     env_clear: bool,
     /// Start in this directory, and take it as the workspace.
-    #[arg(long, value_name = "DIR", help_heading = "Process")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = heading::ENVIRONMENT)]
     cd: Option<PathBuf>,
+    /// Leave a descriptor above 2 open in the command: whatever it is can be used.
+    #[arg(long, value_name = "N", help_heading = heading::ENVIRONMENT, hide_short_help = true)]
+    pass_fd: Vec<i32>,
     #[command(flatten)]
     limits: LimitFlags,
-    /// Leave a descriptor above 2 open in the command: whatever it is can be used.
-    #[arg(long, value_name = "N", help_heading = "Process")]
-    pass_fd: Vec<i32>,
-    /// Let a family of system calls through.
-    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Process")]
-    allow: Vec<Allow>,
     /// What enforces the plan.
-    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Process")]
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = heading::ENGINE)]
     backend: Option<Backend>,
+    /// Let a family of system calls through.
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = heading::ENGINE, hide_short_help = true)]
+    allow: Vec<Allow>,
     /// Where Landlock cannot do all that the plan asks of it: nothing runs (required), or it runs and tells what is lost.
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Process")]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = heading::ENGINE, hide_short_help = true)]
     landlock: Option<Landlock>,
     /// Write what Landlock denies to the kernel's audit log (Linux 6.15).
-    #[arg(long, help_heading = "Process")]
+    #[arg(long, help_heading = heading::ENGINE, hide_short_help = true)]
     audit: bool,
+    /// Set a feature, as Codex does: use_legacy_landlock=true is --backend landlock.
+    #[arg(short = 'c', value_name = "KEY=VALUE", value_parser = feature, help_heading = heading::ENGINE, hide_short_help = true)]
+    feature: Vec<Feature>,
+    /// The format of --config, where its content is not to tell; openshell without a --config looks for OpenShell's
+    /// policy as OpenShell does.
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = heading::POLICY, hide_short_help = true)]
+    format: Option<Format>,
     #[command(flatten)]
     output: OutputFlags,
     /// Leave out what a policy says and nothing here can enforce. It only takes access away, and plan lists it.
-    #[arg(long, help_heading = "Baseline")]
+    #[arg(long, help_heading = heading::POLICY, hide_short_help = true)]
     allow_unenforced: bool,
     /// Add the paths that every process needs, where the policy says nothing of them.
-    #[arg(long, value_name = "WHAT", value_parser = ["core"], help_heading = "Baseline")]
+    #[arg(long, value_name = "WHAT", value_parser = ["core"], help_heading = heading::POLICY, hide_short_help = true)]
     baseline: Option<String>,
     /// Where GPUs need more than a rule says: promote, promote-narrow, keep or refuse, at all paths or at a glob.
-    #[arg(long, value_name = "MODE[:GLOB]", value_parser = conflict, help_heading = "Baseline")]
+    #[arg(long, value_name = "MODE[:GLOB]", value_parser = conflict, help_heading = heading::POLICY, hide_short_help = true)]
     baseline_conflict: Vec<ConflictRule>,
     /// Enrich an OpenShell policy by OpenShell's own steps, for comparisons: /proc becomes writable with a GPU.
-    #[arg(long, help_heading = "Baseline")]
+    #[arg(long, help_heading = heading::POLICY, hide_short_help = true)]
     openshell_compat: bool,
-    /// Set a feature, as Codex does: use_legacy_landlock=true is --backend landlock.
-    #[arg(short = 'c', value_name = "KEY=VALUE", value_parser = feature, help_heading = "Process")]
-    feature: Vec<Feature>,
     /// Whose wish it is that everything is noted.
     #[arg(skip)]
     learner: Option<Origin>,
     /// The command and its arguments.
-    #[arg(trailing_var_arg = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
 }
 

@@ -21,6 +21,12 @@ pub struct PlanArgs {
     /// Print only what differs from the policy as it is written, one line a path.
     #[arg(long, conflicts_with = "json")]
     diff: bool,
+    /// Print a tree of what may be touched, for people.
+    #[arg(long, conflicts_with_all = ["json", "diff"])]
+    tree: bool,
+    /// Print a page for a browser that shows what may be touched; it stands alone and runs nothing.
+    #[arg(long, conflicts_with_all = ["json", "diff", "tree"])]
+    html: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -30,6 +36,8 @@ pub fn plan(mut args: PlanArgs) -> i32 {
     let openshell = args.flags.take_output_format();
     match prepare(args.flags) {
         Ok((_, plan)) if args.diff => print(&effective::diff(&plan)),
+        Ok((_, plan)) if args.tree => print(&show::outline(&plan)),
+        Ok((_, plan)) if args.html => print(&show::page(&plan)),
         Ok((policy, plan)) if openshell && !args.json => print(&effective::openshell(&plan, &policy)),
         Ok((_, plan)) if args.json => print(&format!("{:#}\n", show::json(&plan))),
         Ok((_, plan)) => print(&show::text(&plan)),

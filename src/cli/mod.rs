@@ -3,10 +3,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "this is the room for it")]
 
 mod codex;
+mod completions;
 mod convert;
 mod doctor;
 mod flags;
 mod gpus;
+mod help;
 mod inspect;
 mod learn;
 mod outcome;
@@ -14,15 +16,22 @@ mod report;
 mod run;
 mod session;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Run a command that is not trusted: the machine read-only, the workspace writable, the network off, host secrets and
-/// sockets out of reach, and the GPU working.
+/// Run a command that is not trusted: the machine read-only, the workspace
+/// writable, the network off, secrets out of reach, and the GPU working.
 #[derive(Debug, Parser)]
-#[command(name = NAME, version, max_term_width = 100)]
+#[command(name = NAME, disable_version_flag = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(verbatim_doc_comment)]
 struct Cli {
+    /// Print the version.
+    #[arg(long, short = 'V')]
+    version: bool,
+    /// With --version: also what it was built from, and what is here.
+    #[arg(long, short, requires = "version")]
+    verbose: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const RUN: &str = "Run a command in the sandbox";
@@ -32,23 +41,25 @@ const EXEC: &str = "Run a command in a session, a sandbox that stands";
 enum Command {
     #[command(about = RUN)]
     Run(flags::Flags),
-    /// Keep a sandbox: start it once, run one command after another in it, end it.
+    /// Keep a sandbox that stands for many commands.
     Session(session::SessionArgs),
     #[command(about = EXEC)]
     Exec(session::ExecArgs),
-    /// Print what would be applied, every line with the reason and who asked for it.
+    /// Print what would be applied, each line with its reason.
     Plan(inspect::PlanArgs),
-    /// Tell whether a path may be read or written inside, and which rule says so.
+    /// Tell whether a path may be used, and by which rule.
     Why(inspect::WhyArgs),
-    /// Run a command, and print the smallest policy that covers what it did.
+    /// Run a command, and print the policy that it needs.
     Learn(Box<learn::LearnArgs>),
-    /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
+    /// Print a policy in our own format.
     Convert(convert::ConvertArgs),
-    /// List the GPUs: usable or not, and why not; or try what the options of run would give.
+    /// List the GPUs and why one cannot be used, or try them.
     Gpus(Box<gpus::GpusArgs>),
-    /// Check what this machine offers: ok, degraded or missing, with the command that cures it.
+    /// Check what this machine offers, and what cures it.
     Doctor(doctor::DoctorArgs),
-    /// Be the helper that Codex starts: its flags, its JSON policies, its exit codes.
+    /// Print what bash, zsh or fish need for completion.
+    Completions(completions::CompletionsArgs),
+    /// Be the helper that Codex starts, with its flags.
     #[command(name = codex::NAME)]
     Codex(codex::Args),
 }
@@ -95,8 +106,17 @@ fn command() -> Command {
     match arguments.peek().and_then(|word| word.to_str()) {
         Some("run") => Command::Run(RunAlone::parse_from(arguments).flags),
         Some("exec") => Command::Exec(ExecAlone::parse_from(arguments).args),
-        _ => Cli::parse().command,
+        _ => match Cli::from_arg_matches(&command_line().get_matches()) {
+            Ok(Cli { version: false, verbose: _, command: Some(command) }) => command,
+            Ok(Cli { verbose, .. }) => std::process::exit(help::version(verbose)),
+            Err(error) => error.exit(),
+        },
     }
+}
+
+/// The command line as a whole: for its pages and completions.
+pub fn command_line() -> clap::Command {
+    help::grouped(Cli::command())
 }
 
 /// The arguments of the inner stage, when this is it: by its name where bubblewrap can give it one, else by its first
@@ -131,14 +151,13 @@ fn dispatch(command: Command) -> i32 {
         Command::Convert(args) => convert::convert(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Completions(args) => completions::completions(&args),
         Command::Codex(args) => codex::run(args),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -148,6 +167,7 @@ mod tests {
         for (name, mut alone) in [("run", RunAlone::command()), ("exec", ExecAlone::command())] {
             let mut among = all.find_subcommand(name).expect("the command").clone();
             assert_eq!(alone.render_help().to_string(), among.render_help().to_string());
+            assert_eq!(alone.render_long_help().to_string(), among.render_long_help().to_string());
         }
     }
 }

@@ -1,5 +1,10 @@
 //! Errors and hints, the way people read them.
 
+use std::io::Write;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::builder::styling::{AnsiColor, Style};
+
 use crate::backend::StepError;
 use crate::plan::PlanError;
 use crate::policy::error::PolicyError;
@@ -94,7 +99,7 @@ pub fn plain(text: &str) -> String {
 pub fn problems(problems: &[Problem]) -> i32 {
     let mut text = String::new();
     for problem in problems {
-        text += &format!("error: {}\n", plain(&problem.what));
+        text += &told(Word::Error, &problem.what);
     }
     let mut hints: Vec<_> = problems.iter().filter_map(|problem| problem.hint.as_deref()).collect();
     hints.dedup();
@@ -102,26 +107,61 @@ pub fn problems(problems: &[Problem]) -> i32 {
         text.push('\n');
     }
     for hint in hints {
-        text += &format!("hint: {}\n", plain(hint));
+        text += &told(Word::Hint, hint);
     }
-    // Standard error may be closed: there is nobody left to tell.
-    drop(std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()));
+    say(&text);
     problems.iter().map(|problem| problem.exit).max().unwrap_or(OURS)
 }
 
 /// Tells something that is no error.
 pub fn note(text: &str) {
-    drop(std::io::Write::write_all(&mut std::io::stderr(), format!("note: {}\n", plain(text)).as_bytes()));
+    say(&told(Word::Note, text));
+}
+
+/// What a line begins with, and so its colour.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    Error,
+    Hint,
+    Note,
+}
+
+/// A line for a terminal; [`say`] takes the colour out where it is not wanted.
+fn told(word: Word, text: &str) -> String {
+    let (name, color) = match word {
+        Word::Error => ("error:", AnsiColor::Red),
+        Word::Hint => ("hint:", AnsiColor::Green),
+        Word::Note => ("note:", AnsiColor::Yellow),
+    };
+    let style = Style::new().bold().fg_color(Some(color.into()));
+    format!("{style}{name}{style:#} {}\n", plain(text))
+}
+
+/// Writes to standard error, with colours where that is a terminal that has them and `NO_COLOR` is not set.
+fn say(text: &str) {
+    super::run::progress::clear();
+    let stderr = std::io::stderr();
+    let colors = AutoStream::choice(&stderr) != ColorChoice::Never;
+    let text = if colors { text.to_owned() } else { anstream::adapter::strip_str(text).to_string() };
+    // Standard error may be closed: there is nobody left to tell.
+    drop((&stderr).write_all(text.as_bytes()));
 }
 
 /// Prints to standard output; a reader that has gone away (`ringfence plan | head -1`) is no error.
 pub fn print(text: &str) {
-    drop(std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()));
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::*;
+
+    #[test]
+    fn the_word_is_coloured_and_the_text_is_not() {
+        let line = told(Word::Error, "no \u{1b}[31mred");
+        assert_eq!(line, "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m no \\u{1b}[31mred\n");
+        assert_eq!(anstream::adapter::strip_str(&line).to_string(), "error: no \\u{1b}[31mred\n");
+    }
 
     #[test]
     fn names_steer_no_terminal_and_begin_no_line() {

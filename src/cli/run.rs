@@ -4,6 +4,7 @@ pub mod denials;
 mod guess;
 mod limits;
 mod network;
+pub mod progress;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -39,8 +40,10 @@ pub fn prepare(flags: Flags) -> Result<(Policy, Plan), Vec<Problem>> {
 /// Every problem found.
 pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
     let environment = std::env::vars_os().collect();
+    progress::at("looking at this machine");
     let facts = host::probe(Path::new("/"), &policy, environment)
         .map_err(|error| vec![Problem::new(format!("look at this machine: {error}"), None)])?;
+    progress::at("planning");
     let plan =
         plan::build(&policy, &facts).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
     Ok((policy, plan))
@@ -77,9 +80,11 @@ pub fn started(
     output: &Output,
     host: impl FnOnce(&Plan) -> Result<Option<Hosting>, Vec<Problem>>,
 ) -> Result<i32, Vec<Problem>> {
+    progress::begin();
     let (policy, plan) = prepare(flags)?;
     let log = ready(&policy, &plan, output)?;
     let hosting = host(&plan)?;
+    progress::clear();
     command(&policy, plan, &Telling { log: log.as_ref(), output: Some(output), hosting: hosting.as_ref() })
 }
 
@@ -91,6 +96,7 @@ pub fn ready(policy: &Policy, plan: &Plan, output: &Output) -> Result<Option<Fil
     for warning in &plan.choice.warnings {
         note(warning);
     }
+    progress::at("looking at the GPUs");
     preflight::before_start(policy, plan)?;
     // What was to be recorded and is not must not happen either.
     output.log.as_deref().map(|log| record(log, plan)).transpose().map_err(|error| {
@@ -134,6 +140,7 @@ pub fn outcome(policy: &Policy, mut plan: Plan, telling: &Telling<'_>) -> Result
             break;
         }
         plan = prepare_policy(policy.clone())?.1;
+        progress::clear();
         outcome = supervise::run(&plan, telling.log, telling.hosting);
     }
     let outcome = outcome.map_err(|error| vec![error.into()])?;

@@ -14,6 +14,7 @@ pub mod mountinfo;
 mod names;
 pub mod paths;
 pub mod placeholder;
+pub mod pulse;
 mod read;
 pub mod repo;
 pub mod resolver;

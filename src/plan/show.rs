@@ -1,10 +1,15 @@
 //! The plan as stable text, for people and snapshots, and as JSON.
 
 pub mod effective;
+mod html;
 mod limits;
 mod network;
+mod outline;
+mod tree;
 
+pub use html::page;
 pub use limits::limit;
+pub use outline::outline;
 
 use std::path::Path;
 
@@ -110,18 +115,22 @@ fn process(plan: &Plan) -> Vec<Line> {
 }
 
 fn enforced_by(plan: &Plan) -> Vec<Line> {
-    let Choice { engine, because, passed_over, warnings: _ } = &plan.choice;
-    let who = match engine {
-        Engine::Native => "ringfence itself".to_owned(),
-        Engine::Bwrap { program, argv0: _ } => show(program),
-        Engine::Landlock => "Landlock and system calls alone".to_owned(),
-    };
-    let mut lines = vec![Line::new("enforced by", who, because)];
+    let Choice { engine: _, because, passed_over, warnings: _ } = &plan.choice;
+    let mut lines = vec![Line::new("enforced by", engine(&plan.choice), because)];
     lines.extend(passed_over.iter().filter_map(|attempt| {
         let (which, why) = attempt.split_once(": ")?;
         Some(Line::new("not by", which, why))
     }));
     lines
+}
+
+/// Who enforces, in words.
+fn engine(choice: &Choice) -> String {
+    match &choice.engine {
+        Engine::Native => "ringfence itself".to_owned(),
+        Engine::Bwrap { program, argv0: _ } => show(program),
+        Engine::Landlock => "Landlock and system calls alone".to_owned(),
+    }
 }
 
 fn namespaces(plan: &Plan, confinement: &Confinement) -> Option<Line> {
@@ -132,13 +141,18 @@ fn namespaces(plan: &Plan, confinement: &Confinement) -> Option<Line> {
     (!none).then(|| Line::new("new namespaces", ids, "every sandbox has its own"))
 }
 
-fn files(confinement: &Confinement) -> Vec<Line> {
+/// What `/` is.
+fn root_line(confinement: &Confinement) -> Line {
     let root = match confinement.mounts.root {
         RootView::HostReadOnly => "read-only",
         RootView::HostWritable => "writable",
         RootView::Empty => "empty",
     };
-    let mut lines = vec![Line::new(root, "/", "everything below it, unless a line says otherwise")];
+    Line::new(root, "/", "everything below it, unless a line says otherwise")
+}
+
+fn files(confinement: &Confinement) -> Vec<Line> {
+    let mut lines = vec![root_line(confinement)];
     lines.extend(confinement.mounts.ops.iter().map(file));
     lines
 }

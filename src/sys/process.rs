@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions};
@@ -68,14 +69,34 @@ pub fn try_inside(namespaces: i32, attempt: impl FnOnce() -> Result<(), Errno>) 
 ///
 /// # Errors
 /// As [`fork_into`], what the attempt said, or `ETIMEDOUT`.
-pub fn try_for(limit: std::time::Duration, attempt: impl FnOnce() -> Result<(), Errno>) -> io::Result<()> {
+pub fn try_for(limit: Duration, attempt: impl FnOnce() -> Result<(), Errno>) -> io::Result<()> {
+    try_telling(limit, (limit, &|| {}), attempt)
+}
+
+/// As [`try_for`], and calls a function where it takes longer than a while.
+///
+/// # Errors
+/// As [`try_for`].
+pub fn try_telling(
+    limit: Duration,
+    (while_, tell): (Duration, &dyn Fn()),
+    attempt: impl FnOnce() -> Result<(), Errno>,
+) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let (pid, pidfd) = match fork_into(0)? {
         Forked::Child => exit_now(attempt().map_or_else(Errno::raw_os_error, |()| 0)),
         Forked::Parent(pid, pidfd) => (pid, pidfd),
     };
-    let wait = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
-    if poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&wait)) == Ok(0) {
+    let too_long = |time: Duration| {
+        let wait = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&wait)) == Ok(0)
+    };
+    let quick = while_.min(limit);
+    let slow = too_long(quick);
+    if slow {
+        tell();
+    }
+    if slow && too_long(limit - quick) {
         super::ignore(super::signal::send(pid.as_raw_nonzero().get(), false, libc::SIGKILL));
         return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
     }

@@ -4,26 +4,36 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Caller, said};
+use super::complete::Words;
+use super::{Caller, heading, said};
 use crate::request::Request;
 use crate::request::gpu::GpuOptions;
+
+/// Words of `--gpu` that a shell may offer.
+const WHICH: &[&str] = &["auto", "off", "all", "visible"];
+
+/// Words of `--gpu-class` that a shell may offer.
+const CLASSES: &[&str] = &["compute", "utility", "graphics", "video", "display", "rdma", "gds", "profiling", "debug"];
 
 /// Which GPUs, and what for.
 #[derive(Debug, Args)]
 pub struct GpuFlags {
-    /// GPUs: auto (what works), off, all, visible (what a scheduler allotted), or a list such as 0,2 or mig:0/1/0 or
-    /// cdi:nvidia.com/gpu=0.
-    #[arg(long, value_name = "WHICH", help_heading = "Devices and network")]
+    /// Which GPUs: auto (those that work), off, all, visible, or a list: 0,2.
+    ///
+    /// visible is what a scheduler or a container runtime has allotted. In a list: indices and UUIDs, mig:0/1/0 for an instance of a GPU, amd:0 for one of a vendor, cdi:nvidia.com/gpu=0
+    /// for a device of a CDI specification.
+    #[arg(long, value_name = "WHICH", help_heading = heading::GPU, value_parser = Words(WHICH), hide_possible_values = true)]
     gpu: Option<String>,
     /// What GPUs are for: compute (default), utility, graphics, video, display, ngx, compat32; and on top of that rdma,
     /// gds, gdrcopy, imex=N, mps, profiling, debug, ipc.
-    #[arg(long, value_name = "CLASS,...", help_heading = "Devices and network")]
+    #[arg(long, value_name = "CLASS,...", help_heading = heading::GPU, value_parser = Words(CLASSES))]
+    #[arg(hide_possible_values = true, hide_short_help = true)]
     gpu_class: Option<String>,
     /// Hide what the driver tells in /proc of GPUs that are not granted; sandboxes in the sandbox have no /proc then.
-    #[arg(long, help_heading = "Devices and network")]
+    #[arg(long, help_heading = heading::GPU, hide_short_help = true)]
     gpu_hide_others: bool,
     /// Look for CDI specifications in this directory too; what it says counts more than /etc/cdi and /var/run/cdi.
-    #[arg(long, value_name = "DIR", help_heading = "Devices and network")]
+    #[arg(long, value_name = "DIR", help_heading = heading::GPU, hide_short_help = true)]
     cdi_dir: Vec<PathBuf>,
 }
 

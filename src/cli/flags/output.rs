@@ -7,25 +7,26 @@ use std::path::PathBuf;
 use clap::Args;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
+use super::heading;
 use crate::cli::report::Problem;
 use crate::request::{Origin, Said, Watch};
 
 /// The options about what is told.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
 pub struct OutputFlags {
-    /// Note what the command is refused, path by path, and tell at the end which rule says so and what would allow it. Calls
-    /// that name a file or an address take some 10 µs more.
-    #[arg(long)]
+    /// Tell at the end all that was refused, by which rule, and what would allow it.
+    ///
+    /// It is noted call by call, in each process of the command. Calls that name a file or an address take some 10 µs more.
+    #[arg(long, help_heading = heading::OUTPUT)]
     explain: bool,
-    /// Tell at the end how much the command reached of the network, and what it could not.
-    #[arg(long, short, conflicts_with = "quiet")]
+    /// Tell at the end what was reached of the network, and what was not.
+    #[arg(long, short, conflicts_with = "quiet", help_heading = heading::OUTPUT, hide_short_help = true)]
     verbose: bool,
     #[command(flatten)]
     end: EndFlags,
     /// Append one JSON line to a file, which the command must not be able to write, for each thing that the baseline
     /// added, promoted or left as it is, and for each connection that was made or refused.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = heading::OUTPUT, hide_short_help = true)]
     log: Option<PathBuf>,
 }
 
@@ -33,10 +34,10 @@ pub struct OutputFlags {
 #[derive(Debug, Args)]
 pub struct EndFlags {
     /// Say nothing about what was refused, or which limit was hit.
-    #[arg(long, short, help_heading = "Output")]
+    #[arg(long, short, help_heading = heading::OUTPUT)]
     quiet: bool,
     /// Write how it ended to this descriptor, as one line of JSON (docs/outcome.schema.json).
-    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Output")]
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(1..), help_heading = heading::OUTPUT, hide_short_help = true)]
     json_outcome: Option<i32>,
 }
 

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::check::{self, Node, PATIENCE, State};
 use super::driver;
 use crate::cli::report::{Problem, note};
+use crate::cli::run::progress;
 use crate::plan::Plan;
 use crate::plan::mounts::MountOp;
 use crate::policy::Policy;
@@ -65,7 +66,8 @@ fn open(node: Node<'_>) -> Result<(), Errno> {
 
 /// Why it fails, tried in a process that ends at once: ours never holds a node.
 fn refusal(open: &dyn Fn() -> Result<(), Errno>) -> Option<Errno> {
-    let error = crate::sys::process::try_for(PATIENCE, open).err()?;
+    let tell: &dyn Fn() = &|| progress::show("opening the GPUs");
+    let error = crate::sys::process::try_telling(PATIENCE, (progress::QUICK, tell), open).err()?;
     Some(Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
 
