@@ -16,6 +16,7 @@ use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
 use crate::request::file as policy_file;
 use crate::request::load::{self, LoadError, absolute, variable};
+use crate::request::profiles;
 use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Origin, Request, Said, Tmp, Wall};
 use gpu::GpuFlags;
 use limits::LimitFlags;
@@ -26,6 +27,9 @@ const CONFLICT: Origin = Origin::Flag("--baseline-conflict");
 /// The options that `run`, `plan` and `why` share.
 #[derive(Debug, Args)]
 pub struct Flags {
+    /// Start from what a well-known program needs: ringfence profiles lists them. All else that is said counts more.
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
     /// What may be written: nothing, the workspace (the working directory), or everything.
     #[arg(long, short, value_enum, value_name = "MODE")]
     sandbox: Option<Mode>,
@@ -209,7 +213,7 @@ impl Flags {
         wanted
     }
 
-    /// The administrator's file, the user's, `--config`, then flags, checked.
+    /// The profiles, the administrator's file, the user's, `--config`, then flags, checked.
     ///
     /// # Errors
     /// Every problem with them, worded for people.
@@ -227,6 +231,7 @@ impl Flags {
         // A configuration that does not exist yet must not be made by the command either.
         request.files.extend(caller.user_file());
         let request = request.overlaid_by(self.request(&caller));
+        let request = profiles::below(request, caller.home.as_deref()).map_err(Problem::of_file)?;
         Policy::new(request, &caller.cwd).map_err(|errors| errors.into_iter().map(Problem::from).collect())
     }
 
@@ -237,6 +242,7 @@ impl Flags {
 
     fn request(self, caller: &Caller) -> Request {
         let Self {
+            profile,
             sandbox,
             config: _,
             format: _,
@@ -272,6 +278,7 @@ impl Flags {
         let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
         let legacy_landlock = said(legacy_landlock.then_some(Backend::Landlock), "-c use_legacy_landlock");
         let mut request = Request {
+            profile: profile.into_iter().map(|name| Said::new(name, Origin::Flag("--profile"))).collect(),
             sandbox: said(sandbox, "--sandbox"),
             read: caller.paths(read, "--read"),
             write: caller.paths(write, "--write"),

@@ -8,6 +8,7 @@ mod doctor;
 mod flags;
 mod gpus;
 mod inspect;
+mod profiles;
 mod report;
 mod run;
 mod session;
@@ -40,6 +41,8 @@ enum Command {
     Why(inspect::WhyArgs),
     /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
     Convert(convert::ConvertArgs),
+    /// List the profiles, or print one: what well-known agents and tools need.
+    Profiles(profiles::ProfilesArgs),
     /// List the GPUs: usable or not, and why not; or try what the options of run would give.
     Gpus(Box<gpus::GpusArgs>),
     /// Check what this machine offers: ok, degraded or missing, with the command that cures it.
@@ -124,6 +127,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
         Command::Convert(args) => convert::convert(args),
+        Command::Profiles(args) => profiles::profiles(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Codex(args) => codex::run(args),

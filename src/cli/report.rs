@@ -6,6 +6,7 @@ use crate::policy::error::PolicyError;
 use crate::request::Request;
 use crate::request::load::LoadError;
 use crate::request::openshell::{Rejected, Violation};
+use crate::request::profiles;
 
 /// What went wrong and what to do about it.
 #[derive(Debug)]
@@ -31,6 +32,13 @@ impl Problem {
             LoadError::OpenShell(Rejected(violations)) => {
                 let rejected = |fault: Violation| Self { what: fault.to_string(), hint: fault.hint, exit: REJECTED };
                 violations.into_iter().map(rejected).collect()
+            }
+            LoadError::NoProfile { ref name, .. } => {
+                let hint = profiles::nearest(name).map_or_else(
+                    || "ringfence profiles lists them".to_owned(),
+                    |near| format!("did you mean `{near}`? ringfence profiles lists them"),
+                );
+                vec![Self::new(error.to_string(), Some(hint))]
             }
             LoadError::Read { .. } | LoadError::Parse { .. } | LoadError::TooLarge { .. } => {
                 vec![Self::new(error.to_string(), None)]

@@ -15,6 +15,7 @@ pub mod limits;
 mod links;
 pub mod mounts;
 pub mod network;
+mod profiles;
 mod protect;
 pub mod show;
 mod shut;

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use super::{Dialect, Identity, Provenance, Request, Wall};
 
 impl Request {
-    /// Lays `later` over `self`: user file, then `--config`, then flags.
+    /// Lays `later` over `self`: profiles, user file, then `--config`, then flags.
     #[must_use]
     pub fn overlaid_by(mut self, later: Request) -> Self {
         let Request {
+            profile,
             sandbox,
             read,
             write,
             modify,
+            optional,
             deny,
             device,
             unix,
@@ -43,10 +45,11 @@ impl Request {
             notes,
             command,
         } = later;
-        let Self { read: a, write: b, modify: c, deny: d, device: e, unix: f, .. } = &mut self;
-        for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix)] {
+        let Self { read: a, write: b, modify: c, deny: d, device: e, unix: f, optional: g, .. } = &mut self;
+        for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix), (g, optional)] {
             list.extend(more);
         }
+        self.profile.extend(profile);
         self.env.extend(env);
         self.allow.extend(allow);
         self.pass_fd.extend(pass_fd);

@@ -12,6 +12,7 @@ pub mod merge;
 pub mod network;
 pub mod openshell;
 pub(crate) mod pattern;
+pub mod profiles;
 pub mod write;
 pub mod yaml;
 
@@ -28,6 +29,13 @@ pub enum Origin {
     File {
         /// The file as it was named.
         path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+    },
+    /// A line of a profile.
+    Profile {
+        /// Its name.
+        name: &'static str,
         /// Line, counted from 1.
         line: usize,
     },
@@ -55,19 +63,26 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether both stand in one file.
+    /// Whether both stand in one file, or one profile.
     #[must_use]
     pub fn is_in_the_file_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File { path: one, .. }, Self::File { path: other, .. }) => one == other,
+            (Self::Profile { name: one, .. }, Self::Profile { name: other, .. }) => one == other,
             _ => false,
         }
     }
 
-    /// Whether the user said it, as opposed to a preset, a baseline or a table of ours.
+    /// Whether the user said it, or named a profile that does, as opposed to a preset, a baseline or a table of ours.
     #[must_use]
     pub fn is_explicit(&self) -> bool {
-        matches!(self, Self::Flag(_) | Self::File { .. } | Self::Json { .. } | Self::Glob(..))
+        self.is_profile() || matches!(self, Self::Flag(_) | Self::File { .. } | Self::Json { .. } | Self::Glob(..))
+    }
+
+    /// Whether a profile said it.
+    #[must_use]
+    pub fn is_profile(&self) -> bool {
+        matches!(self, Self::Profile { .. })
     }
 }
 
@@ -76,6 +91,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Profile { name, line } => write!(f, "profile {name}:{line}"),
             Self::BuiltIn(what) => write!(f, "built-in {what}"),
             Self::Json { source, at } => write!(f, "{source}: {at}"),
             Self::Preset(name) => write!(f, "preset {name}"),
@@ -322,6 +338,8 @@ pub enum Allow {
 /// All that flags and files can say. `None` and empty mean "not said".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
+    /// `--profile`, by name.
+    pub profile: Vec<Said<String>>,
     /// `--sandbox`.
     pub sandbox: Option<Said<Mode>>,
     /// `--read`, absolute paths.
@@ -330,6 +348,8 @@ pub struct Request {
     pub write: Vec<Said<PathBuf>>,
     /// `--modify`, absolute paths.
     pub modify: Vec<Said<PathBuf>>,
+    /// Paths of rules of the same file that need not exist; absolute.
+    pub optional: Vec<Said<PathBuf>>,
     /// `--deny`, absolute paths or globs.
     pub deny: Vec<Said<PathBuf>>,
     /// `--device`, absolute paths.

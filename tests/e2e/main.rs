@@ -32,6 +32,7 @@ mod limits;
 mod net;
 mod openshell;
 mod process;
+mod profiles;
 mod programs;
 mod protected;
 mod proxy_denied;

@@ -8,6 +8,7 @@ mod choices;
 #[path = "../gpu_hosts/lab.rs"]
 mod lab;
 mod others;
+mod profiles;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
