@@ -38,6 +38,11 @@ fn policy() {
 }
 
 #[test]
+fn profiles() {
+    run("profiles.md", include_str!("../docs/profiles.md"));
+}
+
+#[test]
 fn gpu() {
     run("gpu.md", include_str!("../docs/gpu.md"));
 }

@@ -7,6 +7,7 @@ mod convert;
 mod doctor;
 mod flags;
 mod gpus;
+mod init;
 mod inspect;
 mod profiles;
 mod report;
@@ -41,6 +42,8 @@ enum Command {
     Why(inspect::WhyArgs),
     /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
     Convert(convert::ConvertArgs),
+    /// Write a commented ringfence.toml into this directory, with the profiles that fit what is in it.
+    Init(init::InitArgs),
     /// List the profiles, or print one: what well-known agents and tools need.
     Profiles(profiles::ProfilesArgs),
     /// List the GPUs: usable or not, and why not; or try what the options of run would give.
@@ -127,6 +130,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
         Command::Convert(args) => convert::convert(args),
+        Command::Init(args) => init::init(&args),
         Command::Profiles(args) => profiles::profiles(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),

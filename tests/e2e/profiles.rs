@@ -142,12 +142,12 @@ fn uv_installs_into_an_environment_of_the_workspace() {
         wheel(&lab);
         lab.dir("home/.cache/uv");
         let install = format!(
-            "{uv} venv -q --offline --clear env && {uv} pip install -q --offline --no-index --find-links . -p env dep && \
+            "export UV_CACHE_DIR=~/.cache/uv; {uv} venv -q --offline --clear env && {uv} pip install -q --offline --no-index --find-links . -p env dep && \
              env/bin/python -c 'import dep; print(dep.seven)'"
         );
-        let without = lab.sandbox(NONE).unset("XDG_CACHE_HOME").sh(&install);
+        let without = lab.sandbox(NONE).sh(&install);
         assert_ne!(without.code(), 0, "the cache is not needed, so this shows nothing");
-        lab.sandbox(["--profile", "uv"]).unset("XDG_CACHE_HOME").sh(&install).assert_prints("7");
+        lab.sandbox(["--profile", "uv"]).sh(&install).assert_prints("7");
         assert_keeps(&lab, "uv", ".local/share/uv/credentials/credentials.toml", ".local/bin");
     }
 }
@@ -190,6 +190,46 @@ fn an_agent_reads_its_own_login_and_no_other() {
             lab.sandbox(NONE).sh(&cat(own)).assert_refused_for(own);
             sandbox().env("OPENAI_API_KEY", "k").env("GITHUB_TOKEN", "t").sh("echo $GITHUB_TOKEN").assert_prints("");
         }
+    }
+}
+
+#[test]
+fn what_init_writes_is_what_it_says() {
+    for lab in Lab::native(&[]) {
+        for name in ["Cargo.toml", "nb.ipynb"] {
+            lab.file(format!("work/{name}"), "");
+        }
+        lab.dir("home/.cargo/registry");
+        lab.dir("home/.cache/pip");
+        let binary = lab.sandbox(NONE).binary().display().to_string();
+        let init = |words: &str| lab.outside(&format!("{binary} init {words}"));
+        init("--profile pipp").assert_says("there is no profile `pipp`");
+        let told = init("").stdout();
+        assert!(
+            told.contains("profile cargo because of Cargo.toml\n  profile jupyter because of a notebook"),
+            "{told}"
+        );
+        init("").assert_error("`ringfence.toml` is here already");
+        let touch = "touch ~/.cargo/registry/x";
+        lab.sandbox(NONE).sh(touch).assert_refused_for(".cargo/registry");
+        lab.sandbox(["--config", "ringfence.toml", "--profile", "git", "--net", "none"]).sh(touch).assert_works();
+        lab.sandbox(["--config", "ringfence.toml"])
+            .sh("echo 'net = \"host\"' > ringfence.toml")
+            .assert_refused_for("ringfence.toml");
+        let plan = lab.outside(&format!("{binary} plan --config ringfence.toml -- true")).stdout();
+        assert!(plan.contains("profile cargo:") && plan.contains("profile jupyter:"), "{plan}");
+        std::fs::remove_file(lab.path("work/ringfence.toml")).unwrap();
+        assert!(init("--profile pip").stdout().contains("profile pip because --profile names it"));
+        let text = lab.content("work/ringfence.toml");
+        assert!(text.contains("`cargo` would fit too"), "{text}");
+        lab.sandbox(["--config", "ringfence.toml", "--net", "none", "--profile", "git"])
+            .sh("touch ~/.cache/pip/x")
+            .assert_works();
+        // A link is not followed.
+        std::fs::remove_file(lab.path("work/ringfence.toml")).unwrap();
+        lab.link("work/ringfence.toml", "elsewhere");
+        init("").assert_error("is here already");
+        assert!(!lab.exists("work/elsewhere"));
     }
 }
 
