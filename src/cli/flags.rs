@@ -339,7 +339,7 @@ impl Caller {
         match (config, format) {
             (Some(file), format) => self.load(file, format, cd).map(Some),
             (None, Some(Format::Openshell)) => self.openshell(cd).map(Some),
-            (None, Some(Format::Toml | Format::Codex)) => {
+            (None, Some(Format::Toml | Format::Codex | Format::Srt)) => {
                 let hint = Some("name the file with --config FILE".to_owned());
                 Err(vec![Problem::new("--format says how to read a file, and there is none", hint)])
             }

@@ -3,10 +3,10 @@
 use crate::backend::StepError;
 use crate::plan::PlanError;
 use crate::policy::error::PolicyError;
-use crate::request::Request;
 use crate::request::load::LoadError;
 use crate::request::openshell::{Rejected, Violation};
 use crate::request::profiles;
+use crate::request::{Request, bwrap};
 
 /// What went wrong and what to do about it.
 #[derive(Debug)]
@@ -65,6 +65,12 @@ impl From<PlanError> for Problem {
         let exit =
             if matches!(error, PlanError::Unenforced { .. } | PlanError::Baseline { .. }) { REJECTED } else { OURS };
         Self { hint: error.hint(), what: error.to_string(), exit }
+    }
+}
+
+impl From<bwrap::Fault> for Problem {
+    fn from(fault: bwrap::Fault) -> Self {
+        Self { what: fault.to_string(), hint: fault.cure, exit: REJECTED }
     }
 }
 

@@ -173,7 +173,7 @@ struct Features {
 /// # Errors
 /// [`LoadError::Parse`].
 pub fn parse(text: &str, path: &Path, base: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
-    Text { newlines: newlines(text), path, base, home, profile: None }.parse(text)
+    Text::new(text, path, base, home).parse(text)
 }
 
 /// Reads a profile, as [`parse`] reads a file; its values remember its name.
@@ -181,15 +181,12 @@ pub fn parse(text: &str, path: &Path, base: &Path, home: Option<&Path>) -> Resul
 /// # Errors
 /// [`LoadError::Parse`].
 pub(super) fn parse_profile(profile: &Profile, home: Option<&Path>) -> Result<Request, LoadError> {
-    let (path, newlines) = (Path::new(profile.name), newlines(profile.text));
-    Text { newlines, path, base: Path::new("/"), home, profile: Some(profile.name) }.parse(profile.text)
+    let text = Text::new(profile.text, Path::new(profile.name), Path::new("/"), home);
+    Text { profile: Some(profile.name), ..text }.parse(profile.text)
 }
 
-fn newlines(text: &str) -> Vec<usize> {
-    text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect()
-}
-
-struct Text<'a> {
+/// A text in TOML, whose values know their lines.
+pub(super) struct Text<'a> {
     /// Where lines end, ascending: a file of ten thousand rules asks ten thousand times.
     newlines: Vec<usize>,
     path: &'a Path,
@@ -199,22 +196,33 @@ struct Text<'a> {
     profile: Option<&'static str>,
 }
 
+impl<'a> Text<'a> {
+    /// Relative paths are relative to `base`, `~/` is `home`.
+    pub(super) fn new(text: &str, path: &'a Path, base: &'a Path, home: Option<&'a Path>) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { newlines, path, base, home, profile: None }
+    }
+}
+
 impl Text<'_> {
     fn parse(&self, text: &str) -> Result<Request, LoadError> {
-        let file = toml::from_str(text)
-            .map_err(|error| self.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
-        self.request(file)
+        self.request(self.values(text)?)
+    }
+
+    /// The values of a text.
+    pub(super) fn values<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, LoadError> {
+        toml::from_str(text).map_err(|error| self.error(error.span().unwrap_or(0..0), error.message().to_owned()))
     }
 
     fn line(&self, span: &Range<usize>) -> usize {
         self.newlines.partition_point(|at| *at < span.start) + 1
     }
 
-    fn error(&self, span: Range<usize>, message: String) -> LoadError {
+    pub(super) fn error(&self, span: Range<usize>, message: String) -> LoadError {
         LoadError::Parse { path: self.path.to_owned(), line: self.line(&span), message }
     }
 
-    fn said<T>(&self, value: Spanned<T>) -> Said<T> {
+    pub(super) fn said<T>(&self, value: Spanned<T>) -> Said<T> {
         let line = self.line(&value.span());
         let by = match self.profile {
             Some(name) => Origin::Profile { name, line },
@@ -236,7 +244,7 @@ impl Text<'_> {
         values.into_iter().map(|value| path(self.said(value))).collect()
     }
 
-    fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
+    pub(super) fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
         Said { value: absolute(&said.value, self.base, self.home), by: said.by }
     }
 

@@ -3,6 +3,7 @@
 //! A [`Request`] may be nonsense; [`crate::policy::Policy`] cannot be. Every value remembers who said it.
 
 pub mod baseline;
+pub mod bwrap;
 pub mod codex;
 pub mod file;
 pub mod gpu;
@@ -13,6 +14,8 @@ pub mod network;
 pub mod openshell;
 pub(crate) mod pattern;
 pub mod profiles;
+mod settings;
+pub mod srt;
 pub mod write;
 pub mod yaml;
 
@@ -236,8 +239,10 @@ pub enum Format {
     Toml,
     /// A policy of OpenShell, in YAML.
     Openshell,
-    /// A policy of Codex, in JSON.
+    /// A policy of Codex in JSON, or its settings in TOML (config.toml).
     Codex,
+    /// Settings of sandbox-runtime (srt), in JSON.
+    Srt,
 }
 
 /// Whose words a request is made of: what it leaves open is filled in as its writer expects.

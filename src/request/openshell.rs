@@ -11,7 +11,7 @@ mod middleware;
 mod network;
 mod options;
 mod process;
-mod reader;
+pub(super) mod reader;
 mod rules;
 
 use std::fmt;
