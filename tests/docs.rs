@@ -38,6 +38,11 @@ fn policy() {
 }
 
 #[test]
+fn convert() {
+    run("convert.md", include_str!("../docs/convert.md"));
+}
+
+#[test]
 fn profiles() {
     run("profiles.md", include_str!("../docs/profiles.md"));
 }

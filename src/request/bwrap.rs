@@ -232,6 +232,10 @@ impl Line<'_> {
         for (path, (access, optional, by)) in self.view.rules {
             let device = path.starts_with("/dev") && path != Path::new("/dev/shm");
             let said = Said::new(path, by);
+            if device && options::GPU_NODES.iter().any(|node| said.value.to_string_lossy().starts_with(node)) {
+                request.gpu.get_or_insert(Said::new("auto".to_owned(), said.by));
+                continue;
+            }
             request.optional.extend((optional && !device).then(|| said.clone()));
             match access {
                 _ if device => request.device.push(said),

@@ -19,6 +19,7 @@ mod cdi;
 mod codex;
 mod codex_proxy;
 mod comm;
+mod convert;
 mod devices;
 mod fs;
 mod git;

@@ -39,6 +39,9 @@ pub(super) enum What {
 /// Links in `/` that a narrowed root has anyway.
 pub(super) const ROOT_LINKS: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
+/// Nodes of GPUs, by the beginning of their names: they are granted as a whole, `gpu = "auto"`.
+pub(super) const GPU_NODES: &[&str] = &["/dev/dri", "/dev/nvidia", "/dev/kfd", "/dev/dxg"];
+
 const ALWAYS: What = What::Nothing("is so for every sandbox");
 const OURS: What = What::Nothing("is about bubblewrap's own process");
 const DIRECTORY: What = What::Nothing("nothing is made in the root; what is bound brings its directories");

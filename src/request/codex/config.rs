@@ -71,27 +71,32 @@ pub fn parse(text: &str, path: &Path, home: Option<&Path>, around: Surroundings<
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let source = Text::new(text, path, absolute.parent().unwrap_or(Path::new("/")), home);
     let config: Config = source.values(text)?;
-    let (mut request, ignored) = match (config.sandbox_mode, config.default_permissions) {
+    let (mut request, remark) = match (config.sandbox_mode, config.default_permissions) {
         (Some(mode), by_name) => {
             let ignored = by_name.is_some() || !config.permissions.is_empty();
-            let ignored = ignored.then_some("default_permissions and [permissions]: sandbox_mode counts, as for Codex");
+            let ignored = ignored.then_some("default_permissions and [permissions] have no effect beside sandbox_mode");
             (of_mode(&source, mode, config.sandbox_workspace_write, around), ignored)
         }
         (None, Some(name)) => {
             let request = profile::request(&source, &config.permissions, name, around)?;
-            (request, config.sandbox_workspace_write.map(|_| "[sandbox_workspace_write]: default_permissions counts"))
+            (
+                request,
+                config
+                    .sandbox_workspace_write
+                    .map(|_| "[sandbox_workspace_write] has no effect beside default_permissions"),
+            )
         }
         (None, None) => {
             let by = Origin::Preset("default of Codex");
             let request = Request { sandbox: Some(Said::new(Mode::ReadOnly, by)), ..Request::default() };
-            (request, Some("all but the variables: without sandbox_mode Codex only reads, and so does this"))
+            (request, Some("sandbox_mode is not set: Codex only reads then, and so does this"))
         }
     };
     if let Some(table) = config.shell_environment_policy {
         env::read(&source, table, &mut request)?;
     }
     let place = path.display();
-    request.notes.extend(ignored.map(|what| format!("{place}: without effect: {what}")));
+    request.notes.extend(remark.map(|what| format!("{place}: {what}")));
     if !config.others.is_empty() {
         let names: Vec<_> = config.others.into_keys().collect();
         request.notes.push(format!("{place}: not about the sandbox, and left out: {}", names.join(", ")));

@@ -19,7 +19,7 @@ impl Places<'_> {
     pub(super) fn said(&self, reader: &Reader<'_>, word: &Word) -> Said<PathBuf> {
         let plain = without_all_below(&word.text);
         let path = if has_metacharacters(plain.as_ref()) {
-            crate::request::load::absolute(Path::new(&word.text), self.workspace, self.home)
+            crate::request::load::absolute_or_glob(Path::new(&word.text), self.workspace, self.home)
         } else {
             place(plain, self.workspace, self.home)
         };
@@ -82,7 +82,7 @@ fn list(
         }
         let said = places.said(reader, &word);
         let first = said.value.components().nth(1).map(|part| part.as_os_str().to_owned());
-        if pattern && first.is_none_or(|first| has_metacharacters(&first)) {
+        if pattern && said.value.is_absolute() && first.is_none_or(|first| has_metacharacters(&first)) {
             let what = format!("`{}` would have to be searched for on the whole machine", word.text);
             reader.refuse_with(&word.spot, super::INEXPRESSIBLE, what, Some("begin it with a directory".to_owned()));
             continue;
@@ -107,20 +107,20 @@ fn rules(reader: &mut Reader<'_>, lists: Lists, request: &mut Request) {
             written.push(said);
         }
     }
-    let hidden = |path: &Path| {
-        let depth = |list: &[Said<PathBuf>]| {
-            let above = list.iter().filter(|said| path.starts_with(&said.value));
-            above.map(|said| said.value.components().count()).max()
-        };
-        depth(&deny_read) > depth(&allow_read)
+    let depth = |list: &[Said<PathBuf>], path: &Path| {
+        let above = list.iter().filter(|said| path.starts_with(&said.value));
+        above.map(|said| said.value.components().count()).max()
     };
+    let hidden = |path: &Path| depth(&deny_read, path) > depth(&allow_read, path).max(depth(&written, path));
     // A rule to read is one to open, so it stands only where something could be written, or is hidden.
     let in_tmp = |path: &Path| request.tmp.is_some() && path.starts_with("/tmp");
     let read_only = deny_write
         .into_iter()
         .filter(|said| (covers(&written, &said.value) || in_tmp(&said.value)) && !hidden(&said.value));
     let read_only: Vec<_> = read_only.collect();
-    let opened: Vec<_> = allow_read.iter().filter(|said| covers(&deny_read, &said.value)).cloned().collect();
+    // What can be written can be read, and a rule to read would take the writing away.
+    let opens = |path: &Path| covers(&deny_read, path) && depth(&written, path) <= depth(&deny_read, path);
+    let opened: Vec<_> = allow_read.iter().filter(|said| opens(&said.value)).cloned().collect();
     let deny = deny_read.into_iter().filter(|said| !allow_read.iter().any(|allowed| allowed.value == said.value));
     request.deny.extend(deny);
     request.optional.extend(written.iter().chain(&opened).cloned());

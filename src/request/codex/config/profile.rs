@@ -162,6 +162,16 @@ impl Chain<'_> {
         self.source.error(at.span(), message)
     }
 
+    /// A pattern in the workspace stays relative to it: names of directories may hold what means something in one.
+    fn below(&self, place: &Path, name: &str) -> PathBuf {
+        let pattern = has_metacharacters(without_all_below(name).as_ref());
+        match place.to_str().filter(|_| pattern) {
+            Some(_) if place == self.around.workspace => PathBuf::from(name),
+            Some(place) => Path::new(&globset::escape(place)).join(name),
+            None => place.join(name),
+        }
+    }
+
     /// Adds what stands under one key.
     fn rule(&self, key: &str, rule: &Said<FileRule>, roots: &[PathBuf], to: &mut Rules) -> Result<(), String> {
         let places = match key {
@@ -188,7 +198,7 @@ impl Chain<'_> {
                         {
                             return Err(format!("`{name}` leaves `{key}`"));
                         }
-                        to.add(place.join(name), Said::new(*access, rule.by.clone()))?;
+                        to.add(self.below(&place, name), Said::new(*access, rule.by.clone()))?;
                     }
                 }
                 FileRule::Depth(_) => return Err(format!("`{key}` is a number, and an access was expected")),
