@@ -106,7 +106,7 @@ impl Line<'_> {
     fn mean(&mut self, option: &Known, values: &[OsString], by: Origin) -> Result<(), (String, Option<String>)> {
         let value = |index: usize| values.get(index).cloned().unwrap_or_default();
         match option.what {
-            What::Bind { access, optional } => return self.bind(&value(0), &value(1), access, optional, by),
+            What::Bind { access, optional } => return self.bind((&value(0), &value(1)), access, optional, by),
             What::Tmpfs => self.hide(self.path(&value(0)), by),
             What::Dev | What::Proc => return self.new_kernel_directory(option, &self.path(&value(0))),
             What::ReadOnly => {
@@ -147,8 +147,7 @@ impl Line<'_> {
 
     fn bind(
         &mut self,
-        source: &OsStr,
-        target: &OsStr,
+        (source, target): (&OsStr, &OsStr),
         access: Access,
         optional: bool,
         by: Origin,

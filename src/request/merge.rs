@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Dialect, Identity, Provenance, Request, Wall};
+use super::{Dialect, Identity, Provenance, Request, Said, Wall};
 
 impl Request {
     /// Lays `later` over `self`: profiles, user file, then `--config`, then flags.
@@ -49,11 +49,10 @@ impl Request {
         for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix), (g, optional)] {
             list.extend(more);
         }
-        self.profile.extend(profile);
         self.env.extend(env);
         self.allow.extend(allow);
         self.pass_fd.extend(pass_fd);
-        self.remember(files, notes);
+        self.remember(profile, files, notes);
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),
@@ -83,7 +82,8 @@ impl Request {
 }
 
 impl Request {
-    fn remember(&mut self, files: Vec<PathBuf>, notes: Vec<String>) {
+    fn remember(&mut self, profile: Vec<Said<String>>, files: Vec<PathBuf>, notes: Vec<String>) {
+        self.profile.extend(profile);
         self.files.extend(files);
         self.notes.extend(notes);
     }

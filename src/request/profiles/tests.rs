@@ -103,7 +103,7 @@ fn credentials_stay_hidden() {
             let below_home = path.strip_prefix(home().unwrap()).expect("below the home");
             let is_secret = |(secret, _): &(&str, &str)| below_home == Path::new(secret);
             let named = own.contains(&&*format!("~/{}", below_home.display()));
-            let secret = crate::policy::tables::HOME_SECRETS.iter().any(|row| is_secret(row));
+            let secret = crate::policy::tables::HOME_SECRETS.iter().any(is_secret);
             assert!(!secret || named, "{}: {}", profile.name, path.display());
         }
     }

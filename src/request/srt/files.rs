@@ -111,17 +111,20 @@ fn rules(reader: &mut Reader<'_>, lists: Lists, request: &mut Request) {
         let above = list.iter().filter(|said| path.starts_with(&said.value));
         above.map(|said| said.value.components().count()).max()
     };
-    let hidden = |path: &Path| depth(&deny_read, path) > depth(&allow_read, path).max(depth(&written, path));
-    // A rule to read is one to open, so it stands only where something could be written, or is hidden.
-    let in_tmp = |path: &Path| request.tmp.is_some() && path.starts_with("/tmp");
-    let read_only = deny_write
-        .into_iter()
-        .filter(|said| (covers(&written, &said.value) || in_tmp(&said.value)) && !hidden(&said.value));
-    let read_only: Vec<_> = read_only.collect();
     // What can be written can be read, and a rule to read would take the writing away.
-    let opens = |path: &Path| covers(&deny_read, path) && depth(&written, path) <= depth(&deny_read, path);
+    let opens = |path: &Path| depth(&deny_read, path) > depth(&written, path);
     let opened: Vec<_> = allow_read.iter().filter(|said| opens(&said.value)).cloned().collect();
-    let deny = deny_read.into_iter().filter(|said| !allow_read.iter().any(|allowed| allowed.value == said.value));
+    // A path that is allowed by name is, also where that name is denied.
+    let named = |said: &Said<PathBuf>| allow_read.iter().chain(&written).any(|allowed| allowed.value == said.value);
+    let deny: Vec<_> = deny_read.iter().filter(|said| !named(said)).cloned().collect();
+    // A rule to read is one to open, so it stands only where something could be written and is not hidden.
+    let in_tmp = |path: &Path| request.tmp.is_some() && path.starts_with("/tmp");
+    let hidden = |path: &Path| depth(&deny, path) > depth(&allow_read, path).max(depth(&written, path));
+    let read_only = deny_write.iter().filter(|said| {
+        let path = &said.value;
+        (covers(&written, path) || in_tmp(path)) && !hidden(path)
+    });
+    let read_only: Vec<_> = read_only.cloned().collect();
     request.deny.extend(deny);
     request.optional.extend(written.iter().chain(&opened).cloned());
     request.read.extend(opened.into_iter().chain(read_only));
