@@ -285,6 +285,13 @@ impl Sandbox {
         self.switch("--allow-unenforced")
     }
 
+    /// Starts from what a well-known program needs: `cargo`, `pytorch`, and others that `ringfence profiles` lists. All
+    /// else that is said counts more.
+    #[must_use]
+    pub fn profile(self, name: impl AsRef<str>) -> Self {
+        self.flag("--profile", name.as_ref())
+    }
+
     /// Reads a policy: TOML with the same words as the options of `ringfence run`, OpenShell's YAML or Codex's JSON.
     #[must_use]
     pub fn config(self, file: impl AsRef<Path>) -> Self {

@@ -43,6 +43,16 @@ fn policy() {
 }
 
 #[test]
+fn convert() {
+    run("convert.md", include_str!("../docs/convert.md"));
+}
+
+#[test]
+fn profiles() {
+    run("profiles.md", include_str!("../docs/profiles.md"));
+}
+
+#[test]
 fn gpu() {
     run("gpu.md", include_str!("../docs/gpu.md"));
 }

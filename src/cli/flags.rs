@@ -19,6 +19,7 @@ use crate::request::baseline::{Baseline, Conflict, ConflictRule};
 use crate::request::codex::Surroundings;
 use crate::request::file as policy_file;
 use crate::request::load::{self, LoadError, absolute, variable};
+use crate::request::profiles;
 use crate::request::{Allow, Backend, Format, Git, Landlock, Mode, Net, Origin, Request, Said, Tmp, Wall, Watch};
 use gpu::GpuFlags;
 use limits::LimitFlags;
@@ -44,6 +45,11 @@ mod heading {
 #[derive(Debug, Args)]
 #[command(after_help = MORE, after_long_help = "")]
 pub struct Flags {
+    /// Start from what a well-known tool needs: ringfence profiles lists them.
+    ///
+    /// All else that is said counts more.
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
     /// What may be written: nothing, the workspace, or everything.
     #[arg(long, short, value_enum, value_name = "MODE")]
     sandbox: Option<Mode>,
@@ -233,7 +239,7 @@ impl Flags {
         wanted
     }
 
-    /// The administrator's file, the user's, `--config`, then flags, checked.
+    /// The profiles, the administrator's file, the user's, `--config`, then flags, checked.
     ///
     /// # Errors
     /// Every problem with them, worded for people.
@@ -252,6 +258,7 @@ impl Flags {
         // A configuration that does not exist yet must not be made by the command either.
         request.files.extend(caller.user_file());
         let request = request.overlaid_by(self.request(&caller));
+        let request = profiles::below(request, caller.home.as_deref()).map_err(Problem::of_file)?;
         Policy::new(request, &caller.cwd).map_err(|errors| errors.into_iter().map(Problem::from).collect())
     }
 
@@ -262,6 +269,7 @@ impl Flags {
 
     fn request(self, caller: &Caller) -> Request {
         let Self {
+            profile,
             sandbox,
             config: _,
             format: _,
@@ -294,26 +302,30 @@ impl Flags {
             learner,
             command,
         } = self;
-        let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
-        let legacy_landlock = said(legacy_landlock.then_some(Backend::Landlock), "-c use_legacy_landlock");
+        let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true)).then_some(Backend::Landlock);
         let mut request = Request {
+            profile: each(profile, "--profile"),
             sandbox: said(sandbox, "--sandbox"),
             read: caller.paths(read, "--read"),
             write: caller.paths(write, "--write"),
             modify: caller.paths(modify, "--modify"),
             deny: caller.globs(deny, "--deny"),
-            device: device.into_iter().map(|path| Said::new(path, Origin::Flag("--device"))).collect(),
+            device: each(device, "--device"),
             unix: caller.paths(unix, "--unix"),
             net: said(network.net(), "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),
-            backend: said(backend, "--backend").or(legacy_landlock),
+            backend: said(backend, "--backend").or(said(legacy_landlock, "-c use_legacy_landlock")),
             env: env.into_iter().map(|text| Said::new(variable(text), Origin::Flag("--env"))).collect(),
             env_clear: said(env_clear.then_some(true), "--env-clear"),
             proc: said(no_proc.then_some(false), "--no-proc"),
             limits: limits.limits(caller),
-            allow: allow.into_iter().map(|what| Said::new(what, Origin::Flag("--allow"))).collect(),
-            wall: Wall { landlock: said(landlock, "--landlock"), audit: said(audit.then_some(true), "--audit") },
+            allow: each(allow, "--allow"),
+            wall: Wall {
+                landlock: said(landlock, "--landlock"),
+                audit: said(audit.then_some(true), "--audit"),
+                watch: learner.map(|by| Said::new(Watch::Everything, by)).or_else(|| output.watch()),
+            },
             reach: network.reach(said(allow_unenforced.then_some(true), "--allow-unenforced")),
             baseline: Baseline {
                 flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
@@ -321,7 +333,6 @@ impl Flags {
                 compat: said(openshell_compat.then_some(true), "--openshell-compat"),
                 ..Baseline::default()
             },
-            watch: learner.map(|by| Said::new(Watch::Everything, by)).or_else(|| output.watch()),
             pass_fd,
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
             command,
@@ -330,6 +341,10 @@ impl Flags {
         gpu.fill(caller, &mut request);
         request
     }
+}
+
+fn each<T>(values: Vec<T>, flag: &'static str) -> Vec<Said<T>> {
+    values.into_iter().map(|value| Said::new(value, Origin::Flag(flag))).collect()
 }
 
 fn said<T>(value: Option<T>, flag: &'static str) -> Option<Said<T>> {
@@ -358,7 +373,7 @@ impl Caller {
         match (config, format) {
             (Some(file), format) => self.load(file, format, cd).map(Some),
             (None, Some(Format::Openshell)) => self.openshell(cd).map(Some),
-            (None, Some(Format::Toml | Format::Codex)) => {
+            (None, Some(Format::Toml | Format::Codex | Format::Srt)) => {
                 let hint = Some("name the file with --config FILE".to_owned());
                 Err(vec![Problem::new("--format says how to read a file, and there is none", hint)])
             }

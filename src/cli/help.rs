@@ -15,7 +15,7 @@ use crate::host::{bwrap, kernel};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["run", "session", "exec"]),
     ("Look before", &["plan", "why", "gpus", "doctor"]),
-    ("Policies", &["convert", "learn"]),
+    ("Policies", &["profiles", "init", "learn", "convert"]),
     ("For other programs", &["completions", "codex-linux-sandbox"]),
 ];
 

@@ -9,9 +9,11 @@ mod doctor;
 mod flags;
 mod gpus;
 mod help;
+mod init;
 mod inspect;
 mod learn;
 mod outcome;
+mod profiles;
 mod report;
 mod run;
 mod session;
@@ -53,6 +55,10 @@ enum Command {
     Learn(Box<learn::LearnArgs>),
     /// Print a policy in our own format.
     Convert(convert::ConvertArgs),
+    /// Write a commented ringfence.toml to start from.
+    Init(init::InitArgs),
+    /// List what well-known tools need, or print one.
+    Profiles(profiles::ProfilesArgs),
     /// List the GPUs and why one cannot be used, or try them.
     Gpus(Box<gpus::GpusArgs>),
     /// Check what this machine offers, and what cures it.
@@ -149,6 +155,8 @@ fn dispatch(command: Command) -> i32 {
         Command::Why(args) => inspect::why(args),
         Command::Learn(args) => learn::learn(*args),
         Command::Convert(args) => convert::convert(args),
+        Command::Init(args) => init::init(&args),
+        Command::Profiles(args) => profiles::profiles(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions(args) => completions::completions(&args),

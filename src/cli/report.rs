@@ -8,9 +8,10 @@ use clap::builder::styling::{AnsiColor, Style};
 use crate::backend::StepError;
 use crate::plan::PlanError;
 use crate::policy::error::PolicyError;
-use crate::request::Request;
 use crate::request::load::LoadError;
 use crate::request::openshell::{Rejected, Violation};
+use crate::request::profiles;
+use crate::request::{Request, bwrap};
 
 /// What went wrong and what to do about it.
 #[derive(Debug)]
@@ -37,6 +38,13 @@ impl Problem {
                 let rejected = |fault: Violation| Self { what: fault.to_string(), hint: fault.hint, exit: REJECTED };
                 violations.into_iter().map(rejected).collect()
             }
+            LoadError::NoProfile { ref name, .. } => {
+                let hint = profiles::nearest(name).map_or_else(
+                    || "ringfence profiles lists them".to_owned(),
+                    |near| format!("did you mean `{near}`? ringfence profiles lists them"),
+                );
+                vec![Self::new(error.to_string(), Some(hint))]
+            }
             LoadError::Read { .. } | LoadError::Parse { .. } | LoadError::TooLarge { .. } => {
                 vec![Self::new(error.to_string(), None)]
             }
@@ -62,6 +70,12 @@ impl From<PlanError> for Problem {
         let exit =
             if matches!(error, PlanError::Unenforced { .. } | PlanError::Baseline { .. }) { REJECTED } else { OURS };
         Self { hint: error.hint(), what: error.to_string(), exit }
+    }
+}
+
+impl From<bwrap::Fault> for Problem {
+    fn from(fault: bwrap::Fault) -> Self {
+        Self { what: fault.to_string(), hint: fault.cure, exit: REJECTED }
     }
 }
 

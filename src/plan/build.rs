@@ -20,7 +20,7 @@ use super::mounts::{MountPlan, Tree};
 use super::network::{self, NetworkPlan, variables};
 use super::syscalls::Modes;
 use super::view::Built;
-use super::{Confinement, Plan, ProcessPlan, alone, landlock, limits, shut, syscalls, unenforced, view};
+use super::{Confinement, Plan, ProcessPlan, alone, landlock, limits, profiles, shut, syscalls, unenforced, view};
 
 /// What is found on the way to a plan.
 #[derive(Debug, Default)]
@@ -55,6 +55,7 @@ pub(super) struct Draft {
 pub fn build(policy: &Policy, facts: &Facts) -> Result<Plan, Vec<PlanError>> {
     let mut told = Told { notes: policy.notes.clone(), ..Told::default() };
     let policy = &without_proc(policy, facts, &mut told.warnings);
+    let facts = &*profiles::below_the_user(policy, facts, &mut told.notes);
     let mut cwd = match &facts.start_in {
         PathFact::Present(present) if present.kind == Kind::Dir => present.path.clone(),
         fact => return Err(vec![PlanError::Workspace { path: policy.start_in.clone(), why: why_unusable(fact) }]),

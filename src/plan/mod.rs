@@ -17,6 +17,7 @@ pub mod limits;
 mod links;
 pub mod mounts;
 pub mod network;
+mod profiles;
 mod protect;
 pub mod seen;
 pub mod show;

@@ -194,7 +194,7 @@ impl Builder<'_> {
                 return;
             }
         }
-        let skips = self.policy.skips_missing(&rule.because);
+        let skips = self.policy.skips_missing(rule);
         let grants = rule.access != Access::None;
         match fact {
             PathFact::Present(present) => self.present(rule, present),

@@ -32,8 +32,7 @@ impl Policy {
         let (mut rules, globs) = rules(&request, mode.value, &workspace, &mut errors);
         let gpu = gpu_wish(&request, mode.value, &mut errors);
         let gpu_class = gpu_class(&request, mode.value, &mut errors);
-        let cdi_dirs = request.gpu_options.cdi_dirs.iter();
-        let cdi_dirs = cdi_dirs.map(|said| Said::new(normal(&said.value), said.by.clone())).collect();
+        let cdi_dirs = normal_paths(&request.gpu_options.cdi_dirs);
         let mps = gpu_class.value.mps.as_ref().filter(|_| gpu.value != GpuWish::Off);
         let socket = mps.map(|path| Said::new(path.join("control"), gpu_class.by.clone()));
         rules.extend(mps.map(|path| written(path, &gpu_class.by)));
@@ -62,6 +61,7 @@ impl Policy {
             workspace,
             start_in,
             rules,
+            optional: normal_paths(&request.optional),
             globs,
             devices: request.device,
             unix: request.unix.into_iter().chain(socket).collect(),
@@ -85,13 +85,17 @@ impl Policy {
             allow: request.allow,
             landlock: request.wall.landlock,
             audit: request.wall.audit.filter(|said| said.value),
-            watch: request.watch.filter(|_| confined),
+            watch: request.wall.watch.filter(|_| confined),
             pass_fd: request.pass_fd,
             files: request.files,
             notes: request.notes,
             command: request.command,
         })
     }
+}
+
+fn normal_paths(paths: &[Said<PathBuf>]) -> Vec<Said<PathBuf>> {
+    paths.iter().map(|said| Said::new(normal(&said.value), said.by.clone())).collect()
 }
 
 fn check_command(request: &Request, errors: &mut Vec<PolicyError>) {
@@ -118,7 +122,7 @@ fn no_grants(request: &Request, baseline: &Settings, rules: &[Rule]) -> Option<P
 /// Init reads in `/proc` what calls name.
 fn unseen(request: &Request) -> Option<PolicyError> {
     let proc = request.proc.as_ref().is_none_or(|said| said.value);
-    let by = request.watch.as_ref().filter(|_| !proc).map(|said| said.by.clone())?;
+    let by = request.wall.watch.as_ref().filter(|_| !proc).map(|said| said.by.clone())?;
     Some(PolicyError::Unseen { by })
 }
 

@@ -36,6 +36,8 @@ pub struct Policy {
     pub start_in: PathBuf,
     /// Path rules, unordered; which one wins is decided by [`crate::plan::mounts::Tree`].
     pub rules: Vec<Rule>,
+    /// Paths of rules of the same file that need not exist; absolute and normal.
+    pub optional: Vec<Said<PathBuf>>,
     /// Deny globs, expanded at start by the host room.
     pub globs: Vec<Glob>,
     /// Device nodes asked for by path.
@@ -121,10 +123,13 @@ impl Policy {
 
     /// Whether a writable path that does not exist is skipped, and not an error.
     #[must_use]
-    pub fn skips_missing(&self, by: &Origin) -> bool {
+    pub fn skips_missing(&self, rule: &Rule) -> bool {
         let required = self.landlock.as_ref().is_some_and(|said| said.value == Landlock::Required);
-        let system = matches!(by, Origin::BuiltIn(_));
-        self.dialect.skips_missing() || self.dialect == Dialect::OpenShell && (system || !required)
+        let system = matches!(rule.because, Origin::BuiltIn(_));
+        let optional = |said: &Said<PathBuf>| said.value == rule.path && said.by.is_in_the_file_of(&rule.because);
+        self.optional.iter().any(optional)
+            || self.dialect.skips_missing()
+            || self.dialect == Dialect::OpenShell && (system || !required)
     }
 
     /// Whether nothing is shown that no rule names.
@@ -153,6 +158,7 @@ fn source_of(sources: &[(PathBuf, Source)], by: &Origin) -> Source {
         Origin::Glob(_, by) => source_of(sources, by),
         Origin::Flag(_) | Origin::Json { .. } => Source::User,
         Origin::BuiltIn(_)
+        | Origin::Profile { .. }
         | Origin::Preset(_)
         | Origin::Baseline(_)
         | Origin::Protected(_)

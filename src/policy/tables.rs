@@ -73,6 +73,7 @@ pub const HOME_SECRETS: &[(&str, &str)] = &[
     (".yarnrc.yml", "npm token"),
     (".pypirc", "PyPI token"),
     (".config/pypoetry/auth.toml", "PyPI token"),
+    (".local/share/uv/credentials", "package index logins"),
     (".cargo/credentials", "crates.io token"),
     (".cargo/credentials.toml", "crates.io token"),
     (".gem/credentials", "RubyGems token"),

@@ -3,6 +3,7 @@
 //! Every form becomes a [`Meaning`] first; `expand.rs` turns that into rules. What is unknown is refused: a key that was
 //! misspelt must not be a permission that was lost.
 
+pub mod config;
 mod expand;
 mod legacy;
 mod managed;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::codex::{self, Surroundings};
 use super::load::{self, LoadError};
-use super::{Dialect, Format, Provenance, Request, Source, openshell};
+use super::{Dialect, Format, Provenance, Request, Source, openshell, srt};
 
 /// The largest file that is read, in bytes.
 pub(super) const LARGEST: u64 = 16 << 20;
@@ -49,11 +49,15 @@ impl Text<'_> {
         let Self { path, text, source } = *self;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let found = || match text.trim_start() {
+            json if json.starts_with('{') && srt::looks_like(json) => Format::Srt,
             json if json.starts_with('{') => Format::Codex,
             _ if openshell::looks_like(text) => Format::Openshell,
+            _ if codex::config::looks_like(text) => Format::Codex,
             _ => Format::Toml,
         };
         let request = match format.unwrap_or_else(found) {
+            Format::Codex if !text.trim_start().starts_with('{') => codex::config::parse(text, path, home, around)?,
+            Format::Srt => srt::parse(text, path, home, around.workspace)?,
             Format::Codex => codex::any(text, &path.display().to_string(), around)?,
             Format::Openshell => openshell::parse(text, path, source, around.workspace)?,
             Format::Toml => {

@@ -16,6 +16,7 @@ use super::baseline::{Baseline, Conflict, ConflictRule};
 use super::codex::CodexError;
 use super::network::{NetworkRule, PortPair, Reach};
 use super::openshell::Rejected;
+use super::profiles::Profile;
 use super::{
     Allow, Backend, Dialect, Git, Identity, Landlock, Mode, Net, Origin, Request, Said, Source, Tmp, Wall, file,
 };
@@ -45,6 +46,14 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// There is no such profile.
+    #[error("{by}: there is no profile `{name}`")]
+    NoProfile {
+        /// As it is written.
+        name: String,
+        /// Who named it.
+        by: Origin,
+    },
     /// It is no policy of that size.
     #[error("{}:1:1: the file is larger than {} MiB", path.display(), file::LARGEST >> 20)]
     TooLarge {
@@ -63,6 +72,8 @@ pub enum LoadError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    profile: Vec<Spanned<String>>,
+    optional: Option<Spanned<OptionalValue>>,
     sandbox: Option<Spanned<Mode>>,
     read: Vec<Spanned<PathBuf>>,
     write: Vec<Spanned<PathBuf>>,
@@ -142,6 +153,14 @@ enum PortValue {
     Text(String),
 }
 
+/// `optional = true`: every path of the file; or these.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "optional is true, false or a list of paths")]
+enum OptionalValue {
+    All(bool),
+    These(Vec<PathBuf>),
+}
+
 /// `[features]`, as in Codex's configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -154,32 +173,61 @@ struct Features {
 /// # Errors
 /// [`LoadError::Parse`].
 pub fn parse(text: &str, path: &Path, base: &Path, home: Option<&Path>) -> Result<Request, LoadError> {
-    let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-    let source = Text { newlines, path, base, home };
-    let file: File =
-        toml::from_str(text).map_err(|error| source.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
-    source.request(file)
+    Text::new(text, path, base, home).parse(text)
 }
 
-struct Text<'a> {
+/// Reads a profile, as [`parse`] reads a file; its values remember its name.
+///
+/// # Errors
+/// [`LoadError::Parse`].
+pub(super) fn parse_profile(profile: &Profile, home: Option<&Path>) -> Result<Request, LoadError> {
+    let text = Text::new(profile.text, Path::new(profile.name), Path::new("/"), home);
+    Text { profile: Some(profile.name), ..text }.parse(profile.text)
+}
+
+/// A text in TOML, whose values know their lines.
+pub(super) struct Text<'a> {
     /// Where lines end, ascending: a file of ten thousand rules asks ten thousand times.
     newlines: Vec<usize>,
     path: &'a Path,
     base: &'a Path,
     home: Option<&'a Path>,
+    /// The profile that it is, instead of a file.
+    profile: Option<&'static str>,
+}
+
+impl<'a> Text<'a> {
+    /// Relative paths are relative to `base`, `~/` is `home`.
+    pub(super) fn new(text: &str, path: &'a Path, base: &'a Path, home: Option<&'a Path>) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { newlines, path, base, home, profile: None }
+    }
 }
 
 impl Text<'_> {
+    fn parse(&self, text: &str) -> Result<Request, LoadError> {
+        self.request(self.values(text)?)
+    }
+
+    /// The values of a text.
+    pub(super) fn values<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, LoadError> {
+        toml::from_str(text).map_err(|error| self.error(error.span().unwrap_or(0..0), error.message().to_owned()))
+    }
+
     fn line(&self, span: &Range<usize>) -> usize {
         self.newlines.partition_point(|at| *at < span.start) + 1
     }
 
-    fn error(&self, span: Range<usize>, message: String) -> LoadError {
+    pub(super) fn error(&self, span: Range<usize>, message: String) -> LoadError {
         LoadError::Parse { path: self.path.to_owned(), line: self.line(&span), message }
     }
 
-    fn said<T>(&self, value: Spanned<T>) -> Said<T> {
-        let by = Origin::File { path: self.path.to_owned(), line: self.line(&value.span()) };
+    pub(super) fn said<T>(&self, value: Spanned<T>) -> Said<T> {
+        let line = self.line(&value.span());
+        let by = match self.profile {
+            Some(name) => Origin::Profile { name, line },
+            None => Origin::File { path: self.path.to_owned(), line },
+        };
         Said::new(value.into_inner(), by)
     }
 
@@ -196,13 +244,14 @@ impl Text<'_> {
         values.into_iter().map(|value| path(self.said(value))).collect()
     }
 
-    fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
+    pub(super) fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
         Said { value: absolute(&said.value, self.base, self.home), by: said.by }
     }
 
     fn request(&self, file: File) -> Result<Request, LoadError> {
         // What no line takes out is a warning of the compiler's: a field that is never read.
         let mut request = Request {
+            profile: self.all(file.profile),
             sandbox: file.sandbox.map(|value| self.said(value)),
             read: self.paths(file.read),
             write: self.paths(file.write),
@@ -234,6 +283,7 @@ impl Text<'_> {
             wall: Wall {
                 landlock: file.landlock.map(|value| self.said(value)),
                 audit: file.audit.map(|value| self.said(value)),
+                watch: None,
             },
             dialect: if file.complete.is_some_and(Spanned::into_inner) {
                 Dialect::OpenShell
@@ -258,7 +308,21 @@ impl Text<'_> {
             ..Request::default()
         };
         self.levels(file.paths, &mut request);
+        request.optional = file.optional.map(|value| self.optional(value, &request)).unwrap_or_default();
         Ok(request)
+    }
+
+    fn optional(&self, value: Spanned<OptionalValue>, request: &Request) -> Vec<Said<PathBuf>> {
+        let Said { value, by } = self.said(value);
+        match value {
+            OptionalValue::All(true) => {
+                [&request.read, &request.modify, &request.write].into_iter().flatten().cloned().collect()
+            }
+            OptionalValue::All(false) => Vec::new(),
+            OptionalValue::These(paths) => {
+                paths.into_iter().map(|path| self.path(Said::new(path, by.clone()))).collect()
+            }
+        }
     }
 
     fn ports(&self, values: Vec<Spanned<PortValue>>) -> Result<Vec<Said<PortPair>>, LoadError> {

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use super::{Allow, Dialect, Identity, Provenance, Request, Said, Wall};
 
 impl Request {
-    /// Lays `later` over `self`: user file, then `--config`, then flags.
+    /// Lays `later` over `self`: profiles, user file, then `--config`, then flags.
     #[must_use]
     pub fn overlaid_by(mut self, later: Request) -> Self {
         let Request {
+            profile,
             sandbox,
             read,
             write,
             modify,
+            optional,
             deny,
             device,
             unix,
@@ -40,15 +42,14 @@ impl Request {
             start_in,
             dialect,
             glob_depth,
-            watch,
             notes,
             command,
         } = later;
-        let Self { read: a, write: b, modify: c, deny: d, device: e, unix: f, .. } = &mut self;
-        for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix)] {
-            list.extend(more);
-        }
+        let Self { read: a, write: b, modify: c, deny: d, device: e, unix: f, optional: g, .. } = &mut self;
+        let lists = [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix), (g, optional)];
+        lists.into_iter().for_each(|(list, more)| list.extend(more));
         self.env.extend(env);
+        self.profile.extend(profile);
         self.remember(files, notes, pass_fd, allow);
         Self {
             sandbox: sandbox.or(self.sandbox),
@@ -72,7 +73,6 @@ impl Request {
             start_in: start_in.or(self.start_in),
             dialect: if dialect == Dialect::Ringfence { self.dialect } else { dialect },
             glob_depth: glob_depth.or(self.glob_depth),
-            watch: watch.or(self.watch),
             command: if command.is_empty() { self.command } else { command },
             ..self
         }
@@ -89,8 +89,8 @@ impl Request {
 }
 
 impl Wall {
-    fn overlaid_by(self, Self { landlock, audit }: Self) -> Self {
-        Self { landlock: landlock.or(self.landlock), audit: audit.or(self.audit) }
+    fn overlaid_by(self, Self { landlock, audit, watch }: Self) -> Self {
+        Self { landlock: landlock.or(self.landlock), audit: audit.or(self.audit), watch: watch.or(self.watch) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Request`] may be nonsense; [`crate::policy::Policy`] cannot be. Every value remembers who said it.
 
 pub mod baseline;
+pub mod bwrap;
 pub mod codex;
 pub mod file;
 pub mod gpu;
@@ -12,6 +13,9 @@ pub mod merge;
 pub mod network;
 pub mod openshell;
 pub(crate) mod pattern;
+pub mod profiles;
+mod settings;
+pub mod srt;
 pub mod write;
 pub mod yaml;
 
@@ -28,6 +32,13 @@ pub enum Origin {
     File {
         /// The file as it was named.
         path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+    },
+    /// A line of a profile.
+    Profile {
+        /// Its name.
+        name: &'static str,
         /// Line, counted from 1.
         line: usize,
     },
@@ -55,19 +66,26 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether both stand in one file.
+    /// Whether both stand in one file, or one profile.
     #[must_use]
     pub fn is_in_the_file_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File { path: one, .. }, Self::File { path: other, .. }) => one == other,
+            (Self::Profile { name: one, .. }, Self::Profile { name: other, .. }) => one == other,
             _ => false,
         }
     }
 
-    /// Whether the user said it, as opposed to a preset, a baseline or a table of ours.
+    /// Whether the user said it, or named a profile that does, as opposed to a preset, a baseline or a table of ours.
     #[must_use]
     pub fn is_explicit(&self) -> bool {
-        matches!(self, Self::Flag(_) | Self::File { .. } | Self::Json { .. } | Self::Glob(..))
+        self.is_profile() || matches!(self, Self::Flag(_) | Self::File { .. } | Self::Json { .. } | Self::Glob(..))
+    }
+
+    /// Whether a profile said it.
+    #[must_use]
+    pub fn is_profile(&self) -> bool {
+        matches!(self, Self::Profile { .. })
     }
 }
 
@@ -76,6 +94,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Profile { name, line } => write!(f, "profile {name}:{line}"),
             Self::BuiltIn(what) => write!(f, "built-in {what}"),
             Self::Json { source, at } => write!(f, "{source}: {at}"),
             Self::Preset(name) => write!(f, "preset {name}"),
@@ -220,8 +239,10 @@ pub enum Format {
     Toml,
     /// A policy of OpenShell, in YAML.
     Openshell,
-    /// A policy of Codex, in JSON.
+    /// A policy of Codex in JSON, or its settings in TOML (config.toml).
     Codex,
+    /// Settings of sandbox-runtime (srt), in JSON.
+    Srt,
 }
 
 /// Whose words a request is made of: what it leaves open is filled in as its writer expects.
@@ -284,13 +305,15 @@ impl Landlock {
     }
 }
 
-/// What is asked of Landlock.
+/// What is asked of the walls that a command stands behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wall {
     /// What happens where it cannot do all.
     pub landlock: Option<Said<Landlock>>,
     /// Whether denials go to the audit log.
     pub audit: Option<Said<bool>>,
+    /// `--explain`: what is noted at the filter of system calls.
+    pub watch: Option<Said<Watch>>,
 }
 
 /// Where policies came from.
@@ -332,6 +355,8 @@ pub enum Watch {
 /// All that flags and files can say. `None` and empty mean "not said".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
+    /// `--profile`, by name.
+    pub profile: Vec<Said<String>>,
     /// `--sandbox`.
     pub sandbox: Option<Said<Mode>>,
     /// `--read`, absolute paths.
@@ -340,6 +365,8 @@ pub struct Request {
     pub write: Vec<Said<PathBuf>>,
     /// `--modify`, absolute paths.
     pub modify: Vec<Said<PathBuf>>,
+    /// Paths of rules of the same file that need not exist; absolute.
+    pub optional: Vec<Said<PathBuf>>,
     /// `--deny`, absolute paths or globs.
     pub deny: Vec<Said<PathBuf>>,
     /// `--device`, absolute paths.
@@ -370,7 +397,7 @@ pub struct Request {
     pub limits: limits::Limits,
     /// `--allow`.
     pub allow: Vec<Said<Allow>>,
-    /// `--landlock`, `--audit`.
+    /// `--landlock`, `--audit`, `--explain`.
     pub wall: Wall,
     /// What may be reached of the network, and what of a policy cannot be enforced.
     pub reach: network::Reach,
@@ -394,8 +421,6 @@ pub struct Request {
     pub dialect: Dialect,
     /// How deep deny globs are searched for, in directories below their start.
     pub glob_depth: Option<std::num::NonZeroUsize>,
-    /// `--explain`.
-    pub watch: Option<Said<Watch>>,
     /// Remarks about what was said: parts that have no effect.
     pub notes: Vec<String>,
     /// The command and its arguments.

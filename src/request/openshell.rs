@@ -11,7 +11,7 @@ mod middleware;
 mod network;
 mod options;
 mod process;
-mod reader;
+pub(super) mod reader;
 mod rules;
 
 use std::fmt;
@@ -104,7 +104,7 @@ fn read(reader: &mut Reader<'_>, node: &Node, workspace: &Path) -> Request {
         read: files.read,
         write: files.write,
         net: Some(reader.said(net_of(&network), net_place)),
-        wall: Wall { landlock: Some(landlock), audit: None },
+        wall: Wall { landlock: Some(landlock), audit: None, watch: None },
         identity,
         reach: Reach { rules: network.rules, unenforced: network.unenforced, ..Reach::default() },
         ..Request::default()
@@ -154,7 +154,7 @@ pub fn built_in(workspace: &Path) -> Request {
         read: paths(&["/usr", "/lib", "/proc", "/dev/urandom", "/app", "/etc", "/var/log"]),
         write,
         net: Some(said(Net::None)),
-        wall: Wall { landlock: Some(said(Landlock::Required)), audit: None },
+        wall: Wall { landlock: Some(said(Landlock::Required)), audit: None, watch: None },
         provenance: Provenance { policy: Some(Source::BuiltIn), files: Vec::new() },
         ..Request::default()
     }

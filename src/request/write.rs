@@ -28,6 +28,8 @@ pub enum WriteError {
 /// The keys of a file, in the order in which they are written.
 #[derive(Debug, Default, Serialize)]
 struct File {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profile: Vec<String>,
     complete: Option<bool>,
     workdir: Option<bool>,
     sandbox: Option<super::Mode>,
@@ -37,6 +39,8 @@ struct File {
     modify: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     write: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    optional: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     deny: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -121,6 +125,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
     let Identity { user, group } = &request.identity;
     let Limits { memory, pids, cpus, open_files, file_size, tmp_size, timeout, idle_timeout, cgroup } = &request.limits;
     let file = File {
+        profile: values(&request.profile),
         complete,
         workdir,
         // A complete policy has no mode of its own.
@@ -128,6 +133,7 @@ pub fn toml(request: &Request, workspace: &Path) -> Result<String, WriteError> {
         read: paths(request.read.iter())?,
         modify: paths(request.modify.iter())?,
         write: paths(write.into_iter())?,
+        optional: paths(request.optional.iter())?,
         deny: paths(request.deny.iter())?,
         device: paths(request.device.iter())?,
         unix: paths(request.unix.iter())?,

@@ -9,6 +9,7 @@ mod choices;
 mod lab;
 mod others;
 mod pictures;
+mod profiles;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -9,26 +9,26 @@ use crate::request::{Origin, Said};
 
 /// Where something stands, and by which key: `filesystem_policy.read_only[2]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Spot {
+pub(in crate::request) struct Spot {
     pub key: String,
     pub place: Place,
 }
 
 impl Spot {
     /// The spot of the whole file.
-    pub(super) fn file() -> Self {
+    pub(in crate::request) fn file() -> Self {
         Self { key: String::new(), place: Place::START }
     }
 
     /// A key below this one that is not there, so its place is this one's.
-    pub(super) fn below(&self, key: &str) -> Self {
+    pub(in crate::request) fn below(&self, key: &str) -> Self {
         Self { key: dotted(&self.key, key), place: self.place }
     }
 }
 
 /// A value with its key.
 #[derive(Debug, Clone)]
-pub(super) struct Field<'a> {
+pub(in crate::request) struct Field<'a> {
     /// Of the value.
     pub spot: Spot,
     /// Of the key; of an item of a list, the item's.
@@ -40,32 +40,32 @@ pub(super) struct Field<'a> {
 
 /// A text with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(in crate::request) struct Word {
     pub text: String,
     pub spot: Spot,
 }
 
 /// A mapping whose keys are known.
 #[derive(Debug, Clone)]
-pub(super) struct Section<'a> {
+pub(in crate::request) struct Section<'a> {
     pub spot: Spot,
     entries: &'a [Entry],
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
+    pub(in crate::request) fn get(&self, key: &str) -> Option<Field<'a>> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| self.field(entry))
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(in crate::request) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
-    pub(super) fn fields(&self) -> impl Iterator<Item = Field<'a>> {
+    pub(in crate::request) fn fields(&self) -> impl Iterator<Item = Field<'a>> {
         self.entries.iter().map(|entry| self.field(entry))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::request) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
@@ -77,22 +77,22 @@ impl<'a> Section<'a> {
 
 /// Collects what is wrong and what is worth a remark.
 #[derive(Debug)]
-pub(super) struct Reader<'f> {
+pub(in crate::request) struct Reader<'f> {
     pub file: &'f Path,
     pub violations: Vec<Violation>,
     pub notes: Vec<(Place, String)>,
 }
 
 impl<'f> Reader<'f> {
-    pub(super) fn new(file: &'f Path) -> Self {
+    pub(in crate::request) fn new(file: &'f Path) -> Self {
         Self { file, violations: Vec::new(), notes: Vec::new() }
     }
 
-    pub(super) fn refuse(&mut self, spot: &Spot, code: &'static str, message: impl Into<String>) {
+    pub(in crate::request) fn refuse(&mut self, spot: &Spot, code: &'static str, message: impl Into<String>) {
         self.refuse_with(spot, code, message, None);
     }
 
-    pub(super) fn refuse_with(
+    pub(in crate::request) fn refuse_with(
         &mut self,
         spot: &Spot,
         code: &'static str,
@@ -113,17 +113,17 @@ impl<'f> Reader<'f> {
     }
 
     /// A remark: one line with its place.
-    pub(super) fn note(&mut self, spot: &Spot, message: impl AsRef<str>) {
+    pub(in crate::request) fn note(&mut self, spot: &Spot, message: impl AsRef<str>) {
         let key = if spot.key.is_empty() { String::new() } else { format!("{}: ", spot.key) };
         let note = format!("{}:{}: {key}{}", self.file.display(), spot.place.line, message.as_ref());
         self.notes.push((spot.place, note));
     }
 
-    pub(super) fn origin(&self, place: Place) -> Origin {
+    pub(in crate::request) fn origin(&self, place: Place) -> Origin {
         Origin::File { path: self.file.to_owned(), line: place.line }
     }
 
-    pub(super) fn said<T>(&self, value: T, place: Place) -> Said<T> {
+    pub(in crate::request) fn said<T>(&self, value: T, place: Place) -> Said<T> {
         Said::new(value, self.origin(place))
     }
 
@@ -138,14 +138,14 @@ impl<'f> Reader<'f> {
     }
 
     /// The mapping with these keys and no others.
-    pub(super) fn open<'a>(&mut self, field: &Field<'a>, known: &[&str]) -> Option<Section<'a>> {
+    pub(in crate::request) fn open<'a>(&mut self, field: &Field<'a>, known: &[&str]) -> Option<Section<'a>> {
         let section = self.open_any(field)?;
         self.unknown_keys(&section, known);
         Some(section)
     }
 
     /// The mapping, whose keys are names.
-    pub(super) fn open_any<'a>(&mut self, field: &Field<'a>) -> Option<Section<'a>> {
+    pub(in crate::request) fn open_any<'a>(&mut self, field: &Field<'a>) -> Option<Section<'a>> {
         let spot = Spot { key: field.spot.key.clone(), place: field.key_place };
         match &field.node.value {
             Value::Map(entries) => Some(Section { spot, entries }),
@@ -157,7 +157,7 @@ impl<'f> Reader<'f> {
     }
 
     /// The whole file.
-    pub(super) fn top<'a>(&mut self, node: &'a Node, known: &[&str]) -> Option<Section<'a>> {
+    pub(in crate::request) fn top<'a>(&mut self, node: &'a Node, known: &[&str]) -> Option<Section<'a>> {
         let field = Field { spot: Spot::file(), key_place: Place::START, name: "", node };
         self.open(&field, known)
     }
@@ -171,19 +171,24 @@ impl<'f> Reader<'f> {
     }
 
     /// A mapping below a key. One that holds nothing is as good as none.
-    pub(super) fn section<'a>(&mut self, of: &Section<'a>, key: &str, known: &[&str]) -> Option<Section<'a>> {
+    pub(in crate::request) fn section<'a>(
+        &mut self,
+        of: &Section<'a>,
+        key: &str,
+        known: &[&str],
+    ) -> Option<Section<'a>> {
         let field = of.get(key).filter(|field| !is_null(field.node))?;
         self.open(&field, known)
     }
 
     /// As [`Reader::section`] for a mapping of names.
-    pub(super) fn names<'a>(&mut self, of: &Section<'a>, key: &str) -> Option<Section<'a>> {
+    pub(in crate::request) fn names<'a>(&mut self, of: &Section<'a>, key: &str) -> Option<Section<'a>> {
         let field = of.get(key).filter(|field| !is_null(field.node))?;
         self.open_any(&field)
     }
 
     /// The items of a list; none if there is none.
-    pub(super) fn list<'a>(&mut self, of: &Section<'a>, key: &str) -> Vec<Field<'a>> {
+    pub(in crate::request) fn list<'a>(&mut self, of: &Section<'a>, key: &str) -> Vec<Field<'a>> {
         let Some(field) = of.get(key).filter(|field| !is_null(field.node)) else { return Vec::new() };
         let Value::List(items) = &field.node.value else {
             self.wrong_type(&field, "a list");
@@ -197,12 +202,12 @@ impl<'f> Reader<'f> {
     }
 
     /// The texts of a list, empty ones too.
-    pub(super) fn words(&mut self, of: &Section<'_>, key: &str) -> Vec<Word> {
+    pub(in crate::request) fn words(&mut self, of: &Section<'_>, key: &str) -> Vec<Word> {
         self.list(of, key).iter().filter_map(|item| self.text(item)).collect()
     }
 
     /// A text of one line.
-    pub(super) fn text(&mut self, field: &Field<'_>) -> Option<Word> {
+    pub(in crate::request) fn text(&mut self, field: &Field<'_>) -> Option<Word> {
         let Value::Scalar(scalar) = &field.node.value else {
             self.wrong_type(field, "text");
             return None;
@@ -219,13 +224,13 @@ impl<'f> Reader<'f> {
     }
 
     /// A text that says something: the empty one says nothing.
-    pub(super) fn word(&mut self, of: &Section<'_>, key: &str) -> Option<Word> {
+    pub(in crate::request) fn word(&mut self, of: &Section<'_>, key: &str) -> Option<Word> {
         let field = of.get(key)?;
         self.text(&field).filter(|word| !word.text.is_empty())
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&mut self, of: &Section<'_>, key: &str) -> Option<bool> {
+    pub(in crate::request) fn flag(&mut self, of: &Section<'_>, key: &str) -> Option<bool> {
         let field = of.get(key)?;
         if let Kind::Bool(on) = kind(field.node) {
             return Some(on);
@@ -235,7 +240,12 @@ impl<'f> Reader<'f> {
     }
 
     /// A whole number in a range; `code` is for one beyond it.
-    pub(super) fn number(&mut self, field: &Field<'_>, range: &RangeInclusive<i64>, code: &'static str) -> Option<i64> {
+    pub(in crate::request) fn number(
+        &mut self,
+        field: &Field<'_>,
+        range: &RangeInclusive<i64>,
+        code: &'static str,
+    ) -> Option<i64> {
         let Value::Scalar(scalar) = &field.node.value else {
             self.wrong_type(field, "a whole number");
             return None;
@@ -260,13 +270,13 @@ impl<'f> Reader<'f> {
 }
 
 /// Zeros before a number are octal to some readers and nothing to others.
-pub(super) fn is_plain_decimal(text: &str) -> bool {
+pub(in crate::request) fn is_plain_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     digits == "0" || !digits.starts_with('0') && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a value says more than its key's absence.
-pub(super) fn is_set(node: &Node) -> bool {
+pub(in crate::request) fn is_set(node: &Node) -> bool {
     match &node.value {
         Value::List(items) => !items.is_empty(),
         Value::Map(entries) => !entries.is_empty(),
@@ -312,7 +322,7 @@ fn dotted(prefix: &str, key: &str) -> String {
 const SHOWN_BYTES: usize = 77;
 
 /// A value for a message: one line, not long.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::request) fn shown(text: &str) -> String {
     let line = text.replace('\n', "\\n");
     if line.len() <= SHOWN_BYTES + '…'.len_utf8() {
         return line;
@@ -325,7 +335,7 @@ pub(super) fn shown(text: &str) -> String {
 const FAR: usize = 2;
 
 /// The word that was probably meant.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(in crate::request) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_lowercase().replace('-', "_");
     // Long words are far from everything, and slow to measure.
     let alike = known.iter().filter(|known| known.len().abs_diff(word.len()) <= FAR);

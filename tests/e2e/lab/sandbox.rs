@@ -186,7 +186,7 @@ impl<'a> Sandbox<'a> {
         let of_options =
             self.options.windows(2).filter(|pair| pair[0] == "--write").map(|pair| normal(&self.cwd.join(&pair[1])));
         let full = self.options.iter().any(|option| option.to_string_lossy().contains("full-access")) || self.codex;
-        let git = self.options.iter().any(|option| option == "commit");
+        let git = self.options.iter().any(|option| option == "commit" || option == "--profile");
         let everything = (full || git).then(|| self.lab.dir.clone());
         of_options.chain([self.cwd.clone(), self.lab.dir.join("work")]).chain(everything).collect()
     }
