@@ -33,7 +33,10 @@ mod supervise;
 pub mod supervise;
 mod sys;
 
-pub use cli::{command_line, main as run_main};
+/// For what is made from the command line: manual pages.
+#[doc(hidden)]
+pub use cli::command_line;
+pub use cli::main as run_main;
 pub use request::{Backend, Git, Landlock, Net, Tmp};
 pub use sandbox::outcome::Outcome;
 pub use sandbox::{Command, Gpu, Sandbox, Session, dispatch, outcome};

@@ -3,6 +3,9 @@
 
 use std::process::{Command, Output};
 
+#[allow(unreachable_pub, dead_code, reason = "shared by tests")]
+mod tools;
+
 /// Plays a terminal of 33 rows and 77 columns.
 const TERMINAL: &str = include_str!("e2e/terminal_driver.py");
 
@@ -65,6 +68,9 @@ fn help_is_the_same_however_it_is_asked_for() {
 /// The recording in the README is drawn from what the program printed, and is small.
 #[test]
 fn the_recording_is_drawn_from_its_session() {
+    if !tools::have("python3") {
+        return;
+    }
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/recording");
     let check = Command::new("python3").args(["record.py", "--check"]).current_dir(directory).output().unwrap();
     assert!(check.status.success(), "{}", text(&check.stderr));
@@ -75,6 +81,9 @@ fn the_recording_is_drawn_from_its_session() {
 
 #[test]
 fn there_is_colour_on_a_terminal_and_only_there() {
+    if !tools::have("python3") {
+        return;
+    }
     let scripts = ["$R --help", "$R run -h", "$R run --gpu nonsense -- true", "$R why"];
     for script in scripts {
         assert!(at_terminal(script, &[]).contains("\u{1b}["), "{script}: {}", at_terminal(script, &[]));
@@ -90,6 +99,9 @@ fn there_is_colour_on_a_terminal_and_only_there() {
 /// A policy that comes late makes a start slow.
 #[test]
 fn a_start_that_takes_over_a_second_says_what_it_does_and_a_quick_one_nothing() {
+    if !tools::have("python3") {
+        return;
+    }
     let slow = "$R run -s full-access --config <(sleep 1.2) --format toml -- echo done";
     let shown = at_terminal(slow, &[]);
     assert!(shown.contains("looking at this machine takes long"), "{shown:?}");

@@ -82,10 +82,7 @@ fn by_mounts(plan: &Plan, path: &Path) -> Answer {
         return Answer { access, at: "/".into(), line: line.to_owned(), because, by: None, is_missing: false };
     };
     let (access, line) = meaning(op, path);
-    let modify = confinement.landlock.rules.iter().filter(|rule| path.starts_with(&rule.path));
-    let modify =
-        modify.max_by_key(|rule| rule.path.components().count()).is_some_and(|rule| rule.allow == Beneath::Modify);
-    let access = if access == Access::Write && modify && !path.starts_with("/proc") { Access::Modify } else { access };
+    let access = if access == Access::Write && is_modify(confinement, path) { Access::Modify } else { access };
     Answer {
         access,
         at: op.target.clone(),
@@ -94,6 +91,13 @@ fn by_mounts(plan: &Plan, path: &Path) -> Answer {
         by: Some(op.because.clone()),
         is_missing: matches!(op.what, Mount::Block { .. } | Mount::Guard),
     }
+}
+
+/// Whether the rules under the mounts let a path that is mounted writable be modified only.
+pub(super) fn is_modify(confinement: &Confinement, path: &Path) -> bool {
+    let rules = confinement.landlock.rules.iter().filter(|rule| path.starts_with(&rule.path));
+    let deepest = rules.max_by_key(|rule| rule.path.components().count());
+    deepest.is_some_and(|rule| rule.allow == Beneath::Modify) && !path.starts_with("/proc")
 }
 
 /// Whether the command can change what the host has at `path`, which is canonical. In a view of its own it cannot.

@@ -151,10 +151,13 @@ fn level(plan: &Plan, op: &MountOp) -> Level {
         Access::Modify => Level::Modify,
         Access::Write => Level::Write,
     };
+    // Elsewhere the mount at a path decides: to ask for each of thousands takes seconds.
+    let alone = plan.choice.engine == Engine::Landlock;
+    let narrowed = || plan.confinement.as_ref().is_some_and(|confinement| why::is_modify(confinement, &op.target));
     match by_mount {
         Level::Read if matches!(op.because, Origin::Protected(_)) => Level::Protected,
-        Level::Write => by_rules(),
-        Level::Read | Level::Hidden if plan.choice.engine == Engine::Landlock => by_rules(),
+        Level::Read | Level::Hidden | Level::Write if alone => by_rules(),
+        Level::Write if narrowed() => Level::Modify,
         level => level,
     }
 }
