@@ -86,10 +86,18 @@ fn cannot_read(path: &Path, owned: impl Fn(&Path) -> bool) -> bool {
     }
 }
 
-/// Whether somebody else owns it, so that the caller cannot change its permissions. Root could be anybody.
+/// Whether somebody else owns it, so that the caller cannot change its permissions. Root could be anybody, unless it has given
+/// that up for good.
 fn is_another_s(path: &Path) -> bool {
     let caller = rustix::process::geteuid();
-    !caller.is_root() && rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid != caller.as_raw())
+    let bound = !caller.is_root() || has_no_rights();
+    bound && rustix::fs::lstat(path).is_ok_and(|stat| stat.st_uid != caller.as_raw())
+}
+
+/// Whether this process has no capability, and gets none by executing a program.
+fn has_no_rights() -> bool {
+    let none = rustix::thread::capabilities(None).is_ok_and(|sets| sets.permitted.is_empty());
+    none && rustix::thread::no_new_privs().is_ok_and(|set| set)
 }
 
 /// Whether a file that cannot be opened could be by its owner, who asks, and its permissions: then the sandbox around

@@ -67,6 +67,23 @@ fn a_bubblewrap_in_the_workspace_or_a_directory_of_that_name_is_never_started() 
     }
 }
 
+/// Root without a right can no more read others' files than anybody: what is theirs is kept already, and need not be hidden.
+#[test]
+fn root_in_a_sandbox_starts_another_where_a_store_is_somebody_else_s() {
+    for lab in Lab::as_root(&[Need::Landlock(3)]).into_iter().filter(Lab::is_native) {
+        let key = lab.file("home/.ssh/key", "secret");
+        std::os::unix::fs::chown(lab.path("home/.ssh"), Some(54321), None).unwrap();
+        lab.chmod("home/.ssh", 0o700);
+        let binary = lab.sandbox(NONE).binary().to_str().unwrap().to_owned();
+        let inner = [&binary, "run", "--backend", "landlock", "--", "sh", "-c"];
+        let words = |script| [&inner[..], &[script]].concat();
+        lab.sandbox(NONE).backend("landlock").run(words("echo started")).assert_prints("started");
+        let read = format!("cat {key}");
+        lab.sandbox(NONE).backend("landlock").run(words(&read)).assert_refused();
+        lab.outside(&read).assert_prints("secret");
+    }
+}
+
 #[test]
 fn a_sandbox_in_a_sandbox_starts_and_keeps_both_policies() {
     for lab in Lab::every_user(&[Need::Landlock(6)]) {
