@@ -275,8 +275,7 @@ impl Flags {
             feature,
             command,
         } = self;
-        let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true));
-        let legacy_landlock = said(legacy_landlock.then_some(Backend::Landlock), "-c use_legacy_landlock");
+        let legacy_landlock = feature.contains(&Feature::UseLegacyLandlock(true)).then_some(Backend::Landlock);
         let mut request = Request {
             profile: profile.into_iter().map(|name| Said::new(name, Origin::Flag("--profile"))).collect(),
             sandbox: said(sandbox, "--sandbox"),
@@ -289,7 +288,7 @@ impl Flags {
             net: said(network.net(), "--net"),
             git: said(git, "--git"),
             tmp: said(tmp, "--tmp"),
-            backend: said(backend, "--backend").or(legacy_landlock),
+            backend: said(backend, "--backend").or(said(legacy_landlock, "-c use_legacy_landlock")),
             env: env.into_iter().map(|text| Said::new(variable(text), Origin::Flag("--env"))).collect(),
             env_clear: said(env_clear.then_some(true), "--env-clear"),
             proc: said(no_proc.then_some(false), "--no-proc"),

@@ -1,8 +1,9 @@
 //! Several requests into one: what is said later replaces single values and adds to lists.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Dialect, Identity, Provenance, Request, Said, Wall};
+use super::{Allow, Dialect, Identity, Provenance, Request, Said, Wall};
 
 impl Request {
     /// Lays `later` over `self`: profiles, user file, then `--config`, then flags.
@@ -49,9 +50,7 @@ impl Request {
         for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix), (g, optional)] {
             list.extend(more);
         }
-        self.env.extend(env);
-        self.allow.extend(allow);
-        self.pass_fd.extend(pass_fd);
+        self.add(env, allow, pass_fd);
         self.remember(profile, files, notes);
         Self {
             sandbox: sandbox.or(self.sandbox),
@@ -82,6 +81,12 @@ impl Request {
 }
 
 impl Request {
+    fn add(&mut self, env: Vec<Said<(OsString, Option<OsString>)>>, allow: Vec<Said<Allow>>, pass_fd: Vec<i32>) {
+        self.env.extend(env);
+        self.allow.extend(allow);
+        self.pass_fd.extend(pass_fd);
+    }
+
     fn remember(&mut self, profile: Vec<Said<String>>, files: Vec<PathBuf>, notes: Vec<String>) {
         self.profile.extend(profile);
         self.files.extend(files);
