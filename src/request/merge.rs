@@ -1,5 +1,6 @@
 //! Several requests into one: what is said later replaces single values and adds to lists.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::{Allow, Dialect, Identity, Provenance, Request, Said, Wall};
@@ -46,11 +47,11 @@ impl Request {
             command,
         } = later;
         let Self { read: a, write: b, modify: c, deny: d, device: e, unix: f, optional: g, .. } = &mut self;
-        let lists = [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix), (g, optional)];
-        lists.into_iter().for_each(|(list, more)| list.extend(more));
-        self.env.extend(env);
-        self.profile.extend(profile);
-        self.remember(files, notes, pass_fd, allow);
+        for (list, more) in [(a, read), (b, write), (c, modify), (d, deny), (e, device), (f, unix), (g, optional)] {
+            list.extend(more);
+        }
+        self.add(env, allow, pass_fd);
+        self.remember(profile, files, notes);
         Self {
             sandbox: sandbox.or(self.sandbox),
             gpu: gpu.or(self.gpu),
@@ -80,9 +81,14 @@ impl Request {
 }
 
 impl Request {
-    fn remember(&mut self, files: Vec<PathBuf>, notes: Vec<String>, pass_fd: Vec<i32>, allow: Vec<Said<Allow>>) {
-        self.pass_fd.extend(pass_fd);
+    fn add(&mut self, env: Vec<Said<(OsString, Option<OsString>)>>, allow: Vec<Said<Allow>>, pass_fd: Vec<i32>) {
+        self.env.extend(env);
         self.allow.extend(allow);
+        self.pass_fd.extend(pass_fd);
+    }
+
+    fn remember(&mut self, profile: Vec<Said<String>>, files: Vec<PathBuf>, notes: Vec<String>) {
+        self.profile.extend(profile);
         self.files.extend(files);
         self.notes.extend(notes);
     }

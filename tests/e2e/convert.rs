@@ -113,3 +113,30 @@ fn a_command_line_of_bubblewrap() {
         refused.assert_code(2).assert_says("argument 1: `--bind /a /b`").assert_says("argument 4: `--uid 0`");
     }
 }
+
+/// Each option takes as many words as bubblewrap takes: else what follows is misread.
+#[test]
+fn every_option_of_the_installed_bubblewrap_is_known() {
+    let Some(lab) = Lab::native(&[Need::Tool("bwrap")]).into_iter().next() else { return };
+    let help = lab.outside("bwrap --help").stdout();
+    let binary = lab.sandbox(NONE).binary().display().to_string();
+    let convert = |words: &str| lab.outside(&format!("{binary} convert --format bwrap -- bwrap {words} 2>&1")).stdout();
+    let options = help.lines().map(str::trim).filter(|line| line.starts_with("--"));
+    let mut seen = 0;
+    for line in options.filter(|line| !line.starts_with("--help") && !line.starts_with("--version")) {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap();
+        let is_value = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        let values = words.take_while(is_value).count();
+        // The next word is an option again, and not a value of this one.
+        let told = convert(&format!("{name} {} --no-such-option", "/v ".repeat(values)));
+        let unknown = told.matches("is no option that is known").count();
+        assert!(unknown == 1 && told.contains("`--no-such-option`"), "{line}: {told}");
+        if values > 0 {
+            let told = convert(&format!("{name} {}", "/v ".repeat(values - 1)));
+            assert!(told.contains("wants more words"), "{line}: {told}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 30, "{help}");
+}
