@@ -13,7 +13,7 @@ real = os.environ["RINGFENCE_STANDIN_FOR"]
 words = sys.argv[1:]
 end = words.index("--") if "--" in words else len(words)
 number = next((int(word.split("=")[1]) for word in words[:end] if word.startswith("--json-outcome=")), None)
-words = [word for at, word in enumerate(words) if at >= end or not word.startswith("--json-outcome=")]
+words = [word for at, word in enumerate(words) if at >= end or not word.startswith(("--json-outcome=", "--explain"))]
 if number is None:
     os.execv(real, ["ringfence", *words])
 passed = [int(word.split("=")[1]) for word in words[:end] if word.startswith("--pass-fd=")]
