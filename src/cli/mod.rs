@@ -11,6 +11,7 @@ mod gpus;
 mod help;
 mod inspect;
 mod learn;
+mod mcp;
 mod outcome;
 mod report;
 mod run;
@@ -53,6 +54,8 @@ enum Command {
     Learn(Box<learn::LearnArgs>),
     /// Print a policy in our own format.
     Convert(convert::ConvertArgs),
+    /// Serve agents over the Model Context Protocol.
+    Mcp(mcp::McpArgs),
     /// List the GPUs and why one cannot be used, or try them.
     Gpus(Box<gpus::GpusArgs>),
     /// Check what this machine offers, and what cures it.
@@ -149,6 +152,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Why(args) => inspect::why(args),
         Command::Learn(args) => learn::learn(*args),
         Command::Convert(args) => convert::convert(args),
+        Command::Mcp(args) => mcp::mcp(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions(args) => completions::completions(&args),
