@@ -77,6 +77,11 @@ fn processes() {
     run("processes.md", include_str!("../docs/processes.md"));
 }
 
+#[test]
+fn embedding() {
+    run("embedding.md", include_str!("../docs/embedding.md"));
+}
+
 /// Their blocks are executed by the suites of the packages: `just python`, `just node`, `just mcp`.
 #[test]
 fn packages() {
