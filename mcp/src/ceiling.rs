@@ -60,6 +60,8 @@ impl Words {
                 "--json-outcome" | "--pass-fd" => {
                     return Err(Stop::Mistake(format!("{name} says nothing to a server: its descriptors are its own")));
                 }
+                // What is told stands in the result.
+                "--explain" | "--verbose" | "-v" | "--quiet" | "-q" => {}
                 "--ringfence" => found.ringfence = Some(value()?.into()),
                 "--max-output" => found.max_output = Some(number(&value()?)?),
                 "--config" => {
@@ -214,8 +216,6 @@ impl Ceiling {
                 "--timeout" => narrowed.timeout.is_some(),
                 "--gpu" | "--gpu-class" | "--cdi-dir" => narrowed.no_gpu,
                 "--gpu-hide-others" if narrowed.no_gpu => continue,
-                // Each run has it.
-                "--explain" => continue,
                 _ => false,
             };
             if !replaced {

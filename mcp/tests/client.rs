@@ -1,8 +1,7 @@
 //! The server as a client of the protocol meets it: each denial next to its control, and callers that want more than the
-//! operator granted.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+//! operator granted. The server finds the `ringfence` that was built beside it: `cargo build` first, as `just mcp` does.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -39,31 +38,9 @@ impl Lab {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut server = Command::new(SERVER);
-        server.arg("--ringfence").arg(self.program()).args(words).current_dir(self.path("work"));
+        server.args(words).current_dir(self.path("work"));
         server.env("HOME", self.path("home")).env_remove("XDG_CONFIG_HOME").env_remove("RINGFENCE_HELPER");
         server
-    }
-
-    /// The one that was built beside the server; or what stands in for one that tells no outcomes.
-    fn program(&self) -> PathBuf {
-        let real = Path::new(SERVER).with_file_name("ringfence");
-        let help = Command::new(&real).args(["run", "--help"]).output();
-        let help = help.unwrap_or_else(|error| panic!("{}: {error}: build it with cargo build", real.display()));
-        if String::from_utf8_lossy(&help.stdout).contains("--json-outcome") {
-            return real;
-        }
-        let must = std::env::var("RINGFENCE_MUST").unwrap_or_default();
-        assert!(!must.split(',').any(|word| word == "json-outcome"), "this ringfence tells no outcomes");
-        eprintln!("SKIPPED: this ringfence tells no outcomes, a stand-in does (RINGFENCE_MUST=json-outcome)");
-        let standin = concat!(env!("CARGO_MANIFEST_DIR"), "/../python/tests/standin.py");
-        let text = std::fs::read_to_string(standin).unwrap();
-        let text = text.replace("os.environ[\"RINGFENCE_STANDIN_FOR\"]", &format!("{:?}", real.to_str().unwrap()));
-        let file = self.path("standin");
-        if !file.exists() {
-            std::fs::write(&file, format!("#!/usr/bin/env python3\n{text}")).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        file
     }
 
     async fn start(&self, words: &[&str]) -> Client {
@@ -140,6 +117,7 @@ async fn a_command_runs_in_the_workspace_and_writes_nowhere_else() {
     let done = client.run(json!({"command": ["sh", "-c", script], "input": "in"})).await;
     assert_eq!((&done["exit_code"], &done["stdout"], &done["signal"]), (&json!(3), &json!("in"), &Value::Null));
     assert!(done["stderr"].as_str().unwrap().contains("Read-only file system"), "{done}");
+    assert_eq!(done["denials"][0]["what"], json!(lab.path("other/file")), "{done}");
     assert_eq!((lab.read("work/file"), lab.read("other/file")), ("one\n".into(), String::new()));
     let wider = lab.start(&["--write", lab.path("other").to_str().unwrap()]).await;
     assert_eq!(wider.run(json!({"command": ["sh", "-c", script]})).await["exit_code"], 3);

@@ -41,6 +41,8 @@ export interface Options {
   audit?: boolean;
   /** Note what the command is refused, so that the outcome names it with what would allow it. */
   explain?: boolean;
+  /** Print no notes about it on standard error. */
+  quiet?: boolean;
   log?: string;
   allowUnenforced?: boolean;
   /** Bytes, or text such as `2G`. */

@@ -42,6 +42,7 @@ const OPTIONS = {
   landlock: one("--landlock"),
   audit: on("--audit"),
   explain: on("--explain"),
+  quiet: on("--quiet"),
   log: one("--log"),
   allowUnenforced: on("--allow-unenforced"),
   memory: one("--memory"),

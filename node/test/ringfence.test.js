@@ -4,7 +4,7 @@ import { execFileSync as plainExec, spawnSync as plainSpawn } from "node:child_p
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { after, before, beforeEach, describe, test } from "node:test";
+import { after, beforeEach, describe, test } from "node:test";
 import { promisify } from "node:util";
 
 import * as ringfence from "ringfence";
@@ -12,18 +12,6 @@ import * as ringfence from "ringfence";
 const { execFile, execFileSync, findBinary, plan, run, Sandbox, SandboxError, spawn, spawnSync, why } = ringfence;
 const app = process.cwd();
 let place, work;
-
-// In the place of a program that tells no outcomes yet.
-before(() => {
-  const program = findBinary();
-  if (plainSpawn(program, ["run", "--help"]).stdout.includes("--json-outcome")) return;
-  assert(!(process.env.RINGFENCE_MUST ?? "").split(",").includes("json-outcome"), "this ringfence tells no outcomes");
-  process.stderr.write("SKIPPED: this ringfence tells no outcomes, a stand-in does (RINGFENCE_MUST=json-outcome)\n");
-  const source = fs.readFileSync(process.env.RINGFENCE_STANDIN, "utf8");
-  fs.renameSync(program, `${program}-real`);
-  const text = source.replace('os.environ["RINGFENCE_STANDIN_FOR"]', JSON.stringify(`${program}-real`));
-  fs.writeFileSync(program, `#!/usr/bin/env python3\n${text}`, { mode: 0o755 });
-});
 
 beforeEach(() => {
   if (place) fs.rmSync(place, { recursive: true });

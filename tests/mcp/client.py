@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,23 +16,10 @@ from mcp.client.stdio import stdio_client
 ROOT = Path(__file__).parents[2]
 
 
-def standin(program: Path, place: Path) -> list[str]:
-    """Nothing for a program that tells outcomes, else the option that names what stands in for it."""
-    if b"--json-outcome" in subprocess.run([program, "run", "--help"], capture_output=True).stdout:
-        return []
-    assert "json-outcome" not in os.environ.get("RINGFENCE_MUST", "").split(","), "this ringfence tells no outcomes"
-    print("SKIPPED: this ringfence tells no outcomes, a stand-in does (RINGFENCE_MUST=json-outcome)", file=sys.stderr)
-    text = (ROOT / "python/tests/standin.py").read_text().replace('os.environ["RINGFENCE_STANDIN_FOR"]', repr(str(program)))
-    file = place / "standin"
-    file.write_text(f"#!{sys.executable}\n{text}")
-    file.chmod(0o755)
-    return ["--ringfence", str(file)]
-
-
 async def check(program: Path, place: Path, words: list[str]) -> None:
     work, other = place / "work", place / "other"
     server = StdioServerParameters(
-        command=str(program), args=["mcp", *standin(program, place), *words], cwd=work, env={"HOME": str(place)}
+        command=str(program), args=["mcp", *words], cwd=work, env={"HOME": str(place)}
     )
     async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
         told = await session.initialize()

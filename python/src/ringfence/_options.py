@@ -63,6 +63,8 @@ class Options(TypedDict, total=False):
     audit: bool
     #: Note what the command is refused, so that the outcome names it with what would allow it.
     explain: bool
+    #: Print no notes about it on standard error.
+    quiet: bool
     log: StrPath
     allow_unenforced: bool
     memory: int | str
@@ -85,7 +87,7 @@ _VALUES = (
     "sandbox", "config", "profile", "net", "git", "tmp", "backend", "landlock", "log", "memory", "pids", "cpus",
     "open_files", "file_size", "tmp_size", "cgroup",
 )  # fmt: skip
-_SWITCHES = ("gpu_hide_others", "transparent", "no_unix", "no_proc", "env_clear", "audit", "explain", "allow_unenforced")
+_SWITCHES = ("gpu_hide_others", "transparent", "no_unix", "no_proc", "env_clear", "audit", "explain", "quiet", "allow_unenforced")
 NAMES = frozenset(Options.__annotations__)
 
 
