@@ -130,3 +130,15 @@ fuzz TARGET SECONDS="60":
 # All that is too long for ci, within an hour on two idle cores (or the parts that are named); the last lines say how it went.
 reliability *PARTS:
     tests/reliability {{PARTS}}
+
+# The Python package: the wheel, installed into a fresh environment and tested there; needs PyPI. Arguments go to pytest.
+python *ARGS:
+    tests/python/run {{ARGS}}
+
+# The Node package: tarballs, installed into a clean directory and tested there; needs the npm registry.
+node *ARGS:
+    tests/node/run {{ARGS}}
+
+# The MCP server, called by the clients of the Rust and the Python SDK; needs PyPI.
+mcp:
+    tests/mcp/run

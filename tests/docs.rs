@@ -87,6 +87,26 @@ fn processes() {
     run("processes.md", include_str!("../docs/processes.md"));
 }
 
+#[test]
+fn embedding() {
+    run("embedding.md", include_str!("../docs/embedding.md"));
+}
+
+/// Their blocks are executed by the suites of the packages: `just python`, `just node`, `just mcp`.
+#[test]
+fn packages() {
+    for (page, text, language, suite) in [
+        ("python.md", include_str!("../docs/python.md"), "python", include_str!("../python/tests/test_docs.py")),
+        ("node.md", include_str!("../docs/node.md"), "js", include_str!("../node/test/ringfence.test.js")),
+        ("mcp.md", include_str!("../docs/mcp.md"), "json", include_str!("mcp/client.py")),
+    ] {
+        let block = format!("```{language}\n");
+        assert!(text.contains(&block), "{page} has no block that its suite executes");
+        assert!(suite.contains(&block.replace('\n', "\\n")), "the suite of {page} executes no {language} blocks");
+        assert!(!text.contains("```console"), "{page} has a block that nobody executes");
+    }
+}
+
 /// One command of a page and what it should print.
 struct Step {
     line: usize,

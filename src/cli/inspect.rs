@@ -50,6 +50,9 @@ pub fn plan(mut args: PlanArgs) -> i32 {
 #[derive(Debug, Args)]
 #[command(override_usage = "ringfence why [OPTIONS] PATH\n       ringfence why [OPTIONS] --write PATH")]
 pub struct WhyArgs {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -68,10 +71,19 @@ pub fn why(mut args: WhyArgs) -> i32 {
     let answer = why::why(&plan, &canonical);
     let yes = if writing { answer.access.writes() } else { answer.access >= Access::Read };
     let why::Answer { access, at, line, because, by: _, is_missing: _ } = answer;
+    let asked = std::path::absolute(&path).unwrap_or(path);
+    if args.json {
+        let (access, asked, at) = (access.to_string(), asked.to_string_lossy(), at.to_string_lossy());
+        let answer = serde_json::json!({
+            "path": asked, "allowed": yes, "access": access, "at": at, "line": line, "because": because,
+        });
+        print(&format!("{answer:#}\n"));
+        return i32::from(!yes);
+    }
     let verdict = if yes { "yes" } else { "no" };
     print(&format!(
         "{verdict}: {}\n  access: {access}\n  decided at: {} ({line})\n  because: {}\n",
-        show::show(&std::path::absolute(&path).unwrap_or(path)),
+        show::show(&asked),
         show::show(&at),
         plain(&because)
     ));

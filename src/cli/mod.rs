@@ -12,6 +12,7 @@ mod help;
 mod init;
 mod inspect;
 mod learn;
+mod mcp;
 mod outcome;
 mod profiles;
 mod report;
@@ -59,6 +60,8 @@ enum Command {
     Init(init::InitArgs),
     /// List what well-known tools need, or print one.
     Profiles(profiles::ProfilesArgs),
+    /// Serve agents over the Model Context Protocol.
+    Mcp(mcp::McpArgs),
     /// List the GPUs and why one cannot be used, or try them.
     Gpus(Box<gpus::GpusArgs>),
     /// Check what this machine offers, and what cures it.
@@ -157,6 +160,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Convert(args) => convert::convert(args),
         Command::Init(args) => init::init(&args),
         Command::Profiles(args) => profiles::profiles(args),
+        Command::Mcp(args) => mcp::mcp(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions(args) => completions::completions(&args),
