@@ -51,6 +51,10 @@ reproduce:
 bless:
     UPDATE_EXPECT=1 cargo test
 
+# Bundles of `ringfence oci` on runc and crun, next to `ringfence run`; as root.
+oci:
+    RINGFENCE_MUST=runc,crun,root cargo test --test e2e oci::
+
 # The same policies on the published binary of Codex, which is the reference of its helper, and on ours.
 diff-codex *ARGS:
     test -e target/reference/node_modules/@openai/codex || npm i --prefix target/reference --no-save @openai/codex@0.169.0

@@ -67,6 +67,11 @@ fn processes() {
     run("processes.md", include_str!("../docs/processes.md"));
 }
 
+#[test]
+fn oci() {
+    run("oci.md", include_str!("../docs/oci.md"));
+}
+
 /// One command of a page and what it should print.
 struct Step {
     line: usize,

@@ -8,6 +8,7 @@ mod doctor;
 mod flags;
 mod gpus;
 mod inspect;
+mod oci;
 mod report;
 mod run;
 mod session;
@@ -38,6 +39,8 @@ enum Command {
     Plan(inspect::PlanArgs),
     /// Tell whether a path may be read or written inside, and which rule says so.
     Why(inspect::WhyArgs),
+    /// Write the plan as a bundle of the Open Container Initiative, for runc, crun and what uses them.
+    Oci(Box<oci::OciArgs>),
     /// Print a policy in our own format: ringfence convert --config policy.yaml --to toml.
     Convert(convert::ConvertArgs),
     /// List the GPUs: usable or not, and why not; or try what the options of run would give.
@@ -123,6 +126,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Exec(args) => session::exec(args),
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
+        Command::Oci(args) => oci::oci(*args),
         Command::Convert(args) => convert::convert(args),
         Command::Gpus(args) => gpus::gpus(*args),
         Command::Doctor(args) => doctor::doctor(&args),

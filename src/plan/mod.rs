@@ -15,6 +15,7 @@ pub mod limits;
 mod links;
 pub mod mounts;
 pub mod network;
+pub mod oci;
 mod protect;
 pub mod show;
 mod shut;

@@ -30,6 +30,7 @@ mod lab;
 mod landlock;
 mod limits;
 mod net;
+mod oci;
 mod openshell;
 mod process;
 mod programs;
