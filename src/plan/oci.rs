@@ -8,9 +8,6 @@ mod seccomp;
 pub mod spec;
 mod view;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

@@ -5,11 +5,16 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 
-use super::*;
-use crate::host::engines::Engines;
-use crate::host::{self, Caller, Facts};
-use crate::plan;
-use crate::request::load;
+use std::ffi::OsString;
+
+use ringfence::host::engines::Engines;
+use ringfence::host::{self, Caller, Facts};
+use ringfence::plan;
+use ringfence::plan::oci::spec::{Cpu, IdMapping, Memory, Pids, Rlimit};
+use ringfence::plan::oci::{Bundle, Item, Made, Top, bundle, policy};
+use ringfence::policy::Policy;
+use ringfence::request::limits::Limits;
+use ringfence::request::load;
 
 /// A trailing `/` makes a directory.
 const MACHINE: &[&str] =
