@@ -55,6 +55,10 @@ bless:
 oci:
     RINGFENCE_MUST=runc,crun,root cargo test --test e2e oci::
 
+# A Slurm cluster of one node in namespaces of its own; as root, needs Debian's slurm-wlm and munge.
+slurm:
+    RINGFENCE_MUST=slurm tests/slurm/run
+
 # The same policies on the published binary of Codex, which is the reference of its helper, and on ours.
 diff-codex *ARGS:
     test -e target/reference/node_modules/@openai/codex || npm i --prefix target/reference --no-save @openai/codex@0.169.0

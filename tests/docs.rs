@@ -68,6 +68,11 @@ fn processes() {
 }
 
 #[test]
+fn slurm() {
+    run("slurm.md", include_str!("../docs/slurm.md"));
+}
+
+#[test]
 fn oci() {
     run("oci.md", include_str!("../docs/oci.md"));
 }
