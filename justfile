@@ -59,6 +59,15 @@ oci:
 slurm:
     RINGFENCE_MUST=slurm tests/slurm/run
 
+# A Ray cluster of three nodes in namespaces of its own; as root, gets Ray from PyPI.
+ray:
+    RINGFENCE_MUST=ray tests/ray/run
+
+# Manifests against schemas and as containers of runc, and the Containerfile; as root, needs runc and Debian's
+# golang-github-containers-common.
+kubernetes:
+    RINGFENCE_MUST=kubernetes tests/kubernetes/run
+
 # The same policies on the published binary of Codex, which is the reference of its helper, and on ours.
 diff-codex *ARGS:
     test -e target/reference/node_modules/@openai/codex || npm i --prefix target/reference --no-save @openai/codex@0.169.0

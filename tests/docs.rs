@@ -73,6 +73,16 @@ fn slurm() {
 }
 
 #[test]
+fn ray() {
+    run("ray.md", include_str!("../docs/ray.md"));
+}
+
+#[test]
+fn kubernetes() {
+    run("kubernetes.md", include_str!("../docs/kubernetes.md"));
+}
+
+#[test]
 fn oci() {
     run("oci.md", include_str!("../docs/oci.md"));
 }
