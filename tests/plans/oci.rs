@@ -10,15 +10,25 @@ use std::ffi::OsString;
 use ringfence::host::engines::Engines;
 use ringfence::host::{self, Caller, Facts};
 use ringfence::plan;
+use ringfence::plan::mounts::{Mount, MountOp};
 use ringfence::plan::oci::spec::{Cpu, IdMapping, Memory, Pids, Rlimit};
 use ringfence::plan::oci::{Bundle, Item, Made, Top, bundle, policy};
 use ringfence::policy::Policy;
 use ringfence::request::limits::Limits;
-use ringfence::request::load;
+use ringfence::request::{Origin, load};
 
 /// A trailing `/` makes a directory.
-const MACHINE: &[&str] =
-    &["etc/shadow", "usr/lib/", "proc/", "run/", "tmp/", "home/you/.netrc", "home/you/w/.git/", "srv/open/", "srv/x"];
+const MACHINE: &[&str] = &[
+    "etc/shadow",
+    "usr/lib/",
+    "proc/meminfo",
+    "run/",
+    "tmp/",
+    "home/you/.netrc",
+    "home/you/w/.git/",
+    "srv/open/",
+    "srv/x",
+];
 
 const TOP: [(&str, Top); 9] = [
     ("etc", Top::Dir),
@@ -91,39 +101,39 @@ fn check(words: &str, want: Expect) {
 #[test]
 fn the_host_s_root_comes_in_by_its_entries_and_the_rest_in_the_plan_s_order() {
     check(
-        "deny = ['/srv/x']",
+        "deny = ['/srv/x', '/proc/meminfo']",
         expect![[r#"
-        /etc = /etc rbind,ro,rprivate,rro,rnosuid,rnodev
-        /home = /home rbind,ro,rprivate,rro,rnosuid,rnodev
-        /marker = /marker bind,ro,private,nosuid,nodev
-        /srv = /srv rbind,ro,rprivate,rro,rnosuid,rnodev
-        /usr = /usr rbind,ro,rprivate,rro,rnosuid,rnodev
-        /home/you/w = /home/you/w rbind,rw,rprivate,rnosuid,rnodev
-        /home/you/w/.git = /home/you/w/.git rbind,ro,rprivate,rro,rnosuid,rnodev
-        /run = tmpfs nosuid,nodev,mode=0755
-        /srv/x = hidden/file bind,ro,private,nosuid,nodev
-        /tmp = tmpfs nosuid,nodev,mode=1777
-        /dev = tmpfs nosuid,mode=0755
-        /dev/pts = devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620
-        /dev/shm = tmpfs nosuid,nodev,mode=1777
-        /proc = proc nosuid,nodev,noexec
-        masked /etc/shadow /home/you/.netrc
-        read-only /dev root true
-        rootfs 755/
-        hidden/file 000 0
-        hidden/directory 000/
-        rootfs/bin -> usr/bin
-        rootfs/etc 755/
-        rootfs/home 755/
-        rootfs/lost+found 000/
-        rootfs/marker 644 0
-        rootfs/srv 755/
-        rootfs/usr 755/
-        rootfs/run 755/
-        rootfs/tmp 755/
-        rootfs/dev 755/
-        rootfs/proc 755/
-    "#]],
+            /etc = /etc rbind,ro,rprivate,rro,rnosuid,rnodev
+            /home = /home rbind,ro,rprivate,rro,rnosuid,rnodev
+            /marker = /marker bind,ro,private,nosuid,nodev
+            /srv = /srv rbind,ro,rprivate,rro,rnosuid,rnodev
+            /usr = /usr rbind,ro,rprivate,rro,rnosuid,rnodev
+            /home/you/w = /home/you/w rbind,rw,rprivate,rnosuid,rnodev
+            /home/you/w/.git = /home/you/w/.git rbind,ro,rprivate,rro,rnosuid,rnodev
+            /run = tmpfs nosuid,nodev,mode=0755
+            /srv/x = hidden/file bind,ro,private,nosuid,nodev
+            /tmp = tmpfs nosuid,nodev,mode=1777
+            /dev = tmpfs nosuid,mode=0755
+            /dev/pts = devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=0620
+            /dev/shm = tmpfs nosuid,nodev,mode=1777
+            /proc = proc nosuid,nodev,noexec
+            masked /etc/shadow /home/you/.netrc /proc/meminfo
+            read-only /dev root true
+            rootfs 755/
+            hidden/file 000 0
+            hidden/directory 000/
+            rootfs/bin -> usr/bin
+            rootfs/etc 755/
+            rootfs/home 755/
+            rootfs/lost+found 000/
+            rootfs/marker 644 0
+            rootfs/srv 755/
+            rootfs/usr 755/
+            rootfs/run 755/
+            rootfs/tmp 755/
+            rootfs/dev 755/
+            rootfs/proc 755/
+        "#]],
     );
 }
 
@@ -244,4 +254,19 @@ fn limits_are_the_control_group_s_and_ids_and_variables_the_plan_s() {
     assert_eq!(kinds, ["user", "mount", "ipc", "uts", "cgroup", "pid", "network"]);
     let host = planned("net = 'host'").unwrap().config.linux.namespaces;
     assert!(!host.iter().any(|namespace| namespace.kind == "network"));
+}
+
+#[test]
+fn nothing_of_ours_is_shown_in_proc() {
+    let (policy, wished, facts) = facts("");
+    let mut plan = plan::build(&policy, &facts).unwrap();
+    assert!(bundle(&plan, &policy, &wished, &top()).is_ok());
+    let what = Mount::Data { bytes: b"x".to_vec(), make: false };
+    let op = MountOp { target: "/proc/driver/x".into(), what, because: Origin::Baseline("a test") };
+    plan.confinement.as_mut().unwrap().mounts.ops.push(op);
+    let found = bundle(&plan, &policy, &wished, &top()).unwrap_err();
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let want =
+        "baseline: a test: /proc/driver/x cannot be shown: runtimes mount nothing in /proc [oci.proc_unavailable]";
+    assert_eq!(found, [want]);
 }

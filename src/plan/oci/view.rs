@@ -146,7 +146,13 @@ impl View {
 
     fn operation(&mut self, op: &MountOp) {
         let MountOp { target, what, because } = op;
+        let in_proc = target.starts_with("/proc") && target != Path::new("/proc");
         match what {
+            Mount::Mask { .. } if in_proc => self.masked.push(text(target)),
+            Mount::Bind { .. } | Mount::Other { .. } | Mount::Data { .. } | Mount::Veil { .. } if in_proc => {
+                let what = format!("{} cannot be shown: runtimes mount nothing in /proc", target.display());
+                self.lose("oci.proc_unavailable", what, because, true);
+            }
             Mount::Bind { id: _, dir, writable, make: _ } => {
                 self.point(target, *dir);
                 self.bind(target, target, *dir, *writable);
