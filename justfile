@@ -74,6 +74,23 @@ reproduce:
 bless:
     UPDATE_EXPECT=1 cargo test
 
+# Bundles of `ringfence oci` on runc and crun, next to `ringfence run`; as root.
+oci:
+    RINGFENCE_MUST=runc,crun,root cargo test --test e2e oci::
+
+# A Slurm cluster of one node in namespaces of its own; as root, needs Debian's slurm-wlm and munge.
+slurm:
+    RINGFENCE_MUST=slurm tests/slurm/run
+
+# A Ray cluster of three nodes in namespaces of its own; as root, gets Ray from PyPI.
+ray:
+    RINGFENCE_MUST=ray tests/ray/run
+
+# Manifests against schemas and as containers of runc, and the Containerfile; as root, needs runc and Debian's
+# golang-github-containers-common.
+kubernetes:
+    RINGFENCE_MUST=kubernetes tests/kubernetes/run
+
 # The same policies on the published binary of Codex, which is the reference of its helper, and on ours.
 diff-codex *ARGS:
     test -e target/reference/node_modules/@openai/codex || npm i --prefix target/reference --no-save @openai/codex@0.169.0

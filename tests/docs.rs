@@ -107,6 +107,26 @@ fn packages() {
     }
 }
 
+#[test]
+fn slurm() {
+    run("slurm.md", include_str!("../docs/slurm.md"));
+}
+
+#[test]
+fn ray() {
+    run("ray.md", include_str!("../docs/ray.md"));
+}
+
+#[test]
+fn kubernetes() {
+    run("kubernetes.md", include_str!("../docs/kubernetes.md"));
+}
+
+#[test]
+fn oci() {
+    run("oci.md", include_str!("../docs/oci.md"));
+}
+
 /// One command of a page and what it should print.
 struct Step {
     line: usize,

@@ -16,7 +16,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Run", &["run", "session", "exec"]),
     ("Look before", &["plan", "why", "gpus", "doctor"]),
     ("Policies", &["profiles", "init", "learn", "convert"]),
-    ("For other programs", &["completions", "codex-linux-sandbox"]),
+    ("For other programs", &["mcp", "oci", "completions", "codex-linux-sandbox"]),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[

@@ -13,6 +13,7 @@ mod init;
 mod inspect;
 mod learn;
 mod mcp;
+mod oci;
 mod outcome;
 mod profiles;
 mod report;
@@ -54,6 +55,8 @@ enum Command {
     Why(inspect::WhyArgs),
     /// Run a command, and print the policy that it needs.
     Learn(Box<learn::LearnArgs>),
+    /// Write the plan as a bundle for runc, crun and others.
+    Oci(Box<oci::OciArgs>),
     /// Print a policy in our own format.
     Convert(convert::ConvertArgs),
     /// Write a commented ringfence.toml to start from.
@@ -157,6 +160,7 @@ fn dispatch(command: Command) -> i32 {
         Command::Plan(args) => inspect::plan(args),
         Command::Why(args) => inspect::why(args),
         Command::Learn(args) => learn::learn(*args),
+        Command::Oci(args) => oci::oci(*args),
         Command::Convert(args) => convert::convert(args),
         Command::Init(args) => init::init(&args),
         Command::Profiles(args) => profiles::profiles(args),

@@ -17,6 +17,7 @@ pub mod limits;
 mod links;
 pub mod mounts;
 pub mod network;
+pub mod oci;
 mod profiles;
 mod protect;
 pub mod seen;

@@ -33,6 +33,7 @@ mod landlock;
 mod learn;
 mod limits;
 mod net;
+mod oci;
 mod openshell;
 mod process;
 mod profiles;

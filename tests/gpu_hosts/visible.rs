@@ -111,6 +111,8 @@ fn slurm_counts_by_the_names_of_nodes_and_programs_within() {
             &[("SLURM_JOB_GPUS", "1"), (CUDA, "GPU-")],
             &[("SLURM_JOB_GPUS", "5")],
             &[("SLURM_JOB_GPUS", "many")],
+            &[("SLURM_JOB_ID", "7")],
+            &[("SLURM_JOB_ID", "7"), (CUDA, "0")],
         ],
     );
     expect![[r#"
@@ -134,6 +136,10 @@ fn slurm_counts_by_the_names_of_nodes_and_programs_within() {
         SLURM_JOB_GPUS=5 visible: SLURM_JOB_GPUS=5 cannot be followed: it names a GPU that is not here
         SLURM_JOB_GPUS=many auto: 
         SLURM_JOB_GPUS=many visible: SLURM_JOB_GPUS=many cannot be followed: it names a GPU that is not here
+        SLURM_JOB_ID=7 auto: 
+        SLURM_JOB_ID=7 visible: 
+        SLURM_JOB_ID=7 CUDA_VISIBLE_DEVICES=0 auto: /dev/nvidia1 CUDA_VISIBLE_DEVICES=(out)
+        SLURM_JOB_ID=7 CUDA_VISIBLE_DEVICES=0 visible: /dev/nvidia1 CUDA_VISIBLE_DEVICES=(out)
     "#]].assert_eq(&text);
 }
 

@@ -7,6 +7,7 @@ mod caches;
 mod choices;
 #[path = "../gpu_hosts/lab.rs"]
 mod lab;
+mod oci;
 mod others;
 mod pictures;
 mod profiles;

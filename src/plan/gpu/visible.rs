@@ -28,6 +28,9 @@ pub(super) struct Allotment<'a> {
 /// Source: srun(1), OUTPUT ENVIRONMENT VARIABLES: global ids, not relative to a device cgroup.
 const SLURM: &[&str] = &["SLURM_STEP_GPUS", "SLURM_JOB_GPUS"];
 
+/// Set in every job, whatever was allotted.
+const IN_SLURM: &str = "SLURM_JOB_ID";
+
 /// For each vendor, who narrows: the runtime of a container first, then what programs choose by, in which each counts
 /// what the one before left.
 const CHOOSERS: &[(Vendor, &[&str])] = &[
@@ -43,10 +46,11 @@ pub(super) fn allotted(asked: Asked<'_>) -> Allotment<'_> {
     let slurms = vendors.first().copied();
     for vendor in vendors {
         let mut scope = Scoped::of(asked, vendor);
+        let choosers = CHOOSERS.iter().find(|(of, _)| *of == vendor).map_or(&[][..], |(_, variables)| variables);
         if slurms == Some(vendor) {
             scope.follow_slurm();
         }
-        let choosers = CHOOSERS.iter().find(|(of, _)| *of == vendor).map_or(&[][..], |(_, variables)| variables);
+        scope.without_allotment(choosers);
         for variable in choosers {
             scope.follow(variable);
         }
@@ -120,6 +124,17 @@ impl<'a> Scoped<'a> {
                 self.ids = ids.unwrap_or_default();
             }
             _ => self.refuse(variable, &text, "it names a GPU that is not here"),
+        }
+    }
+
+    /// A job that asked Slurm for no GPU is told nothing about GPUs, and those that there are may be other jobs'.
+    fn without_allotment(&mut self, choosers: &[&'static str]) {
+        let env = self.asked.env;
+        let told = SLURM.iter().any(|name| value(env, name).is_some())
+            || choosers.iter().any(|variable| self.said(variable).is_some());
+        if value(env, IN_SLURM).is_some() && !told {
+            self.gpus = Vec::new();
+            self.notes.push(format!("{IN_SLURM} is set and SLURM_JOB_GPUS is not: the job was given no GPU"));
         }
     }
 
