@@ -327,12 +327,7 @@ impl Flags {
                 watch: learner.map(|by| Said::new(Watch::Everything, by)).or_else(|| output.watch()),
             },
             reach: network.reach(said(allow_unenforced.then_some(true), "--allow-unenforced")),
-            baseline: Baseline {
-                flags: baseline_conflict.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
-                core: said(baseline.map(|_| true), "--baseline"),
-                compat: said(openshell_compat.then_some(true), "--openshell-compat"),
-                ..Baseline::default()
-            },
+            baseline: settings(baseline_conflict, baseline.is_some(), openshell_compat),
             pass_fd,
             cd: cd.map(|path| absolute(&path, &caller.cwd, caller.home.as_deref())),
             command,
@@ -340,6 +335,15 @@ impl Flags {
         };
         gpu.fill(caller, &mut request);
         request
+    }
+}
+
+fn settings(conflicts: Vec<ConflictRule>, core: bool, compat: bool) -> Baseline {
+    Baseline {
+        flags: conflicts.into_iter().map(|rule| Said::new(rule, CONFLICT)).collect(),
+        core: said(core.then_some(true), "--baseline"),
+        compat: said(compat.then_some(true), "--openshell-compat"),
+        ..Baseline::default()
     }
 }
 
