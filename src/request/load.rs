@@ -185,8 +185,7 @@ pub(super) fn parse_profile(profile: &Profile, home: Option<&Path>) -> Result<Re
     Text { profile: Some(profile.name), ..text }.parse(profile.text)
 }
 
-/// A text in TOML, whose values know their lines.
-pub(super) struct Text<'a> {
+struct Text<'a> {
     /// Where lines end, ascending: a file of ten thousand rules asks ten thousand times.
     newlines: Vec<usize>,
     path: &'a Path,
@@ -198,7 +197,7 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// Relative paths are relative to `base`, `~/` is `home`.
-    pub(super) fn new(text: &str, path: &'a Path, base: &'a Path, home: Option<&'a Path>) -> Self {
+    fn new(text: &str, path: &'a Path, base: &'a Path, home: Option<&'a Path>) -> Self {
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
         Self { newlines, path, base, home, profile: None }
     }
@@ -206,23 +205,20 @@ impl<'a> Text<'a> {
 
 impl Text<'_> {
     fn parse(&self, text: &str) -> Result<Request, LoadError> {
-        self.request(self.values(text)?)
-    }
-
-    /// The values of a text.
-    pub(super) fn values<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, LoadError> {
-        toml::from_str(text).map_err(|error| self.error(error.span().unwrap_or(0..0), error.message().to_owned()))
+        let file = toml::from_str(text)
+            .map_err(|error| self.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        self.request(file)
     }
 
     fn line(&self, span: &Range<usize>) -> usize {
         self.newlines.partition_point(|at| *at < span.start) + 1
     }
 
-    pub(super) fn error(&self, span: Range<usize>, message: String) -> LoadError {
+    fn error(&self, span: Range<usize>, message: String) -> LoadError {
         LoadError::Parse { path: self.path.to_owned(), line: self.line(&span), message }
     }
 
-    pub(super) fn said<T>(&self, value: Spanned<T>) -> Said<T> {
+    fn said<T>(&self, value: Spanned<T>) -> Said<T> {
         let line = self.line(&value.span());
         let by = match self.profile {
             Some(name) => Origin::Profile { name, line },
@@ -244,7 +240,7 @@ impl Text<'_> {
         values.into_iter().map(|value| path(self.said(value))).collect()
     }
 
-    pub(super) fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
+    fn path(&self, said: Said<PathBuf>) -> Said<PathBuf> {
         Said { value: absolute(&said.value, self.base, self.home), by: said.by }
     }
 

@@ -1,5 +1,7 @@
 //! What settings of other tools have in common: hosts at every port, paths of the shell, hosts by wildcard.
 
+pub(super) mod tree;
+
 use std::path::{Path, PathBuf};
 
 use super::load::absolute;

@@ -69,13 +69,7 @@ pub fn parse(text: &str, file: &Path, home: Option<&Path>, workspace: &Path) -> 
             Request::default()
         }
     };
-    let Reader { mut violations, mut notes, .. } = reader;
-    if violations.is_empty() {
-        notes.sort_by_key(|(place, _)| *place);
-        return Ok(Request { notes: notes.into_iter().map(|(_, note)| note).collect(), ..request });
-    }
-    violations.sort_by_key(|violation| (violation.line, violation.column));
-    Err(Rejected(violations))
+    reader.finish(request)
 }
 
 fn read(reader: &mut Reader<'_>, top: &Section<'_>, home: Option<&Path>, workspace: &Path) -> Request {

@@ -4,51 +4,22 @@
 mod env;
 mod profile;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use toml::Spanned;
-
-use self::env::EnvTable;
-use self::profile::ProfileTable;
 use super::Surroundings;
-use crate::request::load::{LoadError, Text};
+use crate::request::openshell::Rejected;
+use crate::request::openshell::reader::{Reader, Section, Spot, Word, nearest};
+use crate::request::settings::{place, tree};
+use crate::request::yaml::Place;
 use crate::request::{Mode, Net, Origin, Request, Said, Tmp};
 
-/// What of the file is about sandboxes.
-#[derive(Debug, Deserialize)]
-struct Config {
-    sandbox_mode: Option<Spanned<Mode>>,
-    sandbox_workspace_write: Option<Spanned<WorkspaceWrite>>,
-    default_permissions: Option<Spanned<String>>,
-    #[serde(default)]
-    permissions: BTreeMap<Spanned<String>, ProfileTable>,
-    shell_environment_policy: Option<EnvTable>,
-    #[serde(flatten)]
-    others: BTreeMap<String, IgnoredAny>,
-}
+/// The keys about sandboxes; those of the table of the first generation.
+const SANDBOX: &[&str] =
+    &["sandbox_mode", "sandbox_workspace_write", "default_permissions", "permissions", "shell_environment_policy"];
+const WORKSPACE_WRITE: &[&str] = &["writable_roots", "network_access", "exclude_tmpdir_env_var", "exclude_slash_tmp"];
 
-/// `[sandbox_workspace_write]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct WorkspaceWrite {
-    writable_roots: Vec<Spanned<PathBuf>>,
-    network_access: Option<Spanned<bool>>,
-    exclude_tmpdir_env_var: bool,
-    exclude_slash_tmp: bool,
-}
-
-/// Keys that only this file has.
-const KEYS: &[&str] = &[
-    "sandbox_mode",
-    "sandbox_workspace_write",
-    "default_permissions",
-    "permissions",
-    "shell_environment_policy",
-    "approval_policy",
-];
+/// The code of what our words cannot say, or mean otherwise.
+const CODE: &str = "codex.config";
 
 /// Whether a text in TOML is Codex's: by a key that our own files do not have.
 #[must_use]
@@ -57,92 +28,118 @@ pub fn looks_like(text: &str) -> bool {
         let line = line.trim_start().trim_start_matches('[').trim_start();
         let end = line.find(|c: char| !c.is_ascii_alphabetic() && c != '_').unwrap_or(line.len());
         let (word, rest) = line.split_at_checked(end).unwrap_or((line, ""));
-        KEYS.contains(&word) && rest.trim_start().starts_with(['=', '.', ']'])
+        (SANDBOX.contains(&word) || word == "approval_policy") && rest.trim_start().starts_with(['=', '.', ']'])
     };
     text.lines().any(key)
+}
+
+/// What words are resolved against.
+struct Around<'a> {
+    /// Where the file lies.
+    base: &'a Path,
+    home: Option<&'a Path>,
+    here: Surroundings<'a>,
+}
+
+impl Around<'_> {
+    fn path(&self, text: &str) -> PathBuf {
+        place(text, self.base, self.home)
+    }
+
+    /// Where `TMPDIR` is, if it is a directory of its own.
+    fn tmpdir(&self) -> Option<PathBuf> {
+        let path = self.here.tmpdir.map(PathBuf::from).filter(|path| path.is_absolute());
+        path.map(|path| crate::policy::paths::normal(&path)).filter(|path| path != Path::new("/tmp"))
+    }
 }
 
 /// Reads the file. `~/` is `home`, other relative paths lie beside the file; the workspace and `TMPDIR` are the
 /// surroundings'.
 ///
 /// # Errors
-/// [`LoadError::Parse`], with the line.
-pub fn parse(text: &str, path: &Path, home: Option<&Path>, around: Surroundings<'_>) -> Result<Request, LoadError> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let source = Text::new(text, path, absolute.parent().unwrap_or(Path::new("/")), home);
-    let config: Config = source.values(text)?;
-    let (mut request, remark) = match (config.sandbox_mode, config.default_permissions) {
-        (Some(mode), by_name) => {
-            let ignored = by_name.is_some() || !config.permissions.is_empty();
-            let ignored = ignored.then_some("default_permissions and [permissions] have no effect beside sandbox_mode");
-            (of_mode(&source, mode, config.sandbox_workspace_write, around), ignored)
-        }
-        (None, Some(name)) => {
-            let request = profile::request(&source, &config.permissions, name, around)?;
-            (
-                request,
-                config
-                    .sandbox_workspace_write
-                    .map(|_| "[sandbox_workspace_write] has no effect beside default_permissions"),
-            )
-        }
-        (None, None) => {
-            let by = Origin::Preset("default of Codex");
-            let request = Request { sandbox: Some(Said::new(Mode::ReadOnly, by)), ..Request::default() };
-            (request, Some("sandbox_mode is not set: Codex only reads then, and so does this"))
+/// [`Rejected`], with everything that is wrong.
+pub fn parse(text: &str, file: &Path, home: Option<&Path>, here: Surroundings<'_>) -> Result<Request, Rejected> {
+    let mut reader = Reader::new(file);
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let around = Around { base: absolute.parent().unwrap_or(Path::new("/")), home, here };
+    let request = match tree::toml(text) {
+        Ok(node) => reader.top_any(&node).map(|top| read(&mut reader, &top, &around)).unwrap_or_default(),
+        Err((place, message)) => {
+            reader.refuse(&Spot { key: String::new(), place }, "codex.toml", message);
+            Request::default()
         }
     };
-    if let Some(table) = config.shell_environment_policy {
-        env::read(&source, table, &mut request)?;
-    }
-    let place = path.display();
-    request.notes.extend(remark.map(|what| format!("{place}: {what}")));
-    if !config.others.is_empty() {
-        let names: Vec<_> = config.others.into_keys().collect();
-        request.notes.push(format!("{place}: not about the sandbox, and left out: {}", names.join(", ")));
-    }
-    Ok(request)
+    reader.finish(request)
 }
 
-/// `sandbox_mode`, and what belongs to it.
-fn of_mode(
-    source: &Text<'_>,
-    mode: Spanned<Mode>,
-    table: Option<Spanned<WorkspaceWrite>>,
-    around: Surroundings<'_>,
-) -> Request {
-    let mode = source.said(mode);
-    let by = mode.by.clone();
-    let value = mode.value;
-    let mut request = Request { sandbox: Some(mode), ..Request::default() };
-    if value != Mode::WorkspaceWrite {
-        let note = "[sandbox_workspace_write] has no effect in this mode".to_owned();
-        request.notes.extend(table.map(|table| format!("{}: {note}", source.said(table).by)));
-        return request;
+fn read(reader: &mut Reader<'_>, top: &Section<'_>, around: &Around<'_>) -> Request {
+    let table = reader.section(top, "sandbox_workspace_write", WORKSPACE_WRITE);
+    let by_name = reader.word(top, "default_permissions");
+    let mut request = match (reader.word(top, "sandbox_mode"), by_name) {
+        (Some(mode), by_name) => {
+            if let Some(name) = by_name {
+                reader.note(&name.spot, "has no effect beside sandbox_mode");
+            }
+            of_mode(reader, &mode, table, around)
+        }
+        (None, Some(name)) => {
+            if let Some(table) = table {
+                reader.note(&table.spot, "has no effect beside default_permissions");
+            }
+            profile::request(reader, top, &name, around)
+        }
+        (None, None) => {
+            reader.note(&Spot::file(), "sandbox_mode is not set: Codex only reads then, and so does this");
+            let by = Origin::Preset("default of Codex");
+            Request { sandbox: Some(Said::new(Mode::ReadOnly, by)), ..Request::default() }
+        }
+    };
+    env::read(reader, top, &mut request);
+    let others: Vec<_> = top.fields().map(|field| field.name).filter(|name| !SANDBOX.contains(name)).collect();
+    if !others.is_empty() {
+        reader.note(&Spot::file(), format!("not about the sandbox, and left out: {}", others.join(", ")));
     }
-    let table = table.map(Spanned::into_inner).unwrap_or_default();
-    let roots = table.writable_roots.into_iter().map(|root| source.path(source.said(root)));
-    request.write = roots.collect();
-    request.net = table.network_access.map(|said| source.said(said)).filter(|said| said.value).map(host);
-    if !table.exclude_slash_tmp {
-        request.tmp = Some(Said::new(Tmp::Host, by.clone()));
-    }
-    if !table.exclude_tmpdir_env_var {
-        request.write.extend(tmpdir(around).map(|path| Said::new(path, by)));
-    }
-    // A root that is not there is skipped.
-    request.optional = request.write.clone();
     request
 }
 
-fn host(said: Said<bool>) -> Said<Net> {
-    Said::new(Net::Host, said.by)
-}
-
-/// Where `TMPDIR` is, if it is a directory of its own.
-fn tmpdir(around: Surroundings<'_>) -> Option<PathBuf> {
-    let path = around.tmpdir.map(PathBuf::from).filter(|path| path.is_absolute());
-    path.map(|path| crate::policy::paths::normal(&path)).filter(|path| path != Path::new("/tmp"))
+/// `sandbox_mode`, and what belongs to it.
+fn of_mode(reader: &mut Reader<'_>, word: &Word, table: Option<Section<'_>>, around: &Around<'_>) -> Request {
+    let by = reader.origin(word.spot.place);
+    let mode = match word.text.as_str() {
+        "read-only" => Mode::ReadOnly,
+        "workspace-write" => Mode::WorkspaceWrite,
+        "danger-full-access" => Mode::FullAccess,
+        other => {
+            let near = nearest(other, &["read-only", "workspace-write", "danger-full-access"]);
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            let message = format!("`{other}` is not read-only, workspace-write or danger-full-access");
+            reader.refuse_with(&word.spot, CODE, message, hint);
+            return Request::default();
+        }
+    };
+    let mut request = Request { sandbox: Some(Said::new(mode, by.clone())), ..Request::default() };
+    if let (Some(table), false) = (&table, mode == Mode::WorkspaceWrite) {
+        reader.note(&table.spot, "has no effect in this mode");
+    }
+    if mode != Mode::WorkspaceWrite {
+        return request;
+    }
+    let (mut no_tmp, mut no_tmpdir) = (false, false);
+    if let Some(table) = table {
+        for word in reader.words(&table, "writable_roots") {
+            request.write.push(reader.said(around.path(&word.text), word.spot.place));
+        }
+        let net = table.get("network_access").map_or(Place::START, |field| field.key_place);
+        let net = reader.flag(&table, "network_access").unwrap_or_default().then(|| reader.said(Net::Host, net));
+        request.net = net;
+        no_tmp = reader.flag(&table, "exclude_slash_tmp").unwrap_or_default();
+        no_tmpdir = reader.flag(&table, "exclude_tmpdir_env_var").unwrap_or_default();
+    }
+    request.tmp = (!no_tmp).then(|| Said::new(Tmp::Host, by.clone()));
+    request.write.extend(around.tmpdir().filter(|_| !no_tmpdir).map(|path| Said::new(path, by)));
+    // A root that is not there is skipped.
+    request.optional = request.write.clone();
+    request
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::Violation;
+use super::{Rejected, Violation};
 use crate::request::yaml::{Entry, Kind, Node, Place, Value};
-use crate::request::{Origin, Said};
+use crate::request::{Origin, Request, Said};
 
 /// Where something stands, and by which key: `filesystem_policy.read_only[2]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +160,25 @@ impl<'f> Reader<'f> {
     pub(in crate::request) fn top<'a>(&mut self, node: &'a Node, known: &[&str]) -> Option<Section<'a>> {
         let field = Field { spot: Spot::file(), key_place: Place::START, name: "", node };
         self.open(&field, known)
+    }
+
+    /// The whole file, whose keys are names.
+    pub(in crate::request) fn top_any<'a>(&mut self, node: &'a Node) -> Option<Section<'a>> {
+        self.open_any(&Field { spot: Spot::file(), key_place: Place::START, name: "", node })
+    }
+
+    /// The request with the remarks, or all that is wrong, in the order of the text.
+    ///
+    /// # Errors
+    /// [`Rejected`].
+    pub(in crate::request) fn finish(self, request: Request) -> Result<Request, Rejected> {
+        let Self { mut violations, mut notes, .. } = self;
+        if violations.is_empty() {
+            notes.sort_by_key(|(place, _)| *place);
+            return Ok(Request { notes: notes.into_iter().map(|(_, note)| note).collect(), ..request });
+        }
+        violations.sort_by_key(|violation| (violation.line, violation.column));
+        Err(Rejected(violations))
     }
 
     fn unknown_keys(&mut self, section: &Section<'_>, known: &[&str]) {

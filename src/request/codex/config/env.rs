@@ -1,37 +1,13 @@
 //! `[shell_environment_policy]`.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-
 use globset::{GlobBuilder, GlobMatcher};
-use serde::Deserialize;
-use toml::Spanned;
 
-use crate::request::load::{LoadError, Text};
+use super::CODE;
+use crate::request::openshell::reader::{Reader, Section, Word};
 use crate::request::{Origin, Request, Said};
 
-/// The table.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct EnvTable {
-    inherit: Option<Spanned<Inherit>>,
-    ignore_default_excludes: Option<Spanned<bool>>,
-    #[serde(default)]
-    exclude: Vec<Spanned<String>>,
-    #[serde(default)]
-    include_only: Vec<Spanned<String>>,
-    #[serde(default)]
-    set: BTreeMap<Spanned<String>, String>,
-    experimental_use_profile: Option<Spanned<bool>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Inherit {
-    All,
-    Core,
-    None,
-}
+const KEYS: &[&str] =
+    &["inherit", "ignore_default_excludes", "exclude", "include_only", "set", "experimental_use_profile"];
 
 /// What `inherit = "core"` lets through.
 const CORE: &[&str] = &["HOME", "LOGNAME", "PATH", "SHELL", "USER", "USERNAME", "TMPDIR", "TEMP", "TMP"];
@@ -39,76 +15,81 @@ const CORE: &[&str] = &["HOME", "LOGNAME", "PATH", "SHELL", "USER", "USERNAME", 
 const CURE: &str = "say inherit = \"core\" or \"none\", or list whole names in include_only";
 
 /// Adds the variables to a request.
-///
-/// # Errors
-/// [`LoadError::Parse`] for what our words cannot say.
-pub(super) fn read(source: &Text<'_>, table: EnvTable, request: &mut Request) -> Result<(), LoadError> {
-    let EnvTable { inherit, ignore_default_excludes, exclude, include_only, set, experimental_use_profile } = table;
-    let inherit = inherit.map(|said| source.said(said));
-    let names = match inherit.as_ref().map_or(Inherit::All, |said| said.value) {
-        Inherit::All => None,
-        Inherit::Core => Some(CORE.iter().map(ToString::to_string).collect()),
-        Inherit::None => Some(Vec::new()),
+pub(super) fn read(reader: &mut Reader<'_>, top: &Section<'_>, request: &mut Request) {
+    let Some(table) = reader.section(top, "shell_environment_policy", KEYS) else { return };
+    let inherit = reader.word(&table, "inherit");
+    let names = match inherit.as_ref().map(|word| word.text.as_str()) {
+        None | Some("all") => None,
+        Some("core") => Some(CORE.iter().map(ToString::to_string).collect()),
+        Some("none") => Some(Vec::new()),
+        Some(other) => {
+            let spot = inherit.as_ref().map_or(&table.spot, |word| &word.spot);
+            reader.refuse(spot, CODE, format!("`{other}` is not all, core or none"));
+            None
+        }
     };
-    let names = excluded(source, names, exclude)?;
-    let (names, narrowed) = included(source, names, include_only)?;
-    let by = inherit.map(|said| said.by).or(narrowed);
+    let (exclude, include) = (reader.words(&table, "exclude"), reader.words(&table, "include_only"));
+    let names = excluded(reader, names, &exclude);
+    let (names, narrowed) = included(reader, names, &include);
+    let by = inherit.map(|word| reader.origin(word.spot.place)).or(narrowed);
     if let (Some(names), Some(by)) = (names, by) {
         request.env_clear = Some(Said::new(true, by.clone()));
         request.env.extend(names.into_iter().map(|name| Said::new((name.into(), None), by.clone())));
     }
-    for (name, value) in set {
-        let said = source.said(name);
-        request.env.push(Said::new((said.value.into(), Some(OsString::from(value))), said.by));
+    for field in reader.names(&table, "set").iter().flat_map(Section::fields) {
+        if let Some(value) = reader.text(&field) {
+            request.env.push(reader.said((field.name.into(), Some(value.text.into())), field.key_place));
+        }
     }
-    if let Some(said) = ignore_default_excludes.map(|said| source.said(said)).filter(|said| said.value) {
+    if reader.flag(&table, "ignore_default_excludes") == Some(true) {
         let note = "variables that look like secrets are dropped all the same: env = [\"NAME\"] lets one through";
-        request.notes.push(format!("{}: {note}", said.by));
+        reader.note(&table.spot, note);
     }
-    if let Some(said) = experimental_use_profile.map(|said| source.said(said)) {
-        request.notes.push(format!("{}: experimental_use_profile is about Codex's own shell, and left out", said.by));
+    if reader.flag(&table, "experimental_use_profile").is_some() {
+        reader.note(&table.spot, "experimental_use_profile is about Codex's own shell, and left out");
     }
-    Ok(())
 }
 
 type Names = Option<Vec<String>>;
 
 /// Without those that a pattern names. Of names that nobody knows none can be taken away.
-fn excluded(source: &Text<'_>, names: Names, exclude: Vec<Spanned<String>>) -> Result<Names, LoadError> {
+fn excluded(reader: &mut Reader<'_>, names: Names, exclude: &[Word]) -> Names {
     let Some(mut names) = names else {
-        let Some(first) = exclude.into_iter().next() else { return Ok(None) };
-        let message = format!("with inherit = \"all\", exclude cannot be said in our own format: {CURE}");
-        return Err(source.error(first.span(), message));
+        if let Some(first) = exclude.first() {
+            let message = "with inherit = \"all\", exclude cannot be said in our own format";
+            reader.refuse_with(&first.spot, CODE, message, Some(CURE.to_owned()));
+        }
+        return None;
     };
-    for pattern in &exclude {
-        let glob = glob(source, pattern)?;
+    for glob in globs(reader, exclude) {
         names.retain(|name| !glob.is_match(name));
     }
-    Ok(Some(names))
+    Some(names)
 }
 
 /// Only those that a pattern names, and who said so.
-fn included(
-    source: &Text<'_>,
-    names: Names,
-    include: Vec<Spanned<String>>,
-) -> Result<(Names, Option<Origin>), LoadError> {
-    let Some(first) = include.first() else { return Ok((names, None)) };
-    let by = source.said(first.clone()).by;
+fn included(reader: &mut Reader<'_>, names: Names, include: &[Word]) -> (Names, Option<Origin>) {
+    let Some(first) = include.first() else { return (names, None) };
+    let by = Some(reader.origin(first.spot.place));
     if let Some(mut names) = names {
-        let globs = include.iter().map(|pattern| glob(source, pattern)).collect::<Result<Vec<_>, _>>()?;
+        let globs = globs(reader, include);
         names.retain(|name| globs.iter().any(|glob| glob.is_match(name)));
-        return Ok((Some(names), Some(by)));
+        return (Some(names), by);
     }
-    if let Some(pattern) = include.iter().find(|pattern| pattern.get_ref().contains(['*', '?', '['])) {
-        let message = format!("`{}` is a pattern, which env cannot be: {CURE}", pattern.get_ref());
-        return Err(source.error(pattern.span(), message));
+    for word in include.iter().filter(|word| word.text.contains(['*', '?', '['])) {
+        let message = format!("`{}` is a pattern, which env cannot be", word.text);
+        reader.refuse_with(&word.spot, CODE, message, Some(CURE.to_owned()));
     }
-    Ok((Some(include.into_iter().map(Spanned::into_inner).collect()), Some(by)))
+    (Some(include.iter().map(|word| word.text.clone()).collect()), by)
 }
 
-fn glob(source: &Text<'_>, pattern: &Spanned<String>) -> Result<GlobMatcher, LoadError> {
-    let glob = GlobBuilder::new(pattern.get_ref()).case_insensitive(true).build();
-    let glob = glob.map_err(|error| source.error(pattern.span(), format!("no pattern: {}", error.kind())))?;
-    Ok(glob.compile_matcher())
+fn globs(reader: &mut Reader<'_>, words: &[Word]) -> Vec<GlobMatcher> {
+    let mut globs = Vec::new();
+    for word in words {
+        match GlobBuilder::new(&word.text).case_insensitive(true).build() {
+            Ok(glob) => globs.push(glob.compile_matcher()),
+            Err(error) => reader.refuse(&word.spot, CODE, format!("no pattern: {}", error.kind())),
+        }
+    }
+    globs
 }
