@@ -229,6 +229,16 @@ impl Sandbox {
     /// Sets a variable for commands, whatever its name looks like.
     ///
     /// The value does not show in the list of processes, which every user of the machine can read.
+    ///
+    /// ```standalone_crate
+    /// fn main() -> std::io::Result<()> {
+    ///     ringfence::dispatch();
+    ///     let sandbox = ringfence::Sandbox::read_only("/").env("API_TOKEN", "of this program");
+    ///     let output = sandbox.command("printenv").arg("API_TOKEN").output()?;
+    ///     assert_eq!(output.stdout, b"of this program\n");
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn env(self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let (name, value) = (name.as_ref(), value.as_ref());

@@ -66,9 +66,9 @@ export function outcomeOf(text, code, signal, stderr = "") {
   return { limits: [], denials: [], timed_out: null, ...outcome };
 }
 
-/** The exit code and the signal, as child_process tells them. */
+/** The exit code and the signal, as child_process tells them; 124 where a time-out sent it. */
 export function endOf(outcome) {
-  if (outcome.ending.kind !== "signal") return { code: outcome.code, signal: null };
+  if (outcome.ending.kind !== "signal" || outcome.timed_out) return { code: outcome.code, signal: null };
   const name = Object.keys(constants.signals).find((name) => constants.signals[name] === outcome.ending.signal);
   return { code: null, signal: name ?? `SIG${outcome.ending.signal}` };
 }

@@ -201,7 +201,7 @@ describe("the program", () => {
       return true;
     });
     const kept = { cwd: app, ringfence: { read: path.join(app, "node_modules") } };
-    const done = await run("sh", ["-c", `echo x >> ${findBinary()}`], kept);
+    const done = await run("sh", ["-c", `touch ${path.dirname(findBinary())}/x`], kept);
     assert.notEqual(done.code, 0);
     assert.match(done.stderr, /Read-only/);
   });

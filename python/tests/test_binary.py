@@ -82,7 +82,7 @@ def test_an_environment_in_the_workspace_is_refused_until_it_is_kept(workspace: 
         ringfence.run(["true"], cwd=environment)
     assert raised.value.hint is not None and f"read=['{environment}']" in raised.value.hint
     keep = {"cwd": Path(environment).parent, "read": [environment]}
-    done = ringfence.run(["sh", "-c", f"echo x >> {environment}/bin/ringfence"], capture_output=True, **keep)
+    done = ringfence.run(["sh", "-c", f"touch {environment}/bin/x"], capture_output=True, **keep)
     assert done.returncode != 0 and b"Read-only" in done.stderr
 
 

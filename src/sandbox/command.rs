@@ -24,6 +24,17 @@ use crate::sys;
 ///   why).
 ///
 /// [`Child::kill`] ends everything that runs in the sandbox.
+///
+/// ```standalone_crate
+/// fn main() -> std::io::Result<()> {
+///     ringfence::dispatch();
+///     let sandbox = ringfence::Sandbox::read_only("/");
+///     let output = sandbox.command("sh").args(["-c", "echo hello; touch /etc/note || exit 3"]).output()?;
+///     assert_eq!(output.stdout, b"hello\n");
+///     assert_eq!(output.status.code(), Some(3));
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Command {
     /// Starts `ringfence run` or `ringfence exec`; without a helper, this stands for the error.
@@ -153,6 +164,16 @@ impl Command {
     }
 
     /// What would be done, every line with its reason: the text of `ringfence plan`. Nothing is run.
+    ///
+    /// ```standalone_crate
+    /// fn main() -> std::io::Result<()> {
+    ///     ringfence::dispatch();
+    ///     let sandbox = ringfence::Sandbox::read_only("/").deny("/etc/passwd");
+    ///     let plan = sandbox.command("make").arg("all").plan()?;
+    ///     assert!(plan.lines().any(|line| line.contains("/etc/passwd") && line.contains("--deny")));
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// As [`Command::spawn`], and why there is no plan.

@@ -104,8 +104,10 @@ class Call:
 
 
 def code_of(raw: int, outcome: Outcome | None) -> int:
-    """The exit code as :mod:`subprocess` has it: -n for signal n."""
-    if outcome is not None and outcome.ending.kind == "signal" and outcome.ending.signal is not None:
+    """The exit code as :mod:`subprocess` has it: -n for signal n, but 124 where a time-out sent it."""
+    if outcome is None or outcome.timed_out is not None:
+        return raw
+    if outcome.ending.kind == "signal" and outcome.ending.signal is not None:
         return -outcome.ending.signal
     return raw
 
