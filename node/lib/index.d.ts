@@ -6,8 +6,8 @@ export interface Options {
   sandbox?: "read-only" | "workspace-write" | "full-access";
   /** A policy file: TOML, OpenShell's YAML or Codex's JSON. */
   config?: string;
-  /** A named profile. */
-  profile?: string;
+  /** What well-known tools need, by the names that `ringfence profiles` lists. */
+  profile?: string | string[];
   /** `auto`, `off`, `all`, `visible`, an index or a selector, or a list of the last two. */
   gpu?: string | number | Array<string | number>;
   gpuClass?: string | string[];

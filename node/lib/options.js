@@ -13,7 +13,7 @@ const time = (flag) => (milliseconds) => [`${flag}=${milliseconds}ms`];
 const OPTIONS = {
   sandbox: one("--sandbox"),
   config: one("--config"),
-  profile: one("--profile"),
+  profile: each("--profile"),
   gpu: commas("--gpu"),
   gpuClass: commas("--gpu-class"),
   gpuHideOthers: on("--gpu-hide-others"),

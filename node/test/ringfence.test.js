@@ -169,6 +169,8 @@ describe("questions", () => {
   test("plan and why", async () => {
     const made = await plan("make", ["all"], { ringfence: { deny: "/etc/hostname" } });
     assert.deepEqual([made.command, made.cwd], [["make", "all"], work]);
+    const { sections } = await plan("pip", { ringfence: { profile: ["git", "pip"] } });
+    assert.match(JSON.stringify(sections.network), /pypi\.org/);
     assert.equal((await why("/etc/hostname", { ringfence: { deny: "/etc/hostname" } })).allowed, false);
     assert.equal((await why("/etc/hostname")).allowed, true);
     assert.equal((await why("/etc/hostname", { write: true })).allowed, false);

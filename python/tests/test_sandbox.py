@@ -38,6 +38,14 @@ def test_plan(workspace: Path) -> None:
     assert raised.value.hint is not None
 
 
+def test_profiles(workspace: Path) -> None:
+    def hosts(**options: object) -> str:
+        return str(ringfence.Sandbox(**options).plan()["sections"]["network"])
+
+    assert "pypi.org" in hosts(profile=["git", "pip"]) and "crates.io" in hosts(profile="cargo")
+    assert "pypi.org" not in hosts(profile="git")
+
+
 def test_why(workspace: Path) -> None:
     sandbox = ringfence.Sandbox(deny=["/etc/hostname"])
     no = sandbox.why("/etc/hostname")

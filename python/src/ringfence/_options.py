@@ -24,8 +24,8 @@ class Options(TypedDict, total=False):
     sandbox: Mode
     #: A policy file: TOML, OpenShell's YAML or Codex's JSON.
     config: StrPath
-    #: A named profile.
-    profile: str
+    #: What well-known tools need, by the names that ``ringfence profiles`` lists.
+    profile: Names
     #: ``"auto"``, ``"off"``, ``"all"``, ``"visible"``, an index, or a selector; or a list of the last two.
     gpu: str | int | Iterable[str | int]
     gpu_class: Names
@@ -80,11 +80,17 @@ class Options(TypedDict, total=False):
 
 
 _PATHS = ("cdi_dir", "read", "write", "modify", "deny", "device", "unix")
-_LISTS = {"allow_hosts": "--allow-host", "deny_hosts": "--deny-host", "allow": "--allow", "env_pass": "--env"}
+_LISTS = {
+    "allow_hosts": "--allow-host",
+    "deny_hosts": "--deny-host",
+    "allow": "--allow",
+    "profile": "--profile",
+    "env_pass": "--env",
+}
 _PORTS = ("publish", "expose_host")
 _COMMAS = ("gpu", "gpu_class", "http_methods")
 _VALUES = (
-    "sandbox", "config", "profile", "net", "git", "tmp", "backend", "landlock", "log", "memory", "pids", "cpus",
+    "sandbox", "config", "net", "git", "tmp", "backend", "landlock", "log", "memory", "pids", "cpus",
     "open_files", "file_size", "tmp_size", "cgroup",
 )  # fmt: skip
 _SWITCHES = ("gpu_hide_others", "transparent", "no_unix", "no_proc", "env_clear", "audit", "explain", "quiet", "allow_unenforced")
