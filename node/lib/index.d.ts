@@ -65,8 +65,8 @@ export interface Denial {
   access: "read" | "write" | "execute" | "connect" | "call" | "variable";
   /** The rule that said so. */
   because: string;
-  /** What would allow it. */
-  remedy: { flag: string; toml: string } | null;
+  /** What would allow it; `missing`: its path has to be made outside first. */
+  remedy: { flag: string; toml: string; missing: boolean } | null;
   certain: boolean;
   count: number;
 }

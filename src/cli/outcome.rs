@@ -75,7 +75,7 @@ fn told(denial: &denial::Denial) -> Denial {
             Act::Call => Tried::Call,
         },
         because: because.clone(),
-        remedy: remedy.clone().map(|denial::Remedy { flag, toml }| Remedy { flag, toml }),
+        remedy: remedy.clone().map(|denial::Remedy { flag, toml, missing }| Remedy { flag, toml, missing }),
         certain: *certain,
         count: *times,
     }

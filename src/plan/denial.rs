@@ -38,6 +38,9 @@ pub struct Remedy {
     pub flag: String,
     /// In a file.
     pub toml: String,
+    /// Whether its path has to be made outside before: only what is there can have a rule, and the directory that it lies in
+    /// is too much to grant.
+    pub missing: bool,
 }
 
 impl Remedy {
@@ -45,14 +48,18 @@ impl Remedy {
     #[must_use]
     pub fn listed(flag: &str, value: &str) -> Self {
         let key = flag.trim_start_matches('-').replace('-', "_");
-        Self { flag: format!("{flag} {}", quoted(value)), toml: format!("{key} = [{}]", toml::Value::from(value)) }
+        Self {
+            flag: format!("{flag} {}", quoted(value)),
+            toml: format!("{key} = [{}]", toml::Value::from(value)),
+            missing: false,
+        }
     }
 
     /// An option with a word, of which a file has one.
     #[must_use]
     pub fn single(flag: &str, word: &str) -> Self {
         let key = flag.trim_start_matches('-').replace('-', "_");
-        Self { flag: format!("{flag} {word}"), toml: format!("{key} = {}", toml::Value::from(word)) }
+        Self { flag: format!("{flag} {word}"), toml: format!("{key} = {}", toml::Value::from(word)), missing: false }
     }
 
     /// From an option as it is written on the command line.
@@ -68,7 +75,7 @@ impl Remedy {
     #[must_use]
     pub fn switch(flag: &str) -> Self {
         let key = flag.trim_start_matches('-').replace('-', "_");
-        Self { flag: flag.to_owned(), toml: format!("{key} = true") }
+        Self { flag: flag.to_owned(), toml: format!("{key} = true"), missing: false }
     }
 
     /// A rule for a path, if it is text.
@@ -153,29 +160,38 @@ fn remedy(plan: &Plan, act: Act, path: &Path, answer: &Answer) -> Option<Remedy>
     let flag = if act.writes() { "--write" } else { "--read" };
     if let Some(Origin::Protected(_)) = &answer.by {
         // What is not there cannot have a rule.
-        return if answer.is_missing { None } else { protected(path, answer) };
+        return if answer.is_missing { None } else { protected(act, path, answer) };
     }
-    let narrow = match (act, &answer.by) {
-        // Only a directory that is there can be granted, and a name is made in it.
-        (Act::Make, _) => path.parent()?,
-        // All of a store, as it is hidden: what lies beside may be needed too, but the least is offered.
-        _ => path,
-    };
+    // Only what is there can be granted, so a name is granted with the directory that it is made in, where that is no home.
+    let directory = path.parent().filter(|directory| act == Act::Make && !is_wide(plan, directory));
+    let narrow = directory.unwrap_or(path);
+    let missing = act == Act::Make && directory.is_none();
     // Of two rules for one path the stricter counts.
     let same = |entry: &Entry| entry.path == narrow && entry.rule.because.is_explicit();
-    if plan.effective.iter().any(same) { None } else { Remedy::path(flag, narrow) }
+    if plan.effective.iter().any(same) {
+        return None;
+    }
+    Remedy::path(flag, narrow).map(|remedy| Remedy { missing, ..remedy })
 }
 
-/// What git writes every day has a word of its own; what it runs is named by its path.
-fn protected(path: &Path, answer: &Answer) -> Option<Remedy> {
+/// Whether a directory is everybody's, a home, or above one of those and the working directory: too much for one name.
+fn is_wide(plan: &Plan, directory: &Path) -> bool {
+    let home = plan.process.env.vars.get(OsStr::new("HOME")).map(Path::new);
+    let above = |path: &Path| path.starts_with(directory);
+    directory.components().count() <= 2 || above(&plan.process.cwd) || home.is_some_and(above)
+}
+
+/// What git writes every day has a word of its own; what it runs is named by its path, or the directory it is made in.
+fn protected(act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
     let runs_code = ["hooks", "config", "config.worktree", "modules", "worktrees"];
     let below = path.components().skip_while(|part| part.as_os_str() != ".git").nth(1);
-    match below {
-        Some(part) if !runs_code.iter().any(|name| part.as_os_str() == *name) => {
-            Some(Remedy::single("--git", "commit"))
-        }
-        _ => Remedy::path("--write", &answer.at),
+    if below.is_some_and(|part| !runs_code.iter().any(|name| part.as_os_str() == *name)) {
+        return Some(Remedy::single("--git", "commit"));
     }
+    let inner = |directory: &&Path| *directory != answer.at && directory.starts_with(&answer.at);
+    let directory = path.parent().filter(|_| act == Act::Make).filter(inner);
+    let missing = act == Act::Make && directory.is_none();
+    Remedy::path("--write", directory.unwrap_or(path)).map(|remedy| Remedy { missing, ..remedy })
 }
 
 /// What would lead to an address that cannot be reached, and whether that is certain. `None` where it can be.
@@ -206,8 +222,10 @@ pub const DNS: u16 = 53;
 fn call(confinement: &Confinement, told: &OsStr) -> Option<Denial> {
     let (name, why) = told.to_str()?.split_once(' ')?;
     let row = confinement.syscalls.rows.iter().find(|row| row.call == name && row.why == why);
-    let remedy = row
-        .filter(|row| matches!(row.lift, Lift::Ptrace | Lift::Memory))
-        .map(|_| Remedy { flag: "--allow ptrace".to_owned(), toml: "allow = [\"ptrace\"]".to_owned() });
+    let remedy = row.filter(|row| matches!(row.lift, Lift::Ptrace | Lift::Memory)).map(|_| Remedy {
+        flag: "--allow ptrace".to_owned(),
+        toml: "allow = [\"ptrace\"]".to_owned(),
+        missing: false,
+    });
     Some(Denial { act: Act::Call, what: name.into(), because: why.to_owned(), remedy, certain: true, times: 1 })
 }

@@ -110,4 +110,7 @@ pub struct Remedy {
     pub flag: String,
     /// The line of a policy file.
     pub toml: String,
+    /// Whether its path has to be made outside first: only what is there can have a rule.
+    #[serde(default)]
+    pub missing: bool,
 }

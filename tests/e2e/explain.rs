@@ -37,7 +37,7 @@ fn denial<'a>(outcome: &'a Value, what: &str) -> Option<&'a Value> {
 #[test]
 fn a_write_that_a_process_of_a_process_is_refused_is_told_even_if_all_ends_well() {
     each(|lab, engine, alone| {
-        let home = lab.path("home");
+        let home = lab.dir("home/made");
         let script = format!("sh -c 'sh -c \"touch {home}/note {home}/other 2> /dev/null\"; exit 0'");
         let explained = [&["--explain"], alone].concat();
         let ran = lab.sandbox(&explained).backend(engine).sh(&script);
@@ -50,7 +50,7 @@ fn a_write_that_a_process_of_a_process_is_refused_is_told_even_if_all_ends_well(
         let allowed = [&["--explain", "--write", &home], alone].concat();
         let ran = lab.sandbox(allowed).backend(engine).sh(&script);
         ran.assert_works();
-        assert!(!ran.stderr().contains("could not") && lab.exists("home/note"), "{ran}");
+        assert!(!ran.stderr().contains("could not") && lab.exists("home/made/note"), "{ran}");
         lab.outside(&format!("rm {home}/note {home}/other")).assert_works();
         let quiet = lab.sandbox([explained.as_slice(), &["--quiet"]].concat()).backend(engine).sh("touch /etc/x 2>&-");
         assert_eq!(quiet.stderr(), "", "{quiet}");
@@ -117,7 +117,25 @@ fn what_git_writes_has_a_word_of_its_own() {
         lab.sandbox(["--git", "commit"]).sh("git add f").assert_works();
         let hooks = self::outcome(&lab, "native", &["--explain"], "echo x > .git/hooks/post-commit");
         let hook = denial(&hooks, &lab.path("work/.git/hooks/post-commit")).unwrap();
-        assert_eq!(hook["remedy"]["flag"], format!("--write {}", lab.path("work/.git")), "{hooks:#}");
+        assert_eq!(hook["remedy"]["flag"], format!("--write {}", lab.path("work/.git/hooks")), "{hooks:#}");
+        lab.sandbox(["--write", &lab.path("work/.git/hooks")]).sh("echo x > .git/hooks/post-commit").assert_works();
+    }
+}
+
+#[test]
+fn a_home_is_never_offered_for_one_name_in_it() {
+    for lab in Lab::every_user(&[]) {
+        let note = lab.path("home/note");
+        let options = ["--explain"];
+        let ran = lab.sandbox(options).run(["touch", &note]);
+        assert!(ran.stderr().contains(&format!("--write {note} allows it once it is there")), "{ran}");
+        let outcome = outcome(&lab, "native", &options, &format!("touch {note}; touch /x /etc/x"));
+        for denial in outcome["denials"].as_array().unwrap() {
+            assert_eq!(denial["remedy"]["flag"], format!("--write {}", denial["what"].as_str().unwrap()), "{denial}");
+            assert_eq!(denial["remedy"]["missing"], true, "{denial}");
+        }
+        lab.file("home/note", "");
+        lab.sandbox(["--write", &note]).sh(&format!("echo x > {note}")).assert_works();
     }
 }
 

@@ -30,10 +30,14 @@ class LimitHit:
 
 @dataclass(frozen=True)
 class Remedy:
-    """What would let the command have what was denied: as a flag, and as a line of a policy file."""
+    """What would let the command have what was denied: as a flag, and as a line of a policy file.
+
+    ``missing``: its path has to be made outside first, since only what is there can have a rule.
+    """
 
     flag: str
     toml: str
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def _denial(value: dict[str, Any]) -> Denial:
         what=str(value["what"]),
         access=str(value["access"]),
         because=str(value["because"]),
-        remedy=Remedy(str(remedy["flag"]), str(remedy["toml"])) if remedy else None,
+        remedy=Remedy(str(remedy["flag"]), str(remedy["toml"]), bool(remedy.get("missing"))) if remedy else None,
         certain=bool(value.get("certain", False)),
         count=int(value.get("count", 1)),
     )

@@ -73,6 +73,7 @@ fn line(denial: &Denial, more: usize) -> String {
         Act::Call => "is a call that is refused",
     };
     let cure = match remedy {
+        Some(Remedy { flag, missing: true, .. }) => format!(": {flag} allows it once it is there"),
         Some(Remedy { flag, .. }) => format!(": {flag} allows it"),
         None => String::new(),
     };
