@@ -27,11 +27,18 @@ def bare(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
 
-def test_the_wheel_comes_first(workspace: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_comes_first_then_the_wheel(
+    workspace: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = program(place / "bin/ringfence")
-    monkeypatch.setenv("RINGFENCE_HELPER", str(other))
     monkeypatch.setenv("PATH", str(other.parent))
     assert Path(ringfence.find_binary()) == Path(sys.prefix).resolve() / "bin/ringfence"
+    monkeypatch.setenv("RINGFENCE_HELPER", str(other))
+    assert ringfence.find_binary() == str(other)
+    # Who names one that is not there means no other.
+    monkeypatch.setenv("RINGFENCE_HELPER", str(other) + "x")
+    with pytest.raises(ringfence.BinaryNotFoundError, match="RINGFENCE_HELPER="):
+        ringfence.find_binary()
 
 
 @pytest.mark.usefixtures("bare")

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueHint};
 
 use super::help::MORE;
@@ -48,7 +49,7 @@ pub struct Flags {
     /// Start from what a well-known tool needs: ringfence profiles lists them.
     ///
     /// All else that is said counts more.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = profile_names(), hide_possible_values = true)]
     profile: Vec<String>,
     /// What may be written: nothing, the workspace, or everything.
     #[arg(long, short, value_enum, value_name = "MODE")]
@@ -159,6 +160,11 @@ pub fn feature(text: &str) -> Result<Feature, String> {
     }
 }
 
+/// Named in completions, and when one is misspelt.
+fn profile_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(profiles::PROFILES.iter().map(|profile| profile.name))
+}
+
 /// Reads a `--baseline-conflict MODE[:GLOB]`.
 fn conflict(text: &str) -> Result<ConflictRule, String> {
     let (mode, pattern) = text.split_once(':').unwrap_or((text, "/**"));
@@ -223,6 +229,11 @@ impl Flags {
     /// Notes everything, and refuses the network by name where nobody says what it is to be.
     pub fn learn(&mut self, by: Origin) {
         self.learner = Some(by);
+    }
+
+    /// The policy that is named.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// Whether what the command is refused is to be noted.

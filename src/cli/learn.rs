@@ -49,12 +49,13 @@ pub fn learn(args: LearnArgs) -> i32 {
     learned.unwrap_or_else(|found| failed(&found, &output))
 }
 
-/// Where the policy goes, opened before anything runs: a file that is not there yet, or standard output, which is the
-/// command's alone later.
+/// Where the policy goes, opened before anything runs: a file that is not there yet, or standard output.
 fn place(file: Option<&Path>) -> Result<File, Vec<Problem>> {
     let Some(file) = file else {
+        // What the command prints goes to the errors: what is printed here is a policy, and nothing else.
         let copy = std::io::stdout().as_fd().try_clone_to_owned();
-        return copy.map(File::from).map_err(|error| {
+        let moved = copy.and_then(|copy| Ok((copy, rustix::stdio::dup2_stdout(std::io::stderr().as_fd())?)));
+        return moved.map(|(copy, ())| File::from(copy)).map_err(|error| {
             let hint = Some("name a file for the policy: --output FILE".to_owned());
             vec![Problem::new(format!("standard output: {error}"), hint)]
         });
@@ -67,12 +68,13 @@ fn place(file: Option<&Path>) -> Result<File, Vec<Problem>> {
 
 fn watched(mut flags: Flags, output: &Output, grant: bool, mut place: File) -> Result<i32, Vec<Problem>> {
     flags.learn(LEARN);
+    let config = flags.config().map(Path::to_owned);
     let (policy, plan) = prepared(flags.policy()?)?;
     let log = run::ready(&policy, &plan, output)?;
     let telling = Telling { log: log.as_ref(), output: Some(output), hosting: None };
     let (outcome, plan) = run::outcome(&policy, plan, &telling)?;
     run::tell(&outcome, &plan, Some(output));
-    let text = lesson(&policy, &plan, &outcome, grant);
+    let text = lesson(&policy, &plan, &outcome, (config.as_deref(), grant));
     let written = place.write_all(text.as_bytes());
     written.map_err(|error| vec![Problem::new(format!("write the policy: {error}"), None)])?;
     Ok(outcome.code())
@@ -93,14 +95,15 @@ fn prepared(mut policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
     prepare_policy(policy)
 }
 
-fn lesson(policy: &Policy, plan: &Plan, outcome: &Outcome, grant: bool) -> String {
+fn lesson(policy: &Policy, plan: &Plan, outcome: &Outcome, (config, grant): (Option<&Path>, bool)) -> String {
     let (seen, links) = on_host(&outcome.seen);
     let home = std::env::var_os("HOME").map(PathBuf::from).and_then(|home| home.canonicalize().ok());
     let reached = outcome.network.as_ref().map(|summary| summary.reached.as_slice()).unwrap_or_default();
     let denials = denials::of(outcome, plan);
     let home = home.as_deref();
     let is_there = &|path: &Path| path.exists();
-    Lesson { plan, policy, seen: &seen, links: &links, reached, denials: &denials, home, is_there, grant }.toml()
+    Lesson { plan, policy, seen: &seen, links: &links, reached, denials: &denials, config, home, is_there, grant }
+        .toml()
 }
 
 /// What of it is there, and the links on the way to it: a link that is not there leads nowhere.
@@ -115,6 +118,9 @@ fn on_host(seen: &[Seen]) -> (Vec<Seen>, Vec<PathBuf>) {
         }
         let path = Path::new(&one.what);
         let is_path = !matches!(one.act, Act::Internet | Act::Call | Act::More);
+        if is_path && leads_to_each_process(path) {
+            continue;
+        }
         if is_path {
             add_links(path, &mut links);
         }
@@ -123,6 +129,12 @@ fn on_host(seen: &[Seen]) -> (Vec<Seen>, Vec<PathBuf>) {
         }
     }
     (kept, links.into_iter().collect())
+}
+
+/// Whether a path, such as `/etc/mtab`, is a link to what each process has of its own.
+fn leads_to_each_process(path: &Path) -> bool {
+    path.read_link()
+        .is_ok_and(|target| target.is_absolute() && target.starts_with("/proc") || target.starts_with("../proc"))
 }
 
 /// As many as the kernel follows in one path.
@@ -143,7 +155,9 @@ fn add_links(path: &Path, links: &mut BTreeSet<PathBuf>) {
             return;
         }
         followed += 1;
-        links.insert(at.clone());
+        if !leads_to_each_process(&at) {
+            links.insert(at.clone());
+        }
         at.pop();
         rest.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
     }

@@ -69,9 +69,9 @@ fn told(denial: &denial::Denial) -> Denial {
         what: what.to_string_lossy().into_owned(),
         access: match act {
             Act::Look | Act::Read | Act::More => Tried::Read,
-            Act::Change | Act::Make => Tried::Write,
+            Act::Change | Act::Make | Act::MakeAgain => Tried::Write,
             Act::Execute => Tried::Execute,
-            Act::Unix | Act::Internet => Tried::Connect,
+            Act::Unix | Act::UnixAbsent | Act::Internet => Tried::Connect,
             Act::Call => Tried::Call,
         },
         because: because.clone(),

@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use super::flags::{Flags, Output};
 use super::gpus::preflight;
 use super::inspect::canonical;
@@ -181,6 +183,9 @@ pub fn tell(ended: &Outcome, plan: &Plan, output: Option<&Output>) {
     }
     denials::tell(&denials, ended);
     network::tell(ended, verbose);
+    if !expired && matches!(ended.ending, Ending::Exit(code) if code != 0) {
+        denials::tell_more(plan, &denials);
+    }
 }
 
 /// Why the program could not be started.
@@ -210,7 +215,9 @@ fn hidden_things_named(plan: &Plan) {
     };
     let ops = plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
     let secrets = ops.filter(|op| matches!(op.because, Origin::Secret(_)) && named(op.target.as_os_str().as_bytes()));
-    for op in secrets {
+    // What the caller cannot read either is not in the sandbox's hands.
+    let readable = |path: &Path| accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok();
+    for op in secrets.filter(|op| readable(&op.target)) {
         note(&format!("{0} is hidden ({1}): --read {0} lets the command read it", op.target.display(), op.because));
     }
     for (name, because) in plan.process.env.dropped.iter().filter(|(name, _)| named(name.as_bytes())) {

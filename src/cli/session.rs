@@ -53,7 +53,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct StartArgs {
-    /// What it is called: letters, digits, - _ and .
+    /// What it is called: letters, digits, dashes, underscores and dots
     name: String,
     /// Stay here, print a line once commands can be run, and end with standard input, a pipe: for programs.
     #[arg(long)]

@@ -106,8 +106,8 @@ fn version(release: &str) -> Option<(u32, u32)> {
 /// Why there is none where none is mounted.
 pub const NO_GROUPS: &str = "no control groups are mounted";
 
-const NONE_BESIDE: &str =
-    "the caller may make none beside its own: it needs one that is delegated to it, as systemd does";
+const NONE_BESIDE: &str = "the caller may make none beside its own: it needs one that is delegated to it: \
+     systemd-run --user --scope -p Delegate=yes";
 
 const NOT_SUITABLE: &str =
     "it is no control group of version 2 that the caller may change and that has this controller";

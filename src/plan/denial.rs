@@ -112,12 +112,22 @@ pub fn denials(plan: &Plan, seen: &[Seen]) -> Vec<Denial> {
     found.into_values().collect()
 }
 
+/// What is another for each process, and its own.
+const OF_EACH_PROCESS: [&str; 5] = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
+
 fn judge(plan: &Plan, confinement: &Confinement, seen: &Seen) -> Option<Denial> {
     let path = Path::new(&seen.what);
     let (because, remedy, certain) = match seen.act {
         // What the kernel tells and takes there, it decides by itself, for each process another way.
-        Act::Look | Act::Read | Act::Execute | Act::Change | Act::Make if path.starts_with("/proc") => return None,
-        Act::Look | Act::Read | Act::Execute | Act::Change | Act::Make | Act::Unix => {
+        _ if OF_EACH_PROCESS.iter().any(|top| path.starts_with(top)) => return None,
+        Act::Look
+        | Act::Read
+        | Act::Execute
+        | Act::Change
+        | Act::Make
+        | Act::MakeAgain
+        | Act::Unix
+        | Act::UnixAbsent => {
             let answer = why::why(plan, path);
             if allows(seen.act, &answer) {
                 return None;
@@ -139,6 +149,10 @@ fn allows(act: Act, answer: &Answer) -> bool {
     match act {
         Act::Change => answer.access >= Access::Modify,
         Act::Make => answer.access == Access::Write,
+        // Else it fails outside, too.
+        Act::MakeAgain => !answer.is_missing,
+        // A private directory has the sandbox's own sockets.
+        Act::UnixAbsent => answer.by.is_none(),
         _ => answer.access >= Access::Read,
     }
 }
@@ -149,7 +163,7 @@ fn remedy(plan: &Plan, act: Act, path: &Path, answer: &Answer) -> Option<Remedy>
     if hidden_by_user {
         return None;
     }
-    if act == Act::Unix {
+    if matches!(act, Act::Unix | Act::UnixAbsent) {
         return Remedy::path("--unix", path);
     }
     if rows::below_dev(path).is_some() && answer.access == Access::None {
@@ -158,16 +172,25 @@ fn remedy(plan: &Plan, act: Act, path: &Path, answer: &Answer) -> Option<Remedy>
         return if of_gpu { Some(Remedy::single("--gpu", "all")) } else { by_path() };
     }
     let flag = if act.writes() { "--write" } else { "--read" };
-    if let Some(Origin::Protected(_)) = &answer.by {
-        // What is not there cannot have a rule.
-        return if answer.is_missing { None } else { protected(act, path, answer) };
+    // What is not there cannot have a rule.
+    if answer.is_missing {
+        return None;
+    }
+    let git = path.ancestors().find(|above| above.ends_with(".git"));
+    let of_git =
+        git.filter(|_| act.writes()).or_else(|| matches!(answer.by, Some(Origin::Protected(_))).then_some(&*answer.at));
+    if let Some(top) = of_git {
+        return protected(plan, act, path, top);
     }
     // Only what is there can be granted, so a name is granted with the directory that it is made in, where that is no home.
     let directory = path.parent().filter(|directory| act == Act::Make && !is_wide(plan, directory));
     let narrow = directory.unwrap_or(path);
     let missing = act == Act::Make && directory.is_none();
     // Of two rules for one path the stricter counts.
-    let same = |entry: &Entry| entry.path == narrow && entry.rule.because.is_explicit();
+    let same = |entry: &Entry| {
+        let by = &entry.rule.because;
+        entry.path == narrow && by.is_explicit() && !by.is_profile()
+    };
     if plan.effective.iter().any(same) {
         return None;
     }
@@ -182,16 +205,33 @@ fn is_wide(plan: &Plan, directory: &Path) -> bool {
 }
 
 /// What git writes every day has a word of its own; what it runs is named by its path, or the directory it is made in.
-fn protected(act: Act, path: &Path, answer: &Answer) -> Option<Remedy> {
-    let runs_code = ["hooks", "config", "config.worktree", "modules", "worktrees"];
+fn protected(plan: &Plan, act: Act, path: &Path, top: &Path) -> Option<Remedy> {
+    let runs_code = ["hooks", "modules", "worktrees"];
     let below = path.components().skip_while(|part| part.as_os_str() != ".git").nth(1);
-    if below.is_some_and(|part| !runs_code.iter().any(|name| part.as_os_str() == *name)) {
-        return Some(Remedy::single("--git", "commit"));
+    if let Some(name) = below.map(|part| part.as_os_str().to_string_lossy()) {
+        // It is written anew beside itself, and all of .git would have to be granted for that.
+        if name.starts_with("config") {
+            return None;
+        }
+        if !runs_code.contains(&&*name) {
+            return Some(commit(plan, top));
+        }
     }
-    let inner = |directory: &&Path| *directory != answer.at && directory.starts_with(&answer.at);
+    let inner = |directory: &&Path| *directory != top && directory.starts_with(top);
     let directory = path.parent().filter(|_| act == Act::Make).filter(inner);
     let missing = act == Act::Make && directory.is_none();
     Remedy::path("--write", directory.unwrap_or(path)).map(|remedy| Remedy { missing, ..remedy })
+}
+
+/// Git commits from the directory of the repository.
+fn commit(plan: &Plan, top: &Path) -> Remedy {
+    let commit = Remedy::single("--git", "commit");
+    match top.parent().and_then(Path::to_str) {
+        Some(tree) if Path::new(tree) != plan.process.cwd => {
+            Remedy { flag: format!("--cd {} {}", quoted(tree), commit.flag), ..commit }
+        }
+        _ => commit,
+    }
 }
 
 /// What would lead to an address that cannot be reached, and whether that is certain. `None` where it can be.

@@ -11,7 +11,7 @@ use super::{Plan, show};
 use crate::host::gpu::rows;
 use crate::policy::Policy;
 use crate::policy::paths::Access;
-use crate::request::{Git, Net, Origin, Tmp};
+use crate::request::{Git, Mode, Net, Origin, Tmp};
 
 /// What was learned of one run of a command.
 pub struct Lesson<'a> {
@@ -27,6 +27,8 @@ pub struct Lesson<'a> {
     pub reached: &'a [String],
     /// What it was refused.
     pub denials: &'a [Denial],
+    /// The policy that is learned on, by its name in [`Origin::File`]: what it grants is kept.
+    pub config: Option<&'a Path>,
     /// The caller's home.
     pub home: Option<&'a Path>,
     /// Whether a path is there now: only what is there can have a rule.
@@ -111,12 +113,18 @@ impl Lesson<'_> {
         if !globs.is_empty() {
             line(text, &list("deny", globs.iter().map(|glob| quoted(&glob.pattern)).collect()), "as it was said");
         }
-        let passed: Vec<_> = policy.env.said.iter().filter(|said| said.value.1.is_none()).collect();
-        if !passed.is_empty() {
-            let names = passed.iter().map(|said| quoted(&said.value.0.to_string_lossy())).collect();
-            line(text, &list("env", names), "as it was said");
+        // A value of the command line may be a secret; one of a file is in a file already.
+        let written = |by: &Origin| !matches!(by, Origin::Flag(_));
+        let variable = |(name, value): &(std::ffi::OsString, Option<std::ffi::OsString>)| match value {
+            Some(value) => quoted(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy())),
+            None => quoted(&name.to_string_lossy()),
+        };
+        let (told, untold): (Vec<_>, Vec<_>) =
+            policy.env.said.iter().partition(|said| said.value.1.is_none() || written(&said.by));
+        if !told.is_empty() {
+            line(text, &list("env", told.iter().map(|said| variable(&said.value)).collect()), "as it was said");
         }
-        if policy.env.said.iter().any(|said| said.value.1.is_some()) {
+        if !untold.is_empty() {
             text.push_str("# env: variables that were set on the command line have to be set there again\n");
         }
         if !policy.allow.is_empty() {
@@ -147,7 +155,10 @@ impl Lesson<'_> {
         let hosts = refused.filter_map(|denial| denial.remedy.as_ref()?.flag.strip_prefix("--allow-host "));
         let hosts: Vec<_> = hosts.map(str::to_owned).collect();
         let granted = if self.grant { hosts.as_slice() } else { &[] };
-        let mut allowed: Vec<String> = self.reached.iter().chain(granted).map(|host| quoted(host)).collect();
+        let kept = policy.reach.hosts.allow.iter().filter(|said| self.is_kept(&said.by));
+        let kept: Vec<_> = kept.map(|said| said.value.target.to_string()).collect();
+        let mut allowed: Vec<String> =
+            self.reached.iter().chain(granted).chain(&kept).map(|host| quoted(host)).collect();
         allowed.sort();
         allowed.dedup();
         if allowed.is_empty() {
@@ -179,7 +190,7 @@ impl Lesson<'_> {
             let access = match denial.act {
                 Act::Look | Act::Read | Act::Execute => Access::Read,
                 Act::Change | Act::Make => Access::Write,
-                Act::Unix | Act::Internet | Act::Call | Act::More => continue,
+                Act::MakeAgain | Act::Unix | Act::UnixAbsent | Act::Internet | Act::Call | Act::More => continue,
             };
             let by = why::why(self.plan, path).by;
             let explicit = by.as_ref().is_some_and(Origin::is_explicit);
@@ -212,7 +223,8 @@ impl Lesson<'_> {
     fn writes_workspace(&self) -> bool {
         let granted = |seen: &Seen| why::why(self.plan, Path::new(&seen.what)).access.writes();
         let inside = |seen: &&Seen| seen.act.writes() && Path::new(&seen.what).starts_with(&self.policy.workspace);
-        self.seen.iter().filter(inside).any(granted)
+        let kept = self.config.is_some() && self.policy.mode == Mode::WorkspaceWrite;
+        kept || self.seen.iter().filter(inside).any(granted)
     }
 
     fn touched(&self, rule: impl Fn(&Answer) -> bool) -> impl Iterator<Item = &Path> {
@@ -230,7 +242,7 @@ impl Lesson<'_> {
             let access = match act {
                 Act::Look | Act::Read | Act::Execute => Access::Read,
                 Act::Change | Act::Make => Access::Write,
-                Act::Unix | Act::Internet | Act::Call | Act::More => continue,
+                Act::MakeAgain | Act::Unix | Act::UnixAbsent | Act::Internet | Act::Call | Act::More => continue,
             };
             let answer = why::why(self.plan, path);
             if !self.is_the_host_s(path, &answer) || !allows(access, &answer) {
@@ -244,7 +256,22 @@ impl Lesson<'_> {
         }
         listed.sort();
         listed.dedup();
-        (without_covered(lines), listed)
+        self.keep(&mut lines);
+        (without_covered(with_whole_etc(lines)), listed)
+    }
+
+    /// Whether the policy that is learned on says it.
+    fn is_kept(&self, by: &Origin) -> bool {
+        self.config.is_some_and(|config| matches!(by, Origin::File { path, .. } if path == config))
+    }
+
+    /// What the policy says that is learned on: another run needed it.
+    fn keep(&self, lines: &mut Lines) {
+        let rules = self.policy.rules.iter().filter(|rule| rule.access > Access::None && self.is_kept(&rule.because));
+        for rule in rules.filter(|rule| rule.path != self.policy.workspace) {
+            let line = lines.entry(rule.path.clone()).or_insert(Line { access: rule.access, files: 0 });
+            line.access = line.access.max(rule.access);
+        }
     }
 
     /// A rule for one file that the user gave is no rule for the directory it lies in; nor is a store of secrets.
@@ -263,29 +290,24 @@ impl Lesson<'_> {
         path.is_absolute() && !private && !tmp && !path.starts_with(&self.policy.workspace) && !path.starts_with("/dev")
     }
 
-    /// The directory that stands for a path; `None` where that would be too much: the root, a home, a directory of others.
+    /// The directory that stands for a path, or the path itself; `None` where that would be too much: the root, a home, what is
+    /// above those and above the workspace.
     fn fold(&self, path: &Path) -> Option<PathBuf> {
         let in_home = self.home.and_then(|home| Some((home, path.strip_prefix(home).ok()?)));
-        if let Some((home, rest)) = in_home {
-            let first = rest.components().next()?;
-            let depth = match first.as_os_str().to_str() {
-                Some(".cache" | ".config") => 2,
-                Some(".local") => 3,
-                _ => 1,
-            };
-            return Some(home.join(first_of(rest, depth)?));
-        }
-        let rest = path.strip_prefix("/").ok()?;
+        let (top, rest) = in_home.unwrap_or((Path::new("/"), path.strip_prefix("/").ok()?));
         let first = rest.components().next()?;
-        let depth = match first.as_os_str().to_str() {
-            Some("usr" | "bin" | "sbin" | "lib" | "lib32" | "lib64" | "sys") => 1,
-            Some("var" | "home") => 3,
-            _ => 2,
+        let depth = match (in_home.is_some(), first.as_os_str().to_str()) {
+            (true, Some(".cache" | ".config")) => 2,
+            (true, Some(".local")) | (false, Some("var" | "home")) => 3,
+            (true, _) | (false, Some("usr" | "bin" | "sbin" | "lib" | "lib32" | "lib64" | "sys")) => 1,
+            (false, _) => 2,
         };
-        let fold = Path::new("/").join(first_of(rest, depth)?);
         // Above the workspace and the home there are others'.
-        let above = |path: &Path| path.starts_with(&fold) && path != fold;
-        (!above(&self.policy.workspace) && !self.home.is_some_and(above)).then_some(fold)
+        let is_above = |fold: &Path, other: &Path| other.starts_with(fold);
+        let too_much =
+            |fold: &Path| is_above(fold, &self.policy.workspace) || self.home.is_some_and(|home| is_above(fold, home));
+        let folds = (depth..=rest.components().count()).filter_map(|depth| Some(top.join(first_of(rest, depth)?)));
+        folds.into_iter().find(|fold| !too_much(fold))
     }
 }
 
@@ -300,7 +322,11 @@ fn allows(access: Access, answer: &Answer) -> bool {
 }
 
 fn paths(number: usize) -> String {
-    if number == 1 { "one path".to_owned() } else { format!("{number} paths") }
+    match number {
+        0 => "kept".to_owned(),
+        1 => "one path".to_owned(),
+        _ => format!("{number} paths"),
+    }
 }
 
 fn grow(lines: &mut Lines, path: PathBuf, access: Access) {
@@ -311,6 +337,21 @@ fn grow(lines: &mut Lines, path: PathBuf, access: Access) {
 
 /// Where systems have these as links into `/usr`, they are there with it.
 const LINKS: [&str; 5] = ["/bin", "/lib", "/lib32", "/lib64", "/sbin"];
+
+/// So many entries of one directory stand for all of it.
+const ALL_OF: usize = 12;
+
+/// The entries of `/etc` by themselves, or all of it: what is secret there stays hidden.
+fn with_whole_etc(lines: Lines) -> Lines {
+    let etc = Path::new("/etc");
+    let is_entry = |path: &Path, line: &Line| path.parent() == Some(etc) && line.access == Access::Read;
+    if lines.iter().filter(|(path, line)| is_entry(path, line)).count() <= ALL_OF {
+        return lines;
+    }
+    let (entries, mut rest): (Lines, Lines) = lines.into_iter().partition(|(path, line)| is_entry(path, line));
+    rest.insert(etc.to_owned(), Line { access: Access::Read, files: entries.values().map(|line| line.files).sum() });
+    rest
+}
 
 /// Without those that a line above them says already.
 fn without_covered(mut lines: Lines) -> Lines {

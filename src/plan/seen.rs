@@ -15,8 +15,12 @@ pub enum Act {
     Change,
     /// Makes it, removes it, or moves it here or away.
     Make,
+    /// Makes it where something is already, so it fails with `EEXIST`.
+    MakeAgain,
     /// Connects to a unix socket at a path.
     Unix,
+    /// The same, where its view has nothing at that path.
+    UnixAbsent,
     /// Connects to an address and port, or sends a datagram there.
     Internet,
     /// Makes a system call that is refused.
@@ -27,13 +31,15 @@ pub enum Act {
 
 impl Act {
     /// All of them; the place of one is its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Look,
         Self::Read,
         Self::Execute,
         Self::Change,
         Self::Make,
+        Self::MakeAgain,
         Self::Unix,
+        Self::UnixAbsent,
         Self::Internet,
         Self::Call,
         Self::More,

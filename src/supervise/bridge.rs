@@ -83,8 +83,10 @@ impl Bridge {
 
 fn work(plan: &NetworkPlan, way_out: WayOut, log: Option<File>, line: &OwnedFd) {
     // Out of the caller's process group and session: what is sent to those is not for the bridge.
-    sys::ignore(rustix::process::setsid());
+    // Until it has said this, a bridge that somebody stops is nobody's to end.
     sys::ignore(rustix::process::set_parent_process_death_signal(Some(Signal::KILL)));
+    // Out of the caller's process group and session: what is sent to those is not for the bridge.
+    sys::ignore(rustix::process::setsid());
     let WayOut { line: init, sockets, published } = &way_out;
     let log_number = log.as_ref().map(AsRawFd::as_raw_fd);
     let sockets = sockets.iter().chain(published).chain(init).map(AsRawFd::as_raw_fd);

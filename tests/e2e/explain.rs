@@ -119,6 +119,31 @@ fn what_git_writes_has_a_word_of_its_own() {
         let hook = denial(&hooks, &lab.path("work/.git/hooks/post-commit")).unwrap();
         assert_eq!(hook["remedy"]["flag"], format!("--write {}", lab.path("work/.git/hooks")), "{hooks:#}");
         lab.sandbox(["--write", &lab.path("work/.git/hooks")]).sh("echo x > .git/hooks/post-commit").assert_works();
+        // Below it, the repository is not in the workspace: all of .git is never offered.
+        lab.dir("work/below");
+        let below = self::outcome(&lab, "native", &["--explain", "--cd", "below"], "git add .; git config user.name b");
+        let flag = |what: &str| denial(&below, &lab.path(what)).unwrap()["remedy"]["flag"].clone();
+        assert_eq!(flag("work/.git/index.lock"), format!("--cd {} --git commit", lab.path("work")));
+        assert_eq!(flag("work/.git/config.lock"), Value::Null, "{below:#}");
+    }
+}
+
+#[test]
+fn placeholders_and_sockets_of_private_directories_are_told() {
+    for lab in Lab::as_root(&[Need::Tool("python3")]) {
+        let socket = format!("/run/ringfence-e2e-{}-{}", std::process::id(), lab.user);
+        let socket = socket.replace(' ', "-");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let script = format!(
+            "mkdir .claude; python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{socket}\")'; mkdir -p /usr made"
+        );
+        let engine = if lab.is_native() { "native" } else { "bwrap" };
+        let outcome = outcome(&lab, engine, &["--explain"], &script);
+        std::fs::remove_file(&socket).unwrap();
+        drop(listener);
+        let what: Vec<_> = outcome["denials"].as_array().unwrap().iter().map(|denial| &denial["what"]).collect();
+        assert_eq!(what, [&Value::from(socket.as_str()), &lab.path("work/.claude").into()], "{outcome:#}");
+        assert_eq!(outcome["denials"][0]["remedy"]["flag"], format!("--unix {socket}"));
     }
 }
 

@@ -62,6 +62,47 @@ fn what_was_not_touched_is_out_of_reach() {
 }
 
 #[test]
+fn what_lies_beside_the_workspace_and_in_the_home_is_named_by_itself() {
+    for lab in Lab::every_user(&[]) {
+        let beside = lab.file("data/set/one", "1");
+        lab.file("others/two", "2");
+        lab.file("beside", "3");
+        let script = format!("cat {beside} {}; cat /etc/mtab > /dev/null; ls /etc > /dev/null", lab.path("beside"));
+        let (ran, policy) = learn(&lab, &[], &script);
+        ran.assert_works();
+        let ran = with(&lab, &[]).sh(&script);
+        assert_eq!((ran.code(), ran.stdout()), (0, "13".to_owned()), "{ran}\n{policy}");
+        let other = lab.path("others/two");
+        with(&lab, &[]).run(["cat", &other]).assert_refused_for(&other);
+        assert!(policy.contains("\"/etc\" = \"read\"") || !policy.contains("\"/etc/mtab\""), "{policy}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_learned_on_keeps_what_it_grants() {
+    for lab in Lab::every_user(&[]) {
+        let (one, two) = (lab.file("home/one/x", "1"), lab.file("home/two/x", "2"));
+        learn(&lab, &[], &format!("cat {one}; touch made")).0.assert_works();
+        lab.outside(&format!("mv {} {}", lab.path("home/learned.toml"), lab.path("home/first.toml"))).assert_works();
+        let first = lab.path("home/first.toml");
+        let (ran, policy) = learn(&lab, &["--config", &first, "--read", &two], &format!("cat {two}"));
+        ran.assert_works();
+        let ran = with(&lab, &[]).sh(&format!("cat {one} {two}; touch again"));
+        assert_eq!((ran.code(), ran.stdout()), (0, "12".to_owned()), "{ran}\n{policy}");
+    }
+}
+
+#[test]
+fn on_standard_output_there_is_a_policy_and_nothing_else() {
+    for lab in Lab::native(&[]) {
+        let binary = lab.sandbox(NONE).binary().to_str().unwrap().to_owned();
+        let ran = lab.sandbox(NONE).without().run([&binary, "learn", "--", "echo", "printed"]);
+        ran.assert_works().assert_says("printed");
+        assert!(ran.stdout().starts_with("# Learned by") && !ran.stdout().contains("\nprinted"), "{ran}");
+    }
+}
+
+#[test]
 fn what_is_refused_is_a_comment_and_with_grant_a_rule_but_never_a_secret() {
     for lab in Lab::every_user(&[]) {
         lab.dir("home/.cache/tool");

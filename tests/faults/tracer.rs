@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getsid, pidfd_open, pidfd_send_signal};
 
 use crate::ptrace::{self, Entry, Go, Stop};
 
@@ -49,6 +49,9 @@ pub struct Story {
     pub code: i32,
     /// Whether the point was reached.
     pub hit: bool,
+    /// Whether somebody was stopped who was still in the supervisor's session: the first thing that a bridge does is to tie
+    /// itself to the supervisor's life, the second to leave its session.
+    pub untied: bool,
     /// What did not end by itself in time.
     pub hung: Vec<String>,
     /// Processes that lived when the supervisor had ended.
@@ -63,7 +66,7 @@ pub struct Story {
 
 impl std::fmt::Debug for Story {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { code, hit, hung, late, stdout, stderr, calls: _, programs: _ } = self;
+        let Self { code, hit, untied: _, hung, late, stdout, stderr, calls: _, programs: _ } = self;
         write!(f, "code {code}, hit {hit}, hung {hung:?}, late {late:?}")?;
         write!(f, "\n    stdout: {}", stdout.lines().next().unwrap_or_default())?;
         write!(f, "\n    stderr: {}", stderr.trim_end())
@@ -244,6 +247,8 @@ impl Run<'_> {
                     let Some(victim) = victim.and_then(Pid::from_raw) else { continue };
                     let Ok(process) = pidfd_open(victim, PidfdFlags::empty()) else { continue };
                     if after.is_zero() {
+                        let root = Pid::from_raw(self.root);
+                        self.story.untied |= getsid(Some(victim)).ok() == getsid(root).ok();
                         let _gone = pidfd_send_signal(&process, *signal);
                     } else {
                         drop(self.timer.send(Due { at: Instant::now() + *after, signal: Some((process, *signal)) }));

@@ -15,14 +15,20 @@ VARIABLE = "RINGFENCE_HELPER"
 
 
 def find_binary(*, writable: Iterable[str] = (), readonly: Iterable[str] = ()) -> str:
-    """The program: the one of the wheel, ``$RINGFENCE_HELPER``, or the first on ``PATH``, in this order.
+    """The program: ``$RINGFENCE_HELPER``, the one of the wheel, or the first on ``PATH``, in this order.
 
     One that lies below a directory in ``writable`` is passed over, unless a directory in ``readonly`` is nearer: what an
     earlier command left there must not make the next sandbox. Relative places are passed over, too.
 
     Raises:
-        BinaryNotFoundError: There is none. It names those that were passed over.
+        BinaryNotFoundError: There is none, or the variable names none. It names those that were passed over.
     """
+    named = os.environ.get(VARIABLE)
+    if named and not (os.path.isabs(named) and os.access(named, os.X_OK) and os.path.isfile(named)):
+        raise BinaryNotFoundError(
+            f"the program `{NAME}` was not found: {VARIABLE}={named} is no absolute path of a program",
+            hint=f"unset {VARIABLE}, or name the program from / on",
+        )
     open_to_commands = [_real(path) for path in writable]
     closed = [_real(path) for path in readonly]
     passed_over = []
@@ -56,9 +62,9 @@ def _not_found(passed_over: list[str]) -> BinaryNotFoundError:
 
 
 def _candidates() -> Iterator[str]:
+    yield os.environ.get(VARIABLE, "")
     for directory in _scripts():
         yield os.path.join(directory, NAME)
-    yield os.environ.get(VARIABLE, "")
     for directory in os.environ.get("PATH", "").split(os.pathsep):
         yield os.path.join(directory, NAME)
 

@@ -331,6 +331,6 @@ mod tests {
             let (number, what) = seen_as(&seen);
             assert_eq!(as_seen(number, what), Some(seen));
         }
-        assert_eq!(as_seen(9, b""), None);
+        assert_eq!(as_seen(11, b""), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What the command was refused, and what would allow it.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -8,6 +9,8 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::guess;
 use crate::cli::report::note;
+use crate::host::paths::PathFact;
+use crate::plan::baseline::Entry;
 use crate::plan::denial::{self, DNS, Denial, Remedy};
 use crate::plan::seen::Act;
 use crate::plan::show;
@@ -25,8 +28,10 @@ pub fn of(outcome: &Outcome, plan: &Plan) -> Vec<Denial> {
     let told = outcome.network.iter().flat_map(|summary| &summary.told);
     let mut found: Vec<_> = seen.chain(told.filter(|told| told.denied).map(of_bridge)).collect();
     let failed = !matches!(outcome.ending, Ending::Exit(0) | Ending::NotExecuted(_) | Ending::Failed(_));
-    if failed && !is_watched(plan) {
-        found.extend(guess::denials(plan).into_iter().filter(works_outside));
+    if failed {
+        // Where only a name server was asked, the words may tell for whom.
+        let guesses = if is_watched(plan) { guess::hosts(plan) } else { guess::denials(plan) };
+        found.extend(guesses.into_iter().filter(works_outside));
     }
     found
 }
@@ -57,6 +62,20 @@ pub(super) fn tell(denials: &[Denial], outcome: &Outcome) {
     }
 }
 
+/// After a failure: which directories of profiles are missing, and on a terminal, how more is told where nothing was.
+pub(super) fn tell_more(plan: &Plan, denials: &[Denial]) {
+    let missing = |entry: &&Entry| matches!(entry.fact, PathFact::Missing { .. }) && entry.rule.because.is_profile();
+    for Entry { rule, .. } in
+        plan.effective.iter().filter(missing).filter(|entry| entry.rule.access.writes()).take(TOLD)
+    {
+        let (path, by) = (show::show(&rule.path), &rule.because);
+        note(&format!("{path} is not there, so {by} does not grant it: mkdir -p {path} outside lets it"));
+    }
+    if denials.is_empty() && !is_watched(plan) && plan.confinement.is_some() && std::io::stderr().is_terminal() {
+        note("--explain tells what the sandbox refuses, if that is why");
+    }
+}
+
 fn line(denial: &Denial, more: usize) -> String {
     let Denial { act, what, because, remedy, certain, times: _ } = denial;
     let guess = if *certain { "" } else { "a guess: " };
@@ -66,8 +85,8 @@ fn line(denial: &Denial, more: usize) -> String {
         Act::Look | Act::Read | Act::More => "could not be read",
         Act::Execute => "could not be executed",
         Act::Change => "could not be changed",
-        Act::Make => "could not be made or removed",
-        Act::Unix => "could not be connected to",
+        Act::Make | Act::MakeAgain => "could not be made or removed",
+        Act::Unix | Act::UnixAbsent => "could not be connected to",
         Act::Internet if is_name_server(&what) => "was not reached, so no name was found",
         Act::Internet => "could not be reached",
         Act::Call => "is a call that is refused",
@@ -103,12 +122,12 @@ fn works_outside(denial: &Denial) -> bool {
         Act::Look => path.symlink_metadata().is_ok(),
         Act::Read => may(path, Access::READ_OK),
         Act::Execute => may(path, Access::EXEC_OK),
-        Act::Change => may(path, Access::WRITE_OK),
-        Act::Make => {
+        Act::Change if path.exists() => may(path, Access::WRITE_OK),
+        Act::Change | Act::Make | Act::MakeAgain => {
             let there = path.ancestors().skip(1).find(|directory| directory.exists());
             there.is_some_and(|directory| may(directory, Access::WRITE_OK | Access::EXEC_OK))
         }
-        Act::Unix => path.metadata().is_ok_and(|found| found.file_type().is_socket()),
+        Act::Unix | Act::UnixAbsent => path.metadata().is_ok_and(|found| found.file_type().is_socket()),
         Act::Internet => match denial.what.to_str().and_then(|text| text.parse::<SocketAddr>().ok()) {
             Some(address) if address.ip().to_canonical().is_loopback() => listens_outside(address),
             _ => true,

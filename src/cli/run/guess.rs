@@ -26,7 +26,12 @@ pub(super) fn denials(plan: &Plan) -> Vec<Denial> {
     };
     let seen: Vec<_> = arguments().skip(skipped).map(|word| written(word, &plan.process.cwd)).collect();
     let files = denial::denials(plan, &seen).into_iter().map(|denial| Denial { certain: false, ..denial });
-    files.chain(arguments().filter_map(|word| host(word, plan))).collect()
+    files.chain(hosts(plan)).collect()
+}
+
+/// The hosts of its words that are URLs, where there is no network.
+pub(super) fn hosts(plan: &Plan) -> Vec<Denial> {
+    plan.process.command.iter().skip(1).filter_map(|word| host(word.to_str()?, plan)).collect()
 }
 
 /// The path that a word names, as it would be written to.
@@ -41,11 +46,16 @@ fn host(word: &str, plan: &Plan) -> Option<Denial> {
     let net = &plan.confinement.as_ref()?.net;
     let url = url::Url::parse(word).ok().filter(|url| ["http", "https", "ssh", "git"].contains(&url.scheme()))?;
     let host = url.host_str().filter(|_| net.value == Net::None)?;
+    let port = url.port_or_known_default().unwrap_or_default();
+    let own = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let remedy =
+        if own { Remedy::listed("--expose-host", &port.to_string()) } else { Remedy::listed("--allow-host", host) };
     Some(Denial {
         act: Act::Internet,
         what: host.into(),
         because: format!("net none, because {}", net.by),
-        remedy: Some(Remedy::listed("--allow-host", host)),
+        remedy: Some(remedy),
         certain: false,
         times: 1,
     })

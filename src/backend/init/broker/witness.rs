@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -107,8 +107,9 @@ impl Witness {
                 let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
                 let Some(path) = (!name.is_empty()).then(|| Path::new(OsStr::from_bytes(name))) else { return };
                 let Some(path) = whole(memory, None, path) else { return };
-                let key = path.as_os_str().as_bytes().to_vec();
-                self.add((Act::Unix, key), || Some(place(proc, &path, true).path.into_os_string()));
+                let Place { path: at, there } = place(proc, &path, true);
+                let act = if there { Act::Unix } else { Act::UnixAbsent };
+                self.add((act, path.into_os_string().into_vec()), || Some(at.into_os_string()));
             }
             family => {
                 if let Some(address) = internet(family, rest) {
@@ -174,15 +175,21 @@ fn act(how: How, there: bool) -> Option<Act> {
         How::Open(flags) if flags.contains(OFlags::TMPFILE) => Act::Make,
         How::Open(flags) if flags.contains(OFlags::PATH) => Act::Look,
         How::Open(flags) if flags.contains(OFlags::CREATE) && !there => Act::Make,
-        How::Open(flags) if flags.contains(OFlags::CREATE | OFlags::EXCL) => Act::Look,
+        How::Open(flags) if flags.contains(OFlags::CREATE | OFlags::EXCL) => Act::MakeAgain,
         How::Open(flags) if flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC) => Act::Change,
         How::Open(_) | How::OpenAs(_) => Act::Read,
-        How::Make if !there => Act::Make,
+        How::Make => {
+            if there {
+                Act::MakeAgain
+            } else {
+                Act::Make
+            }
+        }
         How::Remove if there => Act::Make,
         How::Replace => Act::Make,
         How::Change if there => Act::Change,
         How::Execute => Act::Execute,
-        How::Make | How::Remove | How::Change | How::Look => Act::Look,
+        How::Remove | How::Change | How::Look => Act::Look,
     })
 }
 
@@ -211,9 +218,9 @@ mod tests {
             (open(OFlags::PATH), [Act::Look, Act::Look]),
             (open(OFlags::RDWR), [Act::Change, Act::Change]),
             (open(make), [Act::Change, Act::Make]),
-            (open(make | OFlags::EXCL), [Act::Look, Act::Make]),
+            (open(make | OFlags::EXCL), [Act::MakeAgain, Act::Make]),
             (open(OFlags::RDWR | OFlags::TMPFILE), [Act::Make, Act::Make]),
-            (How::Make, [Act::Look, Act::Make]),
+            (How::Make, [Act::MakeAgain, Act::Make]),
             (How::Remove, [Act::Make, Act::Look]),
             (How::Replace, [Act::Make, Act::Make]),
             (How::Change, [Act::Change, Act::Look]),
