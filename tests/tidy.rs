@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may name. `policy::paths::Access` allows just that item of a room.
 const EDGES: &[(&str, &[&str])] = &[
-    ("request", &["policy::paths"]),
+    ("request", &["policy::paths", "policy::tables"]),
     ("policy", &["request"]),
     ("host", &["request", "policy", "sys"]),
     ("plan", &["request", "policy", "host"]),

@@ -61,7 +61,7 @@ impl Words {
                     return Err(Stop::Mistake(format!("{name} says nothing to a server: its descriptors are its own")));
                 }
                 // What is told stands in the result.
-                "--explain" | "--verbose" | "-v" | "--quiet" | "-q" => {}
+                "--verbose" | "-v" | "--quiet" | "-q" => {}
                 "--ringfence" => found.ringfence = Some(value()?.into()),
                 "--max-output" => found.max_output = Some(number(&value()?)?),
                 "--config" => {

@@ -62,7 +62,7 @@ pub async fn run(
     // Without CLOEXEC: `ringfence` inherits it, and no other process is started meanwhile.
     let outcome = File::from(memfd_create("outcome", MemfdFlags::empty()).map_err(|error| start(error.into()))?);
     let mut words = ceiling.words(narrowed);
-    words.extend(["--explain", "--quiet"].map(OsString::from));
+    words.push("--quiet".into());
     words.push(format!("--json-outcome={}", outcome.as_raw_fd()).into());
     words.push("--".into());
     words.extend(inside(directory, command));

@@ -113,7 +113,7 @@ async fn a_command_runs_in_the_workspace_and_writes_nowhere_else() {
     let lab = Lab::new();
     let script =
         format!("echo one > file; echo two > {}; echo said >&2; cat; exit 3", lab.path("other/file").display());
-    let client = lab.start(&[]).await;
+    let client = lab.start(&["--explain"]).await;
     let done = client.run(json!({"command": ["sh", "-c", script], "input": "in"})).await;
     assert_eq!((&done["exit_code"], &done["stdout"], &done["signal"]), (&json!(3), &json!("in"), &Value::Null));
     assert!(done["stderr"].as_str().unwrap().contains("Read-only file system"), "{done}");

@@ -223,6 +223,13 @@ impl Flags {
     /// # Errors
     /// When that is not open.
     pub fn take_output(&mut self) -> Result<Output, Vec<Problem>> {
+        if let Some(fd) = self.pass_fd.iter().find(|fd| self.output.tells(**fd)) {
+            let hint = Some("name two descriptors".to_owned());
+            return Err(vec![Problem::new(
+                format!("--pass-fd {fd} would let the command write its own outcome"),
+                hint,
+            )]);
+        }
         self.output.take()
     }
 

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 
 use super::flags::{Flags, Output};
+use super::inspect::canonical;
 use super::report::{Problem, problems};
 use super::run::{self, Telling, denials, failed, prepare_policy};
 use crate::plan::Plan;
 use crate::plan::learn::Lesson;
 use crate::plan::seen::{Act, Seen};
+use crate::plan::why;
 use crate::policy::Policy;
 use crate::request::{Mode, Net, Origin};
 use crate::supervise::outcome::Outcome;
@@ -45,8 +47,17 @@ pub fn learn(args: LearnArgs) -> i32 {
         Ok(output) => output,
         Err(found) => return problems(&found),
     };
-    let learned = place(file.as_deref()).and_then(|file| watched(flags, &output, grant, file));
+    let learned = place(file.as_deref()).and_then(|place| watched(flags, &output, grant, (file.as_deref(), place)));
     learned.unwrap_or_else(|found| failed(&found, &output))
+}
+
+/// Whether the command's output would stand where the policy is to stand, and not on a terminal.
+fn is_one_file() -> bool {
+    let (output, errors) = (std::io::stdout(), std::io::stderr());
+    let same =
+        |one: rustix::fs::Stat, other: rustix::fs::Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    let found = rustix::fs::fstat(&output).and_then(|one| Ok(same(one, rustix::fs::fstat(&errors)?)));
+    found.unwrap_or(false) && !output.is_terminal()
 }
 
 /// Where the policy goes, opened before anything runs: a file that is not there yet, or standard output.
@@ -54,6 +65,10 @@ fn place(file: Option<&Path>) -> Result<File, Vec<Problem>> {
     let Some(file) = file else {
         // What the command prints goes to the errors: what is printed here is a policy, and nothing else.
         let copy = std::io::stdout().as_fd().try_clone_to_owned();
+        if is_one_file() {
+            let hint = Some("name a file for the policy: --output FILE".to_owned());
+            return Err(vec![Problem::new("output and errors go to one file: the policy would be among them", hint)]);
+        }
         let moved = copy.and_then(|copy| Ok((copy, rustix::stdio::dup2_stdout(std::io::stderr().as_fd())?)));
         return moved.map(|(copy, ())| File::from(copy)).map_err(|error| {
             let hint = Some("name a file for the policy: --output FILE".to_owned());
@@ -66,10 +81,16 @@ fn place(file: Option<&Path>) -> Result<File, Vec<Problem>> {
     })
 }
 
-fn watched(mut flags: Flags, output: &Output, grant: bool, mut place: File) -> Result<i32, Vec<Problem>> {
+fn watched(mut flags: Flags, output: &Output, grant: bool, place: (Option<&Path>, File)) -> Result<i32, Vec<Problem>> {
     flags.learn(LEARN);
     let config = flags.config().map(Path::to_owned);
     let (policy, plan) = prepared(flags.policy()?)?;
+    let (file, mut place) = place;
+    if let Some(file) = file.filter(|file| why::changes_host(&plan, &canonical(file))) {
+        crate::sys::ignore(std::fs::remove_file(file));
+        let hint = Some("name a file outside of what the command can write".to_owned());
+        return Err(vec![Problem::new(format!("the command could write its own policy, `{}`", file.display()), hint)]);
+    }
     let log = run::ready(&policy, &plan, output)?;
     let telling = Telling { log: log.as_ref(), output: Some(output), hosting: None };
     let (outcome, plan) = run::outcome(&policy, plan, &telling)?;

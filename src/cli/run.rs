@@ -184,7 +184,7 @@ pub fn tell(ended: &Outcome, plan: &Plan, output: Option<&Output>) {
     denials::tell(&denials, ended);
     network::tell(ended, verbose);
     if !expired && matches!(ended.ending, Ending::Exit(code) if code != 0) {
-        denials::tell_more(plan, &denials);
+        denials::tell_missing(plan);
     }
 }
 

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::baseline::Entry;
 use super::seen::{Act, Seen};
@@ -12,6 +12,7 @@ use super::why::{self, Answer};
 use super::{Confinement, Plan};
 use crate::host::gpu::rows;
 use crate::policy::paths::Access;
+use crate::policy::tables::HOME_SECRETS;
 use crate::request::{Net, Origin};
 
 /// One thing that a command did not get.
@@ -50,7 +51,7 @@ impl Remedy {
         let key = flag.trim_start_matches('-').replace('-', "_");
         Self {
             flag: format!("{flag} {}", quoted(value)),
-            toml: format!("{key} = [{}]", toml::Value::from(value)),
+            toml: format!("{key} = [{}]", toml_string(value)),
             missing: false,
         }
     }
@@ -59,7 +60,7 @@ impl Remedy {
     #[must_use]
     pub fn single(flag: &str, word: &str) -> Self {
         let key = flag.trim_start_matches('-').replace('-', "_");
-        Self { flag: format!("{flag} {word}"), toml: format!("{key} = {}", toml::Value::from(word)), missing: false }
+        Self { flag: format!("{flag} {word}"), toml: format!("{key} = {}", toml_string(word)), missing: false }
     }
 
     /// From an option as it is written on the command line.
@@ -81,9 +82,16 @@ impl Remedy {
     /// A rule for a path, if it is text.
     fn path(flag: &str, path: &Path) -> Option<Self> {
         // The whole machine is no cure.
-        let text = path.to_str().filter(|_| path.parent().is_some())?;
+        let is_plain = !path.components().any(|part| part == Component::ParentDir);
+        let text = path.to_str().filter(|_| path.parent().is_some() && is_plain)?;
         Some(Self::listed(flag, text))
     }
+}
+
+/// A string of TOML on one line, whatever it holds: JSON's escapes are TOML's, which wants one more.
+#[must_use]
+pub fn toml_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 /// As one word of a shell.
@@ -176,6 +184,9 @@ fn remedy(plan: &Plan, act: Act, path: &Path, answer: &Answer) -> Option<Remedy>
     if answer.is_missing {
         return None;
     }
+    if leads_on(plan, path, act) {
+        return None;
+    }
     let git = path.ancestors().find(|above| above.ends_with(".git"));
     let of_git =
         git.filter(|_| act.writes()).or_else(|| matches!(answer.by, Some(Origin::Protected(_))).then_some(&*answer.at));
@@ -195,6 +206,45 @@ fn remedy(plan: &Plan, act: Act, path: &Path, answer: &Answer) -> Option<Remedy>
         return None;
     }
     Remedy::path(flag, narrow).map(|remedy| Remedy { missing, ..remedy })
+}
+
+/// Names in a home from which something is run at a login or by its name.
+const STARTS: &[&str] = &[
+    ".bash_login",
+    ".bash_logout",
+    ".bash_profile",
+    ".bashrc",
+    ".cargo/bin",
+    ".config/autostart",
+    ".config/environment.d",
+    ".config/fish",
+    ".config/git",
+    ".config/systemd",
+    ".gitconfig",
+    ".local/bin",
+    ".local/share/applications",
+    ".local/share/systemd",
+    ".npmrc",
+    ".pam_environment",
+    ".profile",
+    ".xprofile",
+    ".xsession",
+    ".xsessionrc",
+    ".zlogin",
+    ".zprofile",
+    ".zshenv",
+    ".zshrc",
+    "bin",
+];
+
+/// Whether one line more would let the command run outside later, or change a login: it is named, and not offered. Stores of
+/// secrets count that are not there, too.
+#[must_use]
+pub fn leads_on(plan: &Plan, path: &Path, act: Act) -> bool {
+    let home = plan.process.env.vars.get(OsStr::new("HOME")).map(Path::new);
+    let Some(rest) = home.and_then(|home| path.strip_prefix(home).ok()) else { return false };
+    let secrets = HOME_SECRETS.iter().map(|(name, _)| name);
+    act.writes() && STARTS.iter().chain(secrets).any(|name| rest.starts_with(name))
 }
 
 /// Whether a directory is everybody's, a home, or above one of those and the working directory: too much for one name.

@@ -2,15 +2,16 @@
 //! nothing that was refused unless it was asked for, secrets never by a directory above them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::denial::Denial;
+use super::denial::{Denial, leads_on, toml_string};
 use super::seen::{Act, Seen};
 use super::why::{self, Answer};
 use super::{Plan, show};
 use crate::host::gpu::rows;
 use crate::policy::Policy;
 use crate::policy::paths::Access;
+use crate::policy::tables::ROOT_LINKS;
 use crate::request::{Git, Mode, Net, Origin, Tmp};
 
 /// What was learned of one run of a command.
@@ -195,7 +196,11 @@ impl Lesson<'_> {
             let by = why::why(self.plan, path).by;
             let explicit = by.as_ref().is_some_and(Origin::is_explicit);
             match self.fold(path).filter(|_| path.is_absolute() && !path.starts_with("/dev")) {
-                Some(fold) if !explicit && !matches!(by, Some(Origin::Secret(_) | Origin::Protected(_))) => {
+                Some(fold)
+                    if !explicit
+                        && !matches!(by, Some(Origin::Secret(_) | Origin::Protected(_)))
+                        && !leads_on(self.plan, path, denial.act) =>
+                {
                     grow(&mut wanted, fold, access);
                 }
                 _ => never.push(denial),
@@ -257,6 +262,7 @@ impl Lesson<'_> {
         listed.sort();
         listed.dedup();
         self.keep(&mut lines);
+        self.narrow(&mut lines);
         (without_covered(with_whole_etc(lines)), listed)
     }
 
@@ -274,11 +280,24 @@ impl Lesson<'_> {
         }
     }
 
+    /// What the user said less of than a line above it grants.
+    fn narrow(&self, lines: &mut Lines) {
+        let said = self.policy.rules.iter().filter(|rule| rule.because.is_explicit() && !rule.because.is_profile());
+        for rule in said.filter(|rule| rule.access > Access::None) {
+            let above = lines.iter().rev().find(|(top, _)| rule.path.starts_with(top));
+            if above.is_some_and(|(top, line)| *top != rule.path && line.access > rule.access) {
+                lines.insert(rule.path.clone(), Line { access: rule.access, files: 0 });
+            }
+        }
+    }
+
     /// A rule for one file that the user gave is no rule for the directory it lies in; nor is a store of secrets.
     fn narrowed(&self, fold: PathBuf, path: &Path, access: Access, answer: &Answer) -> PathBuf {
         let here = self.plan.confinement.iter().flat_map(|confinement| &confinement.mounts.ops);
         let secret = here.filter(|op| matches!(op.because, Origin::Secret(_))).any(|op| path.starts_with(&op.target));
-        let wide = access.writes() && answer.at.starts_with(&fold);
+        // A rule of the user's that is narrower than the fold says what he meant.
+        let said = answer.by.as_ref().is_some_and(Origin::is_explicit);
+        let wide = (access.writes() || said) && answer.at.starts_with(&fold);
         if secret || wide || !(self.is_there)(&fold) { answer.at.clone() } else { fold }
     }
 
@@ -306,6 +325,9 @@ impl Lesson<'_> {
         let is_above = |fold: &Path, other: &Path| other.starts_with(fold);
         let too_much =
             |fold: &Path| is_above(fold, &self.policy.workspace) || self.home.is_some_and(|home| is_above(fold, home));
+        if path.components().any(|part| part == Component::ParentDir) {
+            return None;
+        }
         let folds = (depth..=rest.components().count()).filter_map(|depth| Some(top.join(first_of(rest, depth)?)));
         folds.into_iter().find(|fold| !too_much(fold))
     }
@@ -335,9 +357,6 @@ fn grow(lines: &mut Lines, path: PathBuf, access: Access) {
     line.files += 1;
 }
 
-/// Where systems have these as links into `/usr`, they are there with it.
-const LINKS: [&str; 5] = ["/bin", "/lib", "/lib32", "/lib64", "/sbin"];
-
 /// So many entries of one directory stand for all of it.
 const ALL_OF: usize = 12;
 
@@ -356,13 +375,16 @@ fn with_whole_etc(lines: Lines) -> Lines {
 /// Without those that a line above them says already.
 fn without_covered(mut lines: Lines) -> Lines {
     if lines.contains_key(Path::new("/usr")) {
-        lines.retain(|path, _| !LINKS.iter().any(|link| path == Path::new(link)));
+        lines.retain(|path, _| !ROOT_LINKS.iter().any(|link| path == Path::new(link)));
     }
     let mut kept = Lines::new();
     for (path, line) in lines {
         let above = kept.iter_mut().rev().find(|(top, _)| path.starts_with(top));
         match above {
-            Some((_, top)) if top.access >= line.access => top.files += line.files,
+            // Less than the line above it is no part of it.
+            Some((_, top)) if top.access == line.access || top.access > line.access && line.files > 0 => {
+                top.files += line.files;
+            }
             _ => drop(kept.insert(path, line)),
         }
     }
@@ -370,7 +392,7 @@ fn without_covered(mut lines: Lines) -> Lines {
 }
 
 fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
+    toml_string(text)
 }
 
 fn rule(path: &Path, access: Access) -> String {

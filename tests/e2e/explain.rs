@@ -67,7 +67,7 @@ fn each_kind_of_refusal_has_its_word_rule_and_cure() {
         let listener = UnixListener::bind(&socket).unwrap();
         lab.user.give(std::path::Path::new(&socket));
         let script = format!(
-            "cat {secret}; cat {denied}; echo x >> {home}/.profile; python3 -c '\
+            "cat {secret}; cat {denied}; echo x >> {home}/settings; echo x >> {home}/.profile; python3 -c '\
              import socket, os\n\
              def try_(what):\n  try: what()\n  except OSError: pass\n\
              try_(lambda: socket.socket(socket.AF_UNIX).connect(\"{socket}\"))\n\
@@ -75,6 +75,7 @@ fn each_kind_of_refusal_has_its_word_rule_and_cure() {
              try_(lambda: socket.socket().connect((\"192.0.2.1\", 443)))\n\
              try_(lambda: os.open(\"/dev/kmsg\", os.O_RDONLY))'; unshare -U true; exit 7"
         );
+        lab.file("home/settings", "");
         lab.file("home/.profile", "");
         let options = [&["--explain", "--deny", &denied], alone].concat();
         let outcome = outcome(lab, engine, &options, &script);
@@ -86,7 +87,9 @@ fn each_kind_of_refusal_has_its_word_rule_and_cure() {
         // A rule of the user's own is not offered back.
         assert_eq!((&cure(&denied)["access"], &cure(&denied)["remedy"]), (&"read".into(), &Value::Null));
         assert!(cure(&denied)["because"].as_str().unwrap().contains("--deny"));
-        assert_eq!(cure(&format!("{home}/.profile"))["remedy"]["flag"], format!("--write {home}/.profile"));
+        assert_eq!(cure(&format!("{home}/settings"))["remedy"]["flag"], format!("--write {home}/settings"));
+        // From there something is started at the next login.
+        assert_eq!(cure(&format!("{home}/.profile"))["remedy"], Value::Null);
         let refused = if engine == "landlock" { "socket" } else { "unshare" };
         assert_eq!(cure(refused)["access"], "call", "{outcome:#}");
         if engine != "landlock" {
@@ -206,6 +209,22 @@ fn the_outcome_tells_every_way_to_end() {
 }
 
 #[test]
+fn a_flood_of_refusals_is_told_in_bounds() {
+    let script = "import os\nfor n in range(6000):\n  try: os.mkdir('/etc/%d%s' % (n, 'x' * 200))\n  except OSError: pass\n\
+        for n in range(3000):\n  try: os.mkdir('/etc/' + '/'.join(['a'] * 1500) + str(n))\n  except OSError: pass\nraise SystemExit(3)";
+    for lab in Lab::as_root(&[Need::Tool("python3")]) {
+        let words = ["--explain", "--json-outcome", "3", "--timeout", "60s"];
+        let ran = lab.sandbox(words).by("\"$@\" 3> outcome").python(script);
+        ran.assert_code(3);
+        let text = lab.content("work/outcome");
+        let outcome: Value = serde_json::from_str(&text).unwrap();
+        let told = outcome["denials"].as_array().unwrap().len();
+        assert!((100..=1000).contains(&told) && text.len() < 4 << 20, "{told} {}", text.len());
+        assert!(ran.stderr().lines().count() < 12, "{ran}");
+    }
+}
+
+#[test]
 fn the_descriptor_of_the_outcome_is_not_the_command_s() {
     for lab in Lab::every_user(&[]) {
         for engine in lab.engines() {
@@ -214,6 +233,8 @@ fn the_descriptor_of_the_outcome_is_not_the_command_s() {
         }
         let closed = lab.sandbox(["--json-outcome", "9"]).sh("true");
         closed.assert_code(125).assert_says("descriptor 9");
+        let forged = lab.sandbox(["--json-outcome", "3", "--pass-fd", "3"]).by("\"$@\" 3> out").sh("true");
+        forged.assert_code(125).assert_says("write its own outcome");
     }
 }
 

@@ -137,6 +137,69 @@ fn what_is_refused_is_a_comment_and_with_grant_a_rule_but_never_a_secret() {
 }
 
 #[test]
+fn what_the_user_said_is_never_widened() {
+    for lab in Lab::every_user(&[]) {
+        let public = lab.file("home/data/public/f", "1");
+        let private = lab.file("home/data/private/f", "2");
+        let options = ["--deny", &lab.path("home"), "--read", &lab.path("home/data/public")];
+        learn(&lab, &options, &format!("cat {public}; ls -la {}/..", lab.path("home/data/public"))).0.assert_works();
+        with(&lab, &[]).run(["cat", &public]).assert_prints("1");
+        with(&lab, &[]).run(["cat", &private]).assert_refused();
+        // A rule for less, in a directory with more.
+        let kept = lab.path("home/data/kept");
+        lab.file("home/data/kept/f", "3");
+        let options = ["--write", &lab.path("home/data"), "--read", &kept];
+        learn(&lab, &options, &format!("touch {}", lab.path("home/data/private/new"))).0.assert_works();
+        let binary = lab.sandbox(NONE).binary().to_str().unwrap().to_owned();
+        let config = lab.path("home/learned.toml");
+        let script = format!("cat {kept}/f; echo x > {kept}/f; echo y > {private}");
+        let ran = lab.sandbox(NONE).without().run([&binary, "run", "--config", &config, "--", "sh", "-c", &script]);
+        assert_eq!(
+            (lab.content("home/data/kept/f").as_str(), lab.content("home/data/private/f").as_str()),
+            ("3", "y\n"),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn names_of_all_sorts_leave_a_policy_that_loads() {
+    for lab in Lab::every_user(&[]) {
+        lab.dir("home/a\nb = \u{7f}");
+        lab.file("home/a\nb = \u{7f}/x", "1");
+        let script = "cat ~/a*/x; ls -la ~ ~/.. > /dev/null; touch \"$HOME/c\nd\" 2> /dev/null; cat ~/a*/x";
+        let (ran, policy) = learn(&lab, &["--grant"], script);
+        ran.assert_prints("11");
+        assert!(!policy.lines().any(|line| line.starts_with('"') && line.contains("..")), "{policy}");
+        let beside = lab.file("home/.profile", "mine");
+        let ran = with(&lab, &[]).sh("cat \"$(printf '%s/a\\nb = \\177/x' \"$HOME\")\"");
+        assert_eq!(ran.stdout(), "1", "{ran}\n{policy}");
+        with(&lab, &[]).run(["cat", &beside]).assert_refused_for(&beside);
+    }
+}
+
+#[test]
+fn the_command_writes_no_policy_of_its_own() {
+    for lab in Lab::native(&[]) {
+        let binary = lab.sandbox(NONE).binary().to_str().unwrap().to_owned();
+        let ran = lab.sandbox(NONE).without().run([&binary, "learn", "--output", "own.toml", "--", "true"]);
+        ran.assert_code(125).assert_says("could write its own policy");
+        assert!(!lab.exists("work/own.toml"));
+        let both = lab.sandbox(NONE).without().by("\"$@\" > ../both 2>&1").run([&binary, "learn", "--", "true"]);
+        both.assert_code(125);
+        assert!(lab.content("both").contains("--output FILE"), "{both}");
+        // Where a login starts programs is never granted, and a store of secrets that is not there neither.
+        let script = "echo x >> ~/.bashrc; mkdir ~/.ssh; mkdir ~/.aws; true";
+        lab.file("home/.bashrc", "");
+        let (_, policy) = learn(&lab, &["--grant"], script);
+        for name in [".bashrc", ".ssh", ".aws"] {
+            let granted = |line: &&str| line.contains(name) && line.contains(" = \"");
+            assert_eq!(policy.lines().find(granted), None, "{policy}");
+        }
+    }
+}
+
+#[test]
 fn hosts_that_were_refused_are_named() {
     for lab in Lab::native(&[Need::Tool("python3")]) {
         let script = "python3 -c '\nimport socket\ntry: socket.getaddrinfo(\"models.example.com\", 443)\nexcept OSError as e: print(\"no name\")'";

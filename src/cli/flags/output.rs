@@ -37,7 +37,7 @@ pub struct EndFlags {
     #[arg(long, short, help_heading = heading::OUTPUT)]
     quiet: bool,
     /// Write how it ended to this descriptor, as one line of JSON (docs/outcome.schema.json).
-    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(1..), help_heading = heading::OUTPUT, hide_short_help = true)]
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), help_heading = heading::OUTPUT, hide_short_help = true)]
     json_outcome: Option<i32>,
 }
 
@@ -66,6 +66,11 @@ pub struct Output {
 }
 
 impl OutputFlags {
+    /// Whether the outcome goes to a descriptor.
+    pub(super) fn tells(&self, number: i32) -> bool {
+        self.end.json_outcome == Some(number)
+    }
+
     /// What is to be noted while the command runs.
     pub(super) fn watch(&self) -> Option<Said<Watch>> {
         self.explain.then(|| Said::new(Watch::Refusals, Origin::Flag("--explain")))

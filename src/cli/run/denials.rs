@@ -1,6 +1,7 @@
 //! What the command was refused, and what would allow it.
 
-use std::io::IsTerminal;
+use std::cell::LazyCell;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -18,20 +19,30 @@ use crate::plan::{Confinement, Plan};
 use crate::supervise::outcome::{Ending, Outcome};
 use crate::supervise::proxy::events::Told;
 
-/// So many are told; JSON has all.
+/// So many are told; JSON has more.
 const TOLD: usize = 8;
+
+/// So many are kept, with names of so many bytes: a command chooses how many there are.
+const MOST: usize = 1000;
+const MOST_BYTES: usize = 256 << 10;
 
 /// What a command was refused, as far as anybody knows: what its calls named, if that was noted, what the bridge refused,
 /// and after a failure what can be guessed.
 pub fn of(outcome: &Outcome, plan: &Plan) -> Vec<Denial> {
-    let seen = denial::denials(plan, &outcome.seen).into_iter().filter(works_outside);
+    let listening: LazyCell<Listening> = LazyCell::new(Listening::now);
+    let seen = denial::denials(plan, &outcome.seen).into_iter().filter(|denial| works_outside(denial, &listening));
+    let mut bytes = 0;
+    let seen = seen.take(MOST).take_while(|denial| {
+        bytes += denial.what.len();
+        bytes <= MOST_BYTES
+    });
     let told = outcome.network.iter().flat_map(|summary| &summary.told);
     let mut found: Vec<_> = seen.chain(told.filter(|told| told.denied).map(of_bridge)).collect();
     let failed = !matches!(outcome.ending, Ending::Exit(0) | Ending::NotExecuted(_) | Ending::Failed(_));
     if failed {
         // Where only a name server was asked, the words may tell for whom.
         let guesses = if is_watched(plan) { guess::hosts(plan) } else { guess::denials(plan) };
-        found.extend(guesses.into_iter().filter(works_outside));
+        found.extend(guesses.into_iter().filter(|denial| works_outside(denial, &listening)));
     }
     found
 }
@@ -47,32 +58,32 @@ pub(super) fn tell(denials: &[Denial], outcome: &Outcome) {
     let of_bridge: Vec<_> = outcome.network.iter().flat_map(|summary| &summary.told).map(|told| &told.to).collect();
     let ours = denials.iter().filter(|denial| !of_bridge.iter().any(|to| **to == *denial.what.to_string_lossy()));
     let mut groups: Vec<(&Denial, usize)> = Vec::new();
+    let mut places = HashMap::new();
     for denial in ours {
-        let same = |(first, _): &&mut (&Denial, usize)| first.remedy.is_some() && first.remedy == denial.remedy;
-        match groups.iter_mut().find(same) {
-            Some((_, more)) => *more += 1,
-            None => groups.push((denial, 0)),
+        match denial.remedy.as_ref().and_then(|remedy| places.get(&remedy.flag)).copied() {
+            Some(place) => groups.get_mut(place).into_iter().for_each(|(_, more): &mut (_, usize)| *more += 1),
+            None => {
+                places.extend(denial.remedy.as_ref().map(|remedy| (&remedy.flag, groups.len())));
+                groups.push((denial, 0));
+            }
         }
     }
     for (denial, more) in groups.iter().take(TOLD) {
         note(&line(denial, *more));
     }
     if groups.len() > TOLD {
-        note(&format!("and {} more of the kind: --json-outcome FD has all of them", groups.len() - TOLD));
+        note(&format!("and {} more of the kind: --json-outcome FD has more of them", groups.len() - TOLD));
     }
 }
 
-/// After a failure: which directories of profiles are missing, and on a terminal, how more is told where nothing was.
-pub(super) fn tell_more(plan: &Plan, denials: &[Denial]) {
+/// After a failure: which directories of profiles are missing.
+pub(super) fn tell_missing(plan: &Plan) {
     let missing = |entry: &&Entry| matches!(entry.fact, PathFact::Missing { .. }) && entry.rule.because.is_profile();
     for Entry { rule, .. } in
         plan.effective.iter().filter(missing).filter(|entry| entry.rule.access.writes()).take(TOLD)
     {
         let (path, by) = (show::show(&rule.path), &rule.because);
         note(&format!("{path} is not there, so {by} does not grant it: mkdir -p {path} outside lets it"));
-    }
-    if denials.is_empty() && !is_watched(plan) && plan.confinement.is_some() && std::io::stderr().is_terminal() {
-        note("--explain tells what the sandbox refuses, if that is why");
     }
 }
 
@@ -115,7 +126,7 @@ fn of_bridge(told: &Told) -> Denial {
 }
 
 /// Whether the caller could have done it without a sandbox. What would fail anyway is no denial of ours.
-fn works_outside(denial: &Denial) -> bool {
+fn works_outside(denial: &Denial, listening: &LazyCell<Listening>) -> bool {
     let path = Path::new(&denial.what);
     let may = |path: &Path, access| accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
     match denial.act {
@@ -129,20 +140,36 @@ fn works_outside(denial: &Denial) -> bool {
         }
         Act::Unix | Act::UnixAbsent => path.metadata().is_ok_and(|found| found.file_type().is_socket()),
         Act::Internet => match denial.what.to_str().and_then(|text| text.parse::<SocketAddr>().ok()) {
-            Some(address) if address.ip().to_canonical().is_loopback() => listens_outside(address),
+            Some(address) if address.ip().to_canonical().is_loopback() => listening.has(address),
             _ => true,
         },
         Act::Call | Act::More => true,
     }
 }
 
-/// Whether somebody on the host listens there (proc(5), `/proc/net/tcp`: address, port and state in hexadecimal).
-fn listens_outside(address: SocketAddr) -> bool {
-    let file = if matches!(address.ip(), IpAddr::V4(_)) { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-    let listens = |line: &str| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let port = words.next().and_then(|local| local.rsplit_once(':')).map(|(_, port)| port.to_owned());
-        port == Some(format!("{:04X}", address.port())) && words.nth(1) == Some("0A")
-    };
-    std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(listens))
+/// The ports of the host where somebody listens (proc(5), `/proc/net/tcp`: address, port and state in hexadecimal).
+struct Listening([HashSet<u16>; 2]);
+
+impl Listening {
+    fn now() -> Self {
+        let port = |line: &str| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let (_, port) = words.next()?.rsplit_once(':')?;
+            let listens = words.nth(1) == Some("0A");
+            u16::from_str_radix(port, 16).ok().filter(|_| listens)
+        };
+        Self(["/proc/net/tcp", "/proc/net/tcp6"].map(|file| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            text.lines().filter_map(port).collect()
+        }))
+    }
+
+    fn has(&self, address: SocketAddr) -> bool {
+        let [four, six] = &self.0;
+        if matches!(address.ip(), IpAddr::V4(_)) {
+            four.contains(&address.port())
+        } else {
+            six.contains(&address.port())
+        }
+    }
 }

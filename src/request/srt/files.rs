@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use globset::GlobBuilder;
+
 use super::{inexpressible, note_unused};
 use crate::policy::paths::has_metacharacters;
+use crate::policy::tables::{HOME_SECRETS, SYSTEM_SECRETS};
 use crate::request::openshell::reader::{Reader, Section, Word};
 use crate::request::settings::{place, without_all_below};
 use crate::request::{Git, Request, Said, Tmp};
@@ -59,7 +62,24 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Section<'_>, places: &Places<'
     } else {
         note_unused(reader, &section, "allowGitConfig", "no directory above it can be written");
     }
-    rules(reader, lists, request);
+    rules(reader, lists, places.home, request);
+}
+
+/// Whether a path lies where credentials are: a rule to read would open what we hide without being asked.
+fn is_secret(path: &Path, home: Option<&Path>) -> bool {
+    let of_home = HOME_SECRETS.iter().filter_map(|(name, _)| Some(home?.join(name)));
+    let of_system = SYSTEM_SECRETS.iter().map(|(path, _)| PathBuf::from(path));
+    of_home.chain(of_system).any(|secret| path.starts_with(secret))
+}
+
+/// Whether a pattern hides a path, or something above it.
+fn is_hidden_by(pattern: &Path, path: &Path) -> bool {
+    let matcher = pattern.to_str().and_then(|text| GlobBuilder::new(text).literal_separator(true).build().ok());
+    // What is no pattern to this crate may hide anything.
+    matcher.is_none_or(|glob| {
+        let glob = glob.compile_matcher();
+        path.ancestors().any(|above| glob.is_match(above))
+    })
 }
 
 /// The paths of a list; patterns only where there is a word for them.
@@ -93,7 +113,7 @@ fn list(
 }
 
 /// Who wins: what may not be written at any depth, and what may be read again where it is denied.
-fn rules(reader: &mut Reader<'_>, lists: Lists, request: &mut Request) {
+fn rules(reader: &mut Reader<'_>, lists: Lists, home: Option<&Path>, request: &mut Request) {
     let Lists { deny_read, allow_read, allow_write, deny_write } = lists;
     let covers = |list: &[Said<PathBuf>], path: &Path| list.iter().any(|said| path.starts_with(&said.value));
     let mut written = Vec::new();
@@ -124,8 +144,16 @@ fn rules(reader: &mut Reader<'_>, lists: Lists, request: &mut Request) {
         let path = &said.value;
         (covers(&written, path) || in_tmp(path)) && !hidden(path)
     });
-    let read_only: Vec<_> = read_only.cloned().collect();
-    request.deny.extend(deny);
+    let patterns: Vec<_> = deny.iter().filter(|said| has_metacharacters(said.value.as_os_str())).cloned().collect();
+    let opens_more = |said: &Said<PathBuf>| {
+        is_secret(&said.value, home) || patterns.iter().any(|pattern| is_hidden_by(&pattern.value, &said.value))
+    };
+    let (closed, read_only): (Vec<_>, Vec<_>) = read_only.cloned().partition(opens_more);
+    for said in &closed {
+        let note = format!("{}: {} is hidden: a rule to read it would open it", said.by, said.value.display());
+        reader.notes.push((crate::request::yaml::Place::START, note));
+    }
+    request.deny.extend(deny.into_iter().chain(closed));
     request.optional.extend(written.iter().chain(&opened).cloned());
     request.read.extend(opened.into_iter().chain(read_only));
     request.write.extend(written);

@@ -14,6 +14,9 @@ pub(super) struct Place {
     pub(super) there: bool,
 }
 
+/// So many names at the end of a path may be missing.
+const MOST_MISSING: usize = 12;
+
 /// Names that mean another file for each process: they would lead init to its own.
 const OF_EACH_PROCESS: [&str; 5] = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
 
@@ -28,7 +31,9 @@ pub(super) fn place(proc: &OwnedFd, named: &Path, follows: bool) -> Place {
     }
     let mut rest = Vec::new();
     let mut above = named;
-    while let (Some(parent), name) = (above.parent(), above.components().next_back()) {
+    // Whoever makes paths that take long to look up must not keep all others waiting.
+    for _ in 0..MOST_MISSING {
+        let (Some(parent), name) = (above.parent(), above.components().next_back()) else { break };
         if let Some(name) = name {
             rest.push(name);
         }

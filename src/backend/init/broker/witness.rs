@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -17,8 +17,9 @@ use crate::plan::seen::{Act, Seen};
 use crate::plan::syscalls::Watch;
 use crate::sys::seccomp::{Listener, Notification};
 
-/// So many different things are noted: a command must not fill the memory of who watches it.
+/// So many different things are noted, with names of so many bytes: a command must not fill the memory of who watches it.
 const MOST: usize = 50_000;
+const MOST_BYTES: usize = 8 << 20;
 
 /// What has been noted of one command.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub(super) struct Witness {
     everything: bool,
     /// The acts and words that were noted, as they were said.
     known: HashSet<(Act, Vec<u8>)>,
+    /// How long the words are together.
+    bytes: usize,
     /// What has not been told yet.
     untold: VecDeque<Seen>,
 }
@@ -92,7 +95,8 @@ impl Witness {
         let Place { path: at, there } = place(proc, path, word.follows);
         if let Some(act) = act(how, there) {
             // By which links it went there, the path tells.
-            if there && self.everything && at != path {
+            let is_plain = !path.components().any(|part| part == Component::ParentDir);
+            if there && self.everything && at != path && is_plain {
                 self.add((Act::Look, bytes.clone()), || Some(path.into()));
             }
             self.add((act, bytes), || Some(at.into_os_string()));
@@ -121,12 +125,14 @@ impl Witness {
     }
 
     fn add(&mut self, key: (Act, Vec<u8>), what: impl FnOnce() -> Option<OsString>) {
-        if self.known.len() > MOST || self.known.contains(&key) {
+        let is_full = |witness: &Self| witness.known.len() > MOST || witness.bytes > MOST_BYTES;
+        if is_full(self) || self.known.contains(&key) {
             return;
         }
         let act = key.0;
+        self.bytes += key.1.len();
         self.known.insert(key);
-        if self.known.len() > MOST {
+        if is_full(self) {
             self.untold.push_back(Seen { act: Act::More, what: OsString::new() });
         } else if let Some(what) = what() {
             self.untold.push_back(Seen { act, what });
@@ -250,6 +256,12 @@ mod tests {
             witness.note_refusal("call", "again");
         }
         assert_eq!(witness.untold.len(), MOST + 1);
+        assert_eq!(witness.untold.back().unwrap().act, Act::More);
+        let mut witness = Witness::default();
+        for number in 0..4000 {
+            witness.note_refusal("call", &format!("{number}{}", "x".repeat(4000)));
+        }
+        assert!(witness.untold.len() < 2200 && witness.bytes < MOST_BYTES + 5000, "{}", witness.untold.len());
         assert_eq!(witness.untold.back().unwrap().act, Act::More);
     }
 }
