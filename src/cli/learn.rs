@@ -47,7 +47,11 @@ pub fn learn(args: LearnArgs) -> i32 {
         Ok(output) => output,
         Err(found) => return problems(&found),
     };
-    let learned = place(file.as_deref()).and_then(|place| watched(flags, &output, grant, (file.as_deref(), place)));
+    let learned = place(file.as_deref()).and_then(|place| {
+        let learned = watched(flags, &output, grant, (file.as_deref(), place));
+        // Where nothing was learned, nothing stays.
+        learned.inspect_err(|_| file.iter().for_each(|file| crate::sys::ignore(std::fs::remove_file(file))))
+    });
     learned.unwrap_or_else(|found| failed(&found, &output))
 }
 
@@ -87,7 +91,6 @@ fn watched(mut flags: Flags, output: &Output, grant: bool, place: (Option<&Path>
     let (policy, plan) = prepared(flags.policy()?)?;
     let (file, mut place) = place;
     if let Some(file) = file.filter(|file| why::changes_host(&plan, &canonical(file))) {
-        crate::sys::ignore(std::fs::remove_file(file));
         let hint = Some("name a file outside of what the command can write".to_owned());
         return Err(vec![Problem::new(format!("the command could write its own policy, `{}`", file.display()), hint)]);
     }
