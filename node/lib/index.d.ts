@@ -62,7 +62,7 @@ export interface Options {
 /** Something that the sandbox kept from the command. */
 export interface Denial {
   what: string;
-  access: "read" | "write" | "execute" | "connect" | "call" | "variable";
+  access: "read" | "write" | "execute" | "connect" | "call";
   /** The rule that said so. */
   because: string;
   /** What would allow it; `missing`: its path has to be made outside first. */

@@ -217,7 +217,8 @@ fn hidden_things_named(plan: &Plan) {
     let secrets = ops.filter(|op| matches!(op.because, Origin::Secret(_)) && named(op.target.as_os_str().as_bytes()));
     // What the caller cannot read either is not in the sandbox's hands.
     let readable = |path: &Path| accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok();
-    for op in secrets.filter(|op| readable(&op.target)) {
+    // Where calls are noted, they tell of it.
+    for op in secrets.filter(|op| !denials::is_watched(plan) && readable(&op.target)) {
         note(&format!("{0} is hidden ({1}): --read {0} lets the command read it", op.target.display(), op.because));
     }
     for (name, because) in plan.process.env.dropped.iter().filter(|(name, _)| named(name.as_bytes())) {

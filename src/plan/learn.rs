@@ -58,7 +58,18 @@ impl Lesson<'_> {
     /// The policy, in the words of `--config`, with a reason for each line.
     #[must_use]
     pub fn toml(&self) -> String {
-        let (lines, left_out) = self.lines();
+        let (mut lines, left_out) = self.lines();
+        let (mut wanted, never) = self.refused();
+        if self.grant {
+            // One path has one line.
+            let (granted, missing): (Lines, Lines) = wanted.into_iter().partition(|(path, _)| (self.is_there)(path));
+            for (path, Line { access, files }) in granted {
+                let line = lines.entry(path).or_insert(Line { access, files: 0 });
+                line.access = line.access.max(access);
+                line.files += files;
+            }
+            wanted = missing;
+        }
         let mut text = String::new();
         self.head(&mut text);
         self.network(&mut text);
@@ -73,11 +84,11 @@ impl Lesson<'_> {
         }
         for denied in self.policy.rules.iter().filter(|rule| rule.access == Access::None && rule.because.is_explicit())
         {
-            if denied.path != Path::new("/") {
+            if denied.path != Path::new("/") && !lines.contains_key(&denied.path) {
                 line(&mut text, &rule(&denied.path, Access::None), &denied.because.to_string());
             }
         }
-        self.refused(&mut text);
+        self.told(&mut text, &lines, &wanted, &never);
         for path in left_out {
             text += &format!("# looked into, and shows only what is listed here: {}\n", show::show(&path));
         }
@@ -183,7 +194,8 @@ impl Lesson<'_> {
         }
     }
 
-    fn refused(&self, text: &mut String) {
+    /// What was refused: what a line could allow, and what none is to.
+    fn refused(&self) -> (Lines, Vec<&Denial>) {
         let mut wanted = Lines::new();
         let mut never = Vec::new();
         for denial in self.denials.iter().filter(|denial| denial.certain) {
@@ -193,27 +205,37 @@ impl Lesson<'_> {
                 Act::Change | Act::Make => Access::Write,
                 Act::MakeAgain | Act::Unix | Act::UnixAbsent | Act::Internet | Act::Call | Act::More => continue,
             };
-            let by = why::why(self.plan, path).by;
-            let explicit = by.as_ref().is_some_and(Origin::is_explicit);
-            match self.fold(path).filter(|_| path.is_absolute() && !path.starts_with("/dev")) {
-                Some(fold)
-                    if !explicit
-                        && !matches!(by, Some(Origin::Secret(_) | Origin::Protected(_)))
-                        && !leads_on(self.plan, path, denial.act) =>
-                {
-                    grow(&mut wanted, fold, access);
-                }
-                _ => never.push(denial),
+            match self.fold(path).filter(|_| self.may_grant(path, denial.act)) {
+                Some(fold) => grow(&mut wanted, fold, access),
+                None => never.push(denial),
             }
         }
-        if !wanted.is_empty() && !self.grant {
+        (wanted, never)
+    }
+
+    /// Whether a line may allow what was refused: no secret, nothing that runs later, nothing that a rule of the user's denies.
+    fn may_grant(&self, path: &Path, act: Act) -> bool {
+        let by = why::why(self.plan, path).by;
+        let kept = by.as_ref().is_some_and(Origin::is_explicit)
+            || matches!(by, Some(Origin::Secret(_) | Origin::Protected(_)))
+            || act.writes() && path.components().any(|part| part.as_os_str() == ".git");
+        path.is_absolute() && !path.starts_with("/dev") && !kept && !leads_on(self.plan, path, act)
+    }
+
+    /// Tells what was refused and is no line.
+    fn told(&self, text: &mut String, lines: &Lines, wanted: &Lines, never: &[&Denial]) {
+        if !wanted.is_empty() {
             text.push_str("# It was refused these; without the #, a line allows it:\n");
         }
         for (path, Line { access, files }) in wanted {
-            let there = (self.is_there)(&path);
-            let mark = if self.grant && there { "" } else { "# " };
-            let why = if there { "refused" } else { "refused; it must be made outside before it can have a rule" };
-            line(text, &format!("{mark}{}", rule(&path, access)), &format!("{}, {why}", paths(files)));
+            let why = if !(self.is_there)(path) {
+                "refused; it must be made outside before it can have a rule"
+            } else if lines.contains_key(path) {
+                "refused; in the place of the line above for it"
+            } else {
+                "refused"
+            };
+            line(text, &format!("# {}", rule(path, *access)), &format!("{}, {why}", paths(*files)));
         }
         for denial in never {
             let what = show::show(Path::new(&denial.what));

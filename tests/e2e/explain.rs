@@ -102,6 +102,22 @@ fn each_kind_of_refusal_has_its_word_rule_and_cure() {
     });
 }
 
+/// Init says no in the kernel's place: a call that is refused fails with the same error as unwatched, in every engine.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_that_are_refused_fail_as_they_do_unwatched() {
+    let script = "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\n\
+        for call in ((272, 0x10000000), (165, b'/', b'/mnt', None, 4096, None), (41, 16, 3, 9), (90, b'file', 0o4755), (250, 0, -3, 0)):\n  \
+        print(libc.syscall(*call), errno.errorcode[ctypes.get_errno()])";
+    each(|lab, engine, alone| {
+        lab.file("work/file", "");
+        let plain = lab.sandbox(alone).backend(engine).python(script).stdout();
+        let watched = lab.sandbox([&["--explain"], alone].concat()).backend(engine).python(script).stdout();
+        assert_eq!((watched.lines().count(), &watched), (5, &plain), "{engine}");
+        assert!(watched.lines().all(|line| line.starts_with("-1 E")), "{watched}");
+    });
+}
+
 #[test]
 fn what_would_fail_without_a_sandbox_is_not_told() {
     for lab in Lab::as_ordinary_user(&[]) {

@@ -118,6 +118,9 @@ fn what_is_refused_is_a_comment_and_with_grant_a_rule_but_never_a_secret() {
         assert_eq!(ran.code(), 1, "{ran}");
         let rule = format!("\"{}\" = \"write\"", lab.path("home/.cache/tool"));
         assert!(policy.contains(&format!("# {rule}")), "{policy}");
+        // Read and refused to be written: one path has one line, or nothing loads.
+        lab.file("home/.cache/tool/there", "");
+        let script = format!("cat ~/.cache/tool/there; {script}");
         let (_, policy) = learn(&lab, &[&deny[..], &["--grant"]].concat(), &script);
         assert!(policy.lines().any(|line| line.starts_with(&rule)), "{policy}");
         for kept in [&secret, &denied, ".git/hooks"] {

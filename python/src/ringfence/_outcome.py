@@ -45,8 +45,8 @@ class Denial:
     """Something that the sandbox kept from the command.
 
     Attributes:
-        what: The path, host, call or variable.
-        access: ``read``, ``write``, ``execute``, ``connect``, ``call`` or ``variable``.
+        what: The path, host or call.
+        access: ``read``, ``write``, ``execute``, ``connect`` or ``call``.
         because: The rule that said so.
         remedy: What would allow it, where anything does.
         certain: False where it is likely, but not known, that the sandbox was the reason.
