@@ -1,6 +1,6 @@
-//! The few calls of ptrace(2) that a tracer needs, one function each. A call on a process that has just died fails, and its
+//! The few calls of ptrace(2) that a tracer needs, one function each, and getsid(2). A call on a process that has just died fails, and its
 //! death is told by the next wait: so such errors are dropped.
-#![allow(unsafe_code, reason = "neither std nor rustix knows ptrace")]
+#![allow(unsafe_code, reason = "neither std nor rustix knows ptrace, nor a session whose leader is elsewhere")]
 
 use rustix::process::Signal;
 
@@ -113,6 +113,14 @@ pub fn skip_call(_: i32) {}
 
 #[cfg(not(target_arch = "x86_64"))]
 pub fn fail_call(_: i32, _: i32) {}
+
+/// The session of a process, 0 where its leader is in another PID namespace (so is a test runner's in a container, where
+/// rustix panics); `None` where there is no such process.
+pub fn session_of(pid: i32) -> Option<i32> {
+    // SAFETY: a number goes in, and a number comes out.
+    let session = unsafe { libc::getsid(pid) };
+    (session >= 0).then_some(session)
+}
 
 /// Waits for a child or tracee of this thread; `None` when there is none left.
 pub fn wait() -> Option<(i32, Stop)> {

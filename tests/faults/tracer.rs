@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, getsid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::ptrace::{self, Entry, Go, Stop};
 
@@ -247,8 +247,9 @@ impl Run<'_> {
                     let Some(victim) = victim.and_then(Pid::from_raw) else { continue };
                     let Ok(process) = pidfd_open(victim, PidfdFlags::empty()) else { continue };
                     if after.is_zero() {
-                        let root = Pid::from_raw(self.root);
-                        self.story.untied |= getsid(Some(victim)).ok() == getsid(root).ok();
+                        let (own, root) =
+                            (ptrace::session_of(victim.as_raw_nonzero().get()), ptrace::session_of(self.root));
+                        self.story.untied |= own.is_some() && own == root;
                         let _gone = pidfd_send_signal(&process, *signal);
                     } else {
                         drop(self.timer.send(Due { at: Instant::now() + *after, signal: Some((process, *signal)) }));
