@@ -1,6 +1,8 @@
 //! Kernels that lack something: a filter makes the calls fail, as they do where they are not known.
 
-use crate::lab::{Lab, Need};
+use std::process::Command;
+
+use crate::lab::{Lab, Need, in_private_mounts};
 
 const NONE: [&str; 0] = [];
 
@@ -45,6 +47,27 @@ fn without_mount_setattr_the_same_is_made_by_mount() {
         let ran = look(suid);
         assert!(!ran.stdout().contains("/work"), "{ran}");
     }
+}
+
+fn as_root(script: &str) {
+    assert!(Command::new("sh").args(["-c", script]).status().unwrap().success(), "{script}");
+}
+
+/// Each has options that may not be taken from it; as in a container whose /proc was mounted over the host's.
+#[test]
+fn of_mounts_on_one_another_the_last_is_made_read_only_by_mount() {
+    in_private_mounts(|| {
+        for lab in Lab::every_user(&[Need::Tool("python3")]) {
+            let by = failing(&lab, MOUNT_SETATTR, ENOSYS);
+            let twice = lab.dir("twice");
+            let mount =
+                format!("mount -t tmpfs -o nosuid,nodev one {twice} && mount -t tmpfs -o noexec,mode=777 two {twice}");
+            as_root(&mount);
+            let ran = lab.sandbox(NONE).by(&by).sh(&format!("echo in > made; cat made; echo x > {twice}/new"));
+            as_root(&format!("umount {twice} && umount {twice}"));
+            assert!(ran.stdout() == "in" && ran.stderr().contains("Read-only"), "{ran}");
+        }
+    });
 }
 
 #[test]

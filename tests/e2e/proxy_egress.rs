@@ -194,15 +194,10 @@ tried('ip', lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     let script = CLIENT.replace("os.environ['HTTP_PROXY']", "'//127.0.0.1:1'") + &script;
     for place in Place::with_namespaces() {
         for net in ["none", "allow", "host"] {
-            let refused = place.sandbox(["--net", net, "--no-unix"]).python(&script).stdout();
-            assert_eq!(
-                refused,
-                "stream EPERM\ndatagram EPERM\npacket EPERM\npair yes\nip yes",
-                "{net} {}",
-                place.name()
-            );
-            let control = place.sandbox(["--net", net]).python(&script).stdout();
-            assert_eq!(control, "stream yes\ndatagram yes\npacket yes\npair yes\nip yes", "{net} {}", place.name());
+            let refused = place.sandbox(["--net", net, "--no-unix"]).python(&script);
+            refused.assert_prints("stream EPERM\ndatagram EPERM\npacket EPERM\npair yes\nip yes");
+            let control = place.sandbox(["--net", net]).python(&script);
+            control.assert_prints("stream yes\ndatagram yes\npacket yes\npair yes\nip yes");
         }
     }
     for lab in Lab::native(&[PYTHON, Need::Landlock(6)]) {

@@ -3,6 +3,7 @@
 //! `mount_setattr` came with Linux 5.12. Before, a mount gets its attributes one by one and only once it is attached,
 //! so what a detached copy is to have is kept with it until then.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -188,10 +189,13 @@ fn magic(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Remounts every mount at and below `top`, children last.
+/// Remounts every mount at and below `top`, children last. Of those at one point, the last covers the others.
 fn remount_below(top: &Path, attributes: u64) -> std::io::Result<()> {
     let table = std::fs::read("/proc/self/mountinfo")?;
-    for mounted in mountinfo::parse(&table).iter().filter(|mounted| mounted.point.starts_with(top)) {
+    let table = mountinfo::parse(&table);
+    let last: HashMap<_, _> = table.iter().map(|mounted| &mounted.point).zip(0_usize..).collect();
+    let seen = table.iter().enumerate().filter(|(number, mounted)| last.get(&mounted.point) == Some(number));
+    for (_, mounted) in seen.filter(|(_, mounted)| mounted.point.starts_with(top)) {
         // The table knows the options; asking the file system could wait for a dead server.
         match remount(&mounted.point, attributes, &|option| mounted.has(option)) {
             // Covered by another mount, or not for us to enter: then the command cannot get there either.
