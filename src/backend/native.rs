@@ -5,6 +5,7 @@
 
 pub mod cover;
 mod enter;
+mod inside;
 mod mounts;
 mod tree;
 

@@ -150,7 +150,8 @@ pub fn probe(path: &Path, policy: &Policy, env: Vec<(OsString, OsString)>) -> st
         caller.group = users::group_name(root, caller.ids.gid);
     }
     let confines = policy.confines();
-    let rules: Vec<_> = policy.rules.iter().map(|rule| (rule.clone(), root.look(&rule.path))).collect();
+    let facts = root.look_at_all(policy.rules.iter().map(|rule| rule.path.as_path()));
+    let rules: Vec<_> = policy.rules.iter().cloned().zip(facts).collect();
     let workspace = match rules.iter().find(|(rule, _)| rule.path == policy.workspace) {
         Some((_, fact)) => fact.clone(),
         None => root.look(&policy.workspace),

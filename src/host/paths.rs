@@ -217,6 +217,26 @@ impl Root {
         }
     }
 
+    /// As [`Root::look`] at one path after another: one call for each in a directory that the one before lies in.
+    #[must_use]
+    pub fn look_at_all<'a>(&self, paths: impl Iterator<Item = &'a Path>) -> Vec<PathFact> {
+        let mut canonical: Option<PathBuf> = None;
+        let look = |path: &Path| {
+            let here = canonical.as_deref().filter(|known| path.parent() == Some(known));
+            if let (Some(here), Some(name)) = (here, path.file_name())
+                && here.join(name).as_os_str() == path.as_os_str()
+            {
+                return self.look_at_child(here, Path::new(name));
+            }
+            let fact = self.look(path);
+            // What is there under the very name that it was looked for by.
+            let is_canonical = matches!(&fact, PathFact::Present(found) if found.path.as_os_str() == path.as_os_str());
+            canonical = path.parent().filter(|_| is_canonical).map(Path::to_owned);
+            fact
+        };
+        paths.map(look).collect()
+    }
+
     /// Whether the caller owns a directory whose permissions keep him from making entries. Not asked of uid 0, whom
     /// they do not keep outside.
     #[must_use]

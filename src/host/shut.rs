@@ -15,8 +15,11 @@ use super::{Facts, siblings};
 pub fn above<'a>(root: &Root, caller: &CallerIds, paths: impl Iterator<Item = &'a Path>) -> BTreeMap<PathBuf, FileId> {
     let mut shut = BTreeMap::new();
     let mut known: BTreeMap<&Path, Option<FileId>> = BTreeMap::new();
-    for path in paths.filter(|_| caller.uid == 0) {
-        let mut above: Vec<_> = path.ancestors().skip(1).collect();
+    let mut parents: Vec<_> = paths.filter(|_| caller.uid == 0).filter_map(Path::parent).collect();
+    // Many lie beside each other.
+    parents.dedup();
+    for parent in parents {
+        let mut above: Vec<_> = parent.ancestors().collect();
         above.reverse();
         let found = above.into_iter().find_map(|directory| {
             let id = *known.entry(directory).or_insert_with(|| is_shut(root, caller, directory));

@@ -18,6 +18,7 @@ mod links;
 pub mod mounts;
 pub mod network;
 pub mod oci;
+pub mod pathmap;
 mod profiles;
 mod protect;
 pub mod seen;

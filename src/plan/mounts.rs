@@ -2,10 +2,11 @@
 //!
 //! Input is a set of [`Node`]s, one for each path with a rule; output is what the backend does, in order.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::pathmap::PathMap;
 use crate::host::paths::{FileId, Kind};
 use crate::policy::paths::Access;
 use crate::policy::tables::Shape;
@@ -212,25 +213,18 @@ impl Node {
 /// The tree of nodes, keyed by path: parents come before children.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
-    nodes: BTreeMap<PathBuf, Node>,
+    nodes: PathMap<Node>,
 }
 
 impl Tree {
     /// Adds a node. At the same path an explicit node replaces a baseline one, otherwise the more restrictive one wins.
     pub fn insert(&mut self, path: PathBuf, node: Node) {
-        let Some(old) = self.nodes.get(&path) else {
-            self.nodes.insert(path, node);
-            return;
-        };
-        let replaces = match (&old.view, &node.view) {
+        self.nodes.insert(path, node, |old, node| match (&old.view, &node.view) {
             (View::Private(_), View::Host(_)) => node.because.is_explicit(),
             (View::Host(_), View::Private(_)) => !old.because.is_explicit(),
             (View::Private(_), View::Private(_)) => false,
             (View::Host(old), View::Host(new)) => new < old,
-        };
-        if replaces {
-            self.nodes.insert(path, node);
-        }
+        });
     }
 
     /// Takes a node out.
@@ -238,9 +232,9 @@ impl Tree {
         self.nodes.remove(path);
     }
 
-    /// Anchors the directories between a protected path and the writable tree that it lies in.
-    pub fn anchor_above(&mut self, path: &Path) {
-        let Some((top, node)) = path.parent().and_then(|parent| self.governing(parent)) else { return };
+    /// Anchors the directories between what is protected in `parent` and the writable tree that it lies in.
+    pub fn anchor_above(&mut self, parent: &Path) {
+        let Some((top, node)) = self.governing(parent) else { return };
         if node.ground() != Ground::Writable {
             return;
         }
@@ -248,10 +242,10 @@ impl Tree {
         if let Some(top) = self.nodes.get_mut(&top) {
             top.anchored = true;
         }
-        for above in path.ancestors().skip(1).take_while(|above| *above != top) {
+        for above in parent.ancestors().take_while(|above| *above != top) {
             let because = Origin::Protected("cannot be moved away with what is protected below it".to_owned());
             let anchor = Node { view: view.clone(), id: None, kind: Kind::Dir, because, anchored: true };
-            self.nodes.entry(above.to_owned()).or_insert(anchor);
+            self.nodes.insert(above.to_owned(), anchor, |_, _| false);
         }
     }
 
@@ -262,24 +256,19 @@ impl Tree {
     }
 
     /// The nodes below a path, parents first.
-    pub fn below<'a>(&'a self, path: &Path) -> impl Iterator<Item = (&'a Path, &'a Node)> {
-        let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
-        let nodes = self.nodes.range::<Path, _>(after).map(|(path, node)| (path.as_path(), node));
-        let path = path.to_owned();
-        nodes.take_while(move |(below, _)| below.starts_with(&path))
+    pub fn below(&self, path: &Path) -> impl Iterator<Item = (&Path, &Node)> {
+        self.nodes.below(path)
     }
 
     /// The nodes, parents first.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Node)> {
-        self.nodes.iter().map(|(path, node)| (path.as_path(), node))
+        self.nodes.iter()
     }
 
     /// The node at or above `path`.
     #[must_use]
     pub fn governing(&self, path: &Path) -> Option<(&Path, &Node)> {
-        path.ancestors()
-            .find_map(|ancestor| self.nodes.get_key_value(ancestor))
-            .map(|(path, node)| (path.as_path(), node))
+        self.nodes.governing(path)
     }
 
     /// Whether the content of `path` on the host can be written inside.
@@ -316,7 +305,7 @@ impl Tree {
             }
             let around = stack.last().map_or(Ground::Hidden, |(_, ground)| *ground);
             if path != Path::new("/") {
-                ops.extend(operation(path, node, around, opened.contains(&path)));
+                ops.extend(operation(path, node, around, &opened));
             }
             stack.push((path, node.ground()));
         }
@@ -330,20 +319,25 @@ impl Tree {
     pub fn operations_in_new(&self, directory: &Path) -> Vec<MountOp> {
         let because = Origin::Baseline("made anew");
         let new = Node { view: View::Private(0o755), id: None, kind: Kind::Dir, because, anchored: false };
-        let below = self.below(directory).map(|(path, node)| (path.to_owned(), node.clone()));
-        let nodes = std::iter::once((directory.to_owned(), new)).chain(below).collect();
-        let mut ops = Self { nodes }.operations();
+        let mut tree = Self::default();
+        tree.insert(directory.to_owned(), new);
+        self.below(directory).for_each(|(path, node)| tree.insert(path.to_owned(), node.clone()));
+        let mut ops = tree.operations();
         ops.retain(|op| op.target != directory);
         ops
     }
 
     /// Hidden directories with something visible below: they must let the command pass through.
-    fn opened_below_hidden(&self) -> std::collections::BTreeSet<&Path> {
-        let mut opened = std::collections::BTreeSet::new();
-        for (path, _) in self.iter().filter(|(_, node)| node.ground() != Ground::Hidden) {
-            for ancestor in path.ancestors().skip(1) {
+    fn opened_below_hidden(&self) -> BTreeSet<&Path> {
+        let mut opened = BTreeSet::new();
+        let visible = self.iter().filter(|(_, node)| node.ground() != Ground::Hidden);
+        // What lies in one directory lies together.
+        let mut parents: Vec<_> = visible.filter_map(|(path, _)| path.parent()).collect();
+        parents.dedup();
+        for parent in parents {
+            for ancestor in parent.ancestors() {
                 // Everything further up was marked together with this one.
-                if self.nodes.contains_key(ancestor) && !opened.insert(ancestor) {
+                if self.nodes.get(ancestor).is_some() && !opened.insert(ancestor) {
                     break;
                 }
             }
@@ -352,8 +346,9 @@ impl Tree {
     }
 }
 
-/// What must be mounted so that `path` becomes what `node` says on the ground around it.
-fn operation(path: &Path, node: &Node, around: Ground, opened: bool) -> Option<MountOp> {
+/// What must be mounted so that `path` becomes what `node` says on the ground around it; `opened` are hidden directories
+/// with something visible below.
+fn operation(path: &Path, node: &Node, around: Ground, opened: &BTreeSet<&Path>) -> Option<MountOp> {
     let dir = node.kind == Kind::Dir;
     let in_tmpfs = matches!(around, Ground::Hidden | Ground::Private);
     let what = match (node.ground(), around) {
@@ -364,7 +359,7 @@ fn operation(path: &Path, node: &Node, around: Ground, opened: bool) -> Option<M
         {
             return None;
         }
-        (Ground::Hidden, _) if opened && dir => Mount::Veil { id: node.id },
+        (Ground::Hidden, _) if dir && opened.contains(path) => Mount::Veil { id: node.id },
         (Ground::Hidden, _) => Mount::Mask { id: node.id, dir },
         (Ground::ReadOnly, _) => Mount::Bind { id: node.id, dir, writable: false, make: in_tmpfs },
         (Ground::Writable, _) => Mount::Bind { id: node.id, dir, writable: true, make: in_tmpfs },

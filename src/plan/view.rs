@@ -2,7 +2,9 @@
 
 mod proc;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
@@ -53,7 +55,7 @@ pub(super) struct Builder<'a> {
     /// What may be done with shared memory that is not private.
     shm: Option<(Access, Origin)>,
     /// What the user has rules for, by written and by canonical path, and the highest level.
-    named: HashMap<&'a Path, Access>,
+    named: HashMap<&'a OsStr, Access>,
     pub errors: &'a mut Vec<PlanError>,
     pub notes: &'a mut Vec<String>,
 }
@@ -96,10 +98,11 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
 }
 
 /// What the user has rules for.
-fn named(facts: &Facts) -> HashMap<&Path, Access> {
+fn named(facts: &Facts) -> HashMap<&OsStr, Access> {
     let mut named = HashMap::new();
     for (rule, fact) in facts.rules.iter().filter(|(rule, _)| rule.because.is_explicit()) {
-        for path in [rule.path.as_path(), fact.leads_to(&rule.path)] {
+        let (written, leads_to) = (rule.path.as_os_str(), fact.leads_to(&rule.path).as_os_str());
+        for path in iter::once(written).chain(Some(leads_to).filter(|path| *path != written)) {
             let known = named.entry(path).or_insert(rule.access);
             *known = rule.access.max(*known);
         }
@@ -329,11 +332,12 @@ impl Builder<'_> {
     }
 
     fn secrets(&mut self) {
+        let rules = self.facts.rules.iter().map(|(rule, _)| rule);
+        let named = rules.filter(|rule| rule.because.is_explicit() && rule.access >= Access::Read);
+        // Named as it is written: a link to it, which the command may have made, is another name.
+        let named: HashSet<_> = named.map(|rule| rule.path.as_os_str()).collect();
         for (rule, present) in &self.facts.secrets {
-            // Named as it is written: a link to it, which the command may have made, is another name.
-            let names =
-                |said: &Rule| said.because.is_explicit() && said.path == rule.path && said.access >= Access::Read;
-            if !self.facts.rules.iter().any(|(said, _)| names(said)) {
+            if !named.contains(rule.path.as_os_str()) {
                 self.present(rule, present);
             }
         }
@@ -341,7 +345,7 @@ impl Builder<'_> {
 
     /// Whether the user has a rule of at least this level for exactly this path.
     pub(super) fn is_named(&self, path: &Path, access: Access) -> bool {
-        self.named.get(path).is_some_and(|named| *named >= access)
+        self.named.get(path.as_os_str()).is_some_and(|named| *named >= access)
     }
 
     fn sockets(&mut self) {
@@ -362,7 +366,7 @@ impl Builder<'_> {
             }
         }
         for socket in &self.facts.sockets {
-            let granted = self.tree.iter().any(|(path, node)| path == socket.path && node.kind == Kind::Socket);
+            let granted = self.tree.at(&socket.path).is_some_and(|node| node.kind == Kind::Socket);
             if !granted {
                 let because = Origin::Baseline("a socket of the host");
                 let rule = Rule { path: socket.path.clone(), access: Access::None, because };
@@ -442,11 +446,13 @@ impl Builder<'_> {
         let restricted = |(_, node): &(&Path, &Node)| {
             node.view == View::Host(Access::Read) || node.view == View::Host(Access::None) && node.because.is_explicit()
         };
-        let nodes = self.tree.iter().filter(restricted).map(|(path, _)| path.to_owned());
-        let entries = self.blocks.iter().chain(&self.pins).map(|op| op.target.clone());
-        let protected: Vec<_> = nodes.chain(entries).collect();
-        for path in protected {
-            self.tree.anchor_above(&path);
+        let nodes = self.tree.iter().filter(restricted).map(|(path, _)| path);
+        let entries = self.blocks.iter().chain(&self.pins).map(|op| op.target.as_path());
+        // What lies in one directory lies together in the tree.
+        let mut parents: Vec<_> = nodes.chain(entries).filter_map(Path::parent).collect();
+        parents.dedup();
+        for parent in parents.into_iter().map(Path::to_owned).collect::<Vec<_>>() {
+            self.tree.anchor_above(&parent);
         }
     }
 

@@ -103,7 +103,7 @@ fn mask(path: &Path, dir: bool) -> Result<(), StepError> {
     // It can only be copied from while it is attached; on top of the root no path leads to it.
     scratch.attach(&open("open", Path::new("/"), OFlags::DIRECTORY)?, path)?;
     Calls::New.seal(scratch.fd(), path)?;
-    let copy = Tree::copy_entry(scratch.fd(), if dir { "d" } else { "f" });
+    let copy = Tree::copy_entry(scratch.fd(), if dir { "d" } else { "f" }, false);
     copy.map_err(|error| StepError::new("copy the mask mount", Some(path), error))?.attach(&onto, path)
 }
 

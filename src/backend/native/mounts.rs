@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::inside::{Around, Inside};
 use super::tree::{Calls, Tree, change_all, filesystem};
 use crate::backend::plain::may_write;
 use crate::backend::{PLACEHOLDER, StepError};
@@ -25,7 +26,8 @@ use crate::policy::tables::Shape;
 pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepError>) -> Result<(), StepError> {
     let MountPlan { root, ops, tmpfs_size } = plan;
     let host = open("open", Path::new("/"), OFlags::DIRECTORY)?;
-    let early: Vec<_> = ops.iter().map(early).collect::<Result<_, _>>()?;
+    let inside = Inside::of(ops);
+    let early: Vec<_> = ops.iter().map(|op| early(op, &inside)).collect::<Result<_, _>>()?;
     // What is copied from now on is private, nosuid and, below a read-only root, read-only.
     let inherited = match root {
         RootView::HostReadOnly | RootView::Empty => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_RDONLY,
@@ -54,7 +56,7 @@ pub fn apply(plan: &MountPlan, ready: &mut dyn FnMut(usize) -> Result<(), StepEr
             fresh.into_fd()
         }
     };
-    let mut applier = Applier { calls, root: root_fd, inherited, scratch, bound: HashMap::new() };
+    let mut applier = Applier { calls, root: root_fd, inherited, scratch, bound: HashMap::new(), around: None };
     let mut blocked = 0;
     for (op, source) in ops.iter().zip(sources) {
         if matches!(op.what, Mount::Block { .. }) {
@@ -85,6 +87,8 @@ enum Early {
     Location(OwnedFd),
     /// The location and a copy that can be written to.
     Writable(OwnedFd, Tree),
+    /// Nothing: its name in a writable directory leads to it later.
+    Inside,
 }
 
 /// What an operation mounts.
@@ -93,12 +97,14 @@ enum Source {
     Nothing,
     /// A read-only copy of this location, made when it is needed.
     Location(OwnedFd),
+    /// A read-only copy of an entry of a writable directory.
+    Inside,
     /// A copy; of a writable directory, its location too.
     Copy { location: Option<OwnedFd>, copy: Tree },
 }
 
 /// Opens and compares what an operation binds, while nothing of ours covers it, and copies what stays writable.
-fn early(op: &MountOp) -> Result<Early, StepError> {
+fn early(op: &MountOp, inside: &Inside<'_>) -> Result<Early, StepError> {
     let path = &op.target;
     let opened = |step, id: Option<FileId>| {
         let fd = open(step, path, OFlags::empty())?;
@@ -111,6 +117,7 @@ fn early(op: &MountOp) -> Result<Early, StepError> {
             let copy = Tree::copy(&location, path, *dir)?;
             Ok(Early::Writable(location, copy))
         }
+        Mount::Bind { writable: false, .. } if inside.has(op) => Ok(Early::Inside),
         Mount::Bind { id, writable: false, .. } => opened("mount", *id).map(Early::Location),
         Mount::Pin { id } => opened("pin link", Some(*id)).map(Early::Location),
         Mount::Other { source, id, dir: _, onto: _ } => {
@@ -147,7 +154,7 @@ fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<So
     match (&op.what, early) {
         (Mount::Device { source, major, minor, read_only: _ }, _) => {
             let host = source.as_deref().unwrap_or(path);
-            let copy = Tree::copy_entry(rustix::fs::CWD, host)
+            let copy = Tree::copy_entry(rustix::fs::CWD, host, false)
                 .map_err(|error| StepError::new("copy device", Some(host), error))?;
             let stat =
                 rustix::fs::fstat(copy.fd()).map_err(|error| StepError::new("look at device", Some(host), error))?;
@@ -173,11 +180,12 @@ fn source(calls: Calls, op: &MountOp, early: Early, inherited: u64) -> Result<So
             Ok(Source::Copy { location: None, copy })
         }
         (_, Early::Location(location)) => Ok(Source::Location(location)),
+        (_, Early::Inside) => Ok(Source::Inside),
         (_, Early::Nothing | Early::Writable(..)) => Ok(Source::Nothing),
     }
 }
 
-fn compare(step: &'static str, fd: &OwnedFd, id: Option<FileId>, path: &Path) -> Result<(), StepError> {
+pub(super) fn compare(step: &'static str, fd: &OwnedFd, id: Option<FileId>, path: &Path) -> Result<(), StepError> {
     let Some(id) = id else { return Ok(()) };
     let stat = rustix::fs::fstat(fd).map_err(|error| StepError::new(step, Some(path), error))?;
     if id_of(&stat) == id { Ok(()) } else { Err(StepError::changed(step, path)) }
@@ -204,8 +212,8 @@ fn relative(path: &Path) -> &Path {
 }
 
 /// A writable directory that is in place: its location under the mount, and the mount.
-struct Bound {
-    location: OwnedFd,
+pub(super) struct Bound {
+    pub(super) location: OwnedFd,
     mount: OwnedFd,
 }
 
@@ -227,14 +235,16 @@ impl Point {
     }
 }
 
-struct Applier {
-    calls: Calls,
+pub(super) struct Applier {
+    pub(super) calls: Calls,
     root: OwnedFd,
     /// Attributes that copies of the host's mounts have by now.
-    inherited: u64,
+    pub(super) inherited: u64,
     /// See [`scratch`].
     scratch: OwnedFd,
-    bound: HashMap<PathBuf, Bound>,
+    pub(super) bound: HashMap<PathBuf, Bound>,
+    /// Where the last entry of a writable directory was.
+    pub(super) around: Option<Around>,
 }
 
 impl Applier {
@@ -251,6 +261,7 @@ impl Applier {
             (Mount::Bind { id, dir, make, .. }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, *dir)?, path, Point::of(*make, *dir, *id))
             }
+            (Mount::Bind { id: Some(id), dir, .. }, Source::Inside) => self.keep_inside(path, *id, *dir),
             (Mount::Other { dir, onto, .. }, Source::Copy { copy, .. }) => {
                 self.put(&copy, path, Point::of(onto.is_none(), *dir, *onto))
             }
@@ -327,7 +338,7 @@ impl Applier {
         found.err() == Some(Errno::NOENT)
     }
 
-    fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
+    pub(super) fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(&self.root, relative(path), flags, Mode::empty(), resolve)
@@ -376,7 +387,7 @@ impl Applier {
         let from = bound.map(|bound| &bound.location).or(parent.as_ref());
         let Some(from) = from else { return Ok(()) };
         let onto = bound.map(|bound| &bound.mount).or(parent.as_ref());
-        let placeholder = match Tree::copy_entry(from, name) {
+        let placeholder = match Tree::copy_entry(from, name, false) {
             // Where none could be made (a read-only or foreign directory) the command cannot make one either. Where the
             // command could, it stands in another directory: this one was exchanged for it.
             Err(Errno::NOENT) if onto.is_some_and(|onto| may_write(onto, Path::new("."))) => {
@@ -396,7 +407,7 @@ impl Applier {
 
     /// A copy of the unreadable directory or file.
     fn mask(&self, dir: bool) -> Result<Tree, StepError> {
-        Tree::copy_entry(&self.scratch, if dir { "d" } else { "f" })
+        Tree::copy_entry(&self.scratch, if dir { "d" } else { "f" }, false)
             .map_err(|error| StepError::new("copy the mask mount", None, error))
     }
 }
@@ -457,7 +468,7 @@ fn write(scratch: &Tree, name: &str, bytes: &[u8]) -> Result<(), Errno> {
 /// A private directory or file of the scratch file system, as a mount of its own.
 fn entry_of(calls: Calls, scratch: &OwnedFd, index: usize, op: &MountOp) -> Result<Source, StepError> {
     let path = &op.target;
-    let copy = Tree::copy_entry(scratch, index.to_string());
+    let copy = Tree::copy_entry(scratch, index.to_string(), false);
     let copy = copy.map_err(|error| StepError::new("mount a private entry on", Some(path), error))?;
     let attributes = if matches!(op.what, Mount::Data { .. }) { libc::MOUNT_ATTR_RDONLY } else { 0 };
     Ok(Source::Copy { location: None, copy: calls.with(copy, path, attributes)? })

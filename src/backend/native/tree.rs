@@ -125,8 +125,7 @@ impl Tree {
     /// # Errors
     /// As open_tree(2).
     pub fn copy(from: &OwnedFd, path: &Path, recursive: bool) -> Result<Self, StepError> {
-        let recursion = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-        let fd = open_tree(from, "", COPY | OpenTreeFlags::AT_EMPTY_PATH | recursion)
+        let fd = open_tree(from, "", COPY | OpenTreeFlags::AT_EMPTY_PATH | with_mounts_below(recursive))
             .map_err(|error| StepError::new("copy mount", Some(path), error))?;
         Ok(Self { fd, recursive, pending: 0 })
     }
@@ -135,9 +134,10 @@ impl Tree {
     ///
     /// # Errors
     /// As open_tree(2): `ENOENT` when there is no such name.
-    pub fn copy_entry(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<Self, Errno> {
-        let fd = open_tree(directory, name, COPY | OpenTreeFlags::AT_SYMLINK_NOFOLLOW)?;
-        Ok(Self { fd, recursive: false, pending: 0 })
+    pub fn copy_entry(directory: impl AsFd, name: impl rustix::path::Arg, recursive: bool) -> Result<Self, Errno> {
+        let flags = COPY | OpenTreeFlags::AT_SYMLINK_NOFOLLOW | with_mounts_below(recursive);
+        let fd = open_tree(directory, name, flags)?;
+        Ok(Self { fd, recursive, pending: 0 })
     }
 
     /// The mount's root.
@@ -182,6 +182,10 @@ impl Tree {
             .and_then(|place| remount_below(Path::new(&OsString::from_vec(place.into_bytes())), self.pending));
         changed.map_err(|error| StepError::new("set mount attributes", Some(path), error))
     }
+}
+
+fn with_mounts_below(recursive: bool) -> OpenTreeFlags {
+    if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() }
 }
 
 /// A path that leads to an open location whatever is mounted over its name.

@@ -1,11 +1,11 @@
 //! What the rules say of a path, while the baseline is added to them.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{By, Entry, Item, Relation};
 use crate::host::Facts;
 use crate::host::paths::{Kind, PathFact, Present};
+use crate::plan::pathmap::PathMap;
 use crate::policy::Policy;
 use crate::policy::paths::{Access, Rule};
 use crate::request::Said;
@@ -15,12 +15,12 @@ use crate::request::Said;
 pub(super) struct Levels {
     entries: Vec<Entry>,
     /// By path, where it leads: the rule that wins there.
-    at: BTreeMap<PathBuf, usize>,
+    at: PathMap<usize>,
 }
 
 impl Levels {
     pub(super) fn new(policy: &Policy, facts: &Facts) -> Self {
-        let mut levels = Self { entries: Vec::new(), at: BTreeMap::new() };
+        let mut levels = Self { entries: Vec::new(), at: PathMap::default() };
         for (rule, fact) in &facts.rules {
             let by = By::Policy(policy.source_of(&rule.because));
             let device = matches!(fact, PathFact::Present(Present { kind: Kind::Char { .. }, .. }));
@@ -43,29 +43,27 @@ impl Levels {
 
     /// As in the tree of the view: at the same path the more restrictive rule wins.
     fn push(&mut self, entry: Entry) {
-        let stricter = |index: &usize| self.entries.get(*index).is_some_and(|old| old.rule.access <= entry.rule.access);
-        if !self.at.get(&entry.path).is_some_and(stricter) {
-            self.at.insert(entry.path.clone(), self.entries.len());
-        }
+        let entries = &self.entries;
+        let stricter = |old: &usize| entries.get(*old).is_some_and(|old| old.rule.access <= entry.rule.access);
+        self.at.insert(entry.path.clone(), entries.len(), |old, _| !stricter(old));
         self.entries.push(entry);
     }
 
     /// The rule at or above a path.
     pub(super) fn governing(&self, path: &Path) -> Option<&Entry> {
-        path.ancestors().find_map(|above| self.at.get(above)).and_then(|index| self.entries.get(*index))
+        self.at.governing(path).and_then(|(_, index)| self.entries.get(*index))
     }
 
     /// Rules of the policy below a path that say less than `level`.
     pub(super) fn less_below<'a>(&'a self, path: &'a Path, level: Access) -> impl Iterator<Item = &'a Entry> {
-        let after = (std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded);
-        let below = self.at.range::<Path, _>(after).take_while(move |(below, _)| below.starts_with(path));
+        let below = self.at.below(path);
         let entries = below.filter_map(|(_, index)| self.entries.get(*index));
         entries.filter(move |entry| matches!(entry.by, By::Policy(_)) && entry.rule.access < level)
     }
 
     /// Gives an item its level.
     pub(super) fn raise(&mut self, item: &Item<'_>, to: Access, relation: Option<Relation>) {
-        if self.at.contains_key(&item.resolved) {
+        if self.at.get(&item.resolved).is_some() {
             // All of them: the most restrictive one holds.
             let less = |entry: &&mut Entry| entry.path == item.resolved && entry.rule.access < to;
             for entry in self.entries.iter_mut().filter(less) {

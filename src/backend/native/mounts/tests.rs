@@ -31,7 +31,7 @@ fn child() {
         op(top.join("directory"), Mount::Seal),
         op("/proc/version".into(), data("of our own\n", false)),
     ];
-    apply(&MountPlan { root: RootView::HostReadOnly, ops, tmpfs_size: None }, &mut |_| Ok(())).unwrap();
+    applied(ops.into_iter().chain(inside(&top)).collect()).unwrap();
     let read = |path: &str| fs::read_to_string(top.join(path)).unwrap();
     assert_eq!((read("file"), read("directory/kept")), ("shown\n".to_owned(), "kept".to_owned()));
     assert!(read("directory/made") == large && read("/proc/version") == "of our own\n");
@@ -40,16 +40,50 @@ fn child() {
         let opened = fs::OpenOptions::new().append(true).open(top.join(path));
         assert_eq!(opened.map(drop).map_err(|error| error.raw_os_error()), Err(Some(libc::EROFS)), "{path}");
     }
-    let made = fs::File::create(top.join("directory/new")).map(drop).map_err(|error| error.raw_os_error());
-    assert_eq!(made, Err(Some(libc::EROFS)));
+    for path in ["directory/new", "work/kept", "work/sub/new", "work/deep/kept"] {
+        assert_eq!(written(&top.join(path)), Err(Some(libc::EROFS)), "{path}");
+    }
+    for path in ["work/other", "work/new", "work/deep/other"] {
+        assert_eq!(written(&top.join(path)), Ok(()), "{path}");
+    }
+    assert_eq!(read("work/kept"), "kept", "and not emptied");
+    // Not what was planned is under a name: nothing may be half protected.
+    for (name, other) in [("kept", "other"), ("deep/kept", "deep/other")] {
+        let work = op(top.join("work"), bound(&top.join("work"), true));
+        let swapped = op(top.join("work").join(name), bound(&top.join("work").join(other), false));
+        assert!(applied(vec![work, swapped]).is_err_and(|error| error.is_stale()), "{name}");
+    }
+}
+
+fn applied(ops: Vec<MountOp>) -> Result<(), StepError> {
+    apply(&MountPlan { root: RootView::HostReadOnly, ops, tmpfs_size: None }, &mut |_| Ok(()))
+}
+
+fn bound(path: &Path, writable: bool) -> Mount {
+    let stat = rustix::fs::stat(path).unwrap();
+    let dir = kind_of(&stat) == Kind::Dir;
+    Mount::Bind { id: Some(id_of(&stat)), dir, writable, make: false }
+}
+
+/// A writable directory with entries that are read-only.
+fn inside(top: &Path) -> Vec<MountOp> {
+    let one = |name: &str, writable| op(top.join(name), bound(&top.join(name), writable));
+    vec![one("work", true), one("work/deep/kept", false), one("work/kept", false), one("work/sub", false)]
+}
+
+fn written(path: &Path) -> Result<(), Option<i32>> {
+    fs::File::create(path).map(drop).map_err(|error| error.raw_os_error())
 }
 
 #[test]
 fn content_of_its_own_is_shown_and_the_hosts_stays() {
     let around = tempfile::tempdir().unwrap();
     let top = around.path().canonicalize().unwrap();
-    fs::create_dir(top.join("directory")).unwrap();
-    for (name, text) in [("file", "host's"), ("directory/kept", "kept"), ("directory/other", "")] {
+    for name in ["directory", "work/sub", "work/deep"] {
+        fs::create_dir_all(top.join(name)).unwrap();
+    }
+    let files = ["directory/kept", "directory/other", "work/kept", "work/other", "work/deep/kept", "work/deep/other"];
+    for (name, text) in [("file", "host's")].into_iter().chain(files.map(|name| (name, "kept"))) {
         fs::write(top.join(name), text).unwrap();
     }
     let name = concat!(module_path!(), "::child");
