@@ -16,6 +16,7 @@ use rustix::process::Resource;
 
 use super::StepError;
 use super::child::{Child, Setup};
+use super::init::message::{Report, receive};
 use super::init::stdio::Stream;
 use super::job::Job;
 use crate::plan::ProcessPlan;
@@ -59,7 +60,11 @@ impl Standing {
         });
         let given: Vec<BorrowedFd<'_>> =
             own.chain(process.pass_fd.iter().map(|number| open(*number))).collect::<Result<_, _>>()?;
-        call::ask(line.as_fd(), &job, &given).map_err(|error| StepError::new("ask the session", None, error))?;
+        call::ask(line.as_fd(), &job, &given).map_err(|error| match receive(line.as_fd()) {
+            // It has hung up, and said why.
+            Some(Report::Failed(why)) => why,
+            _ => StepError::new("ask the session", None, error),
+        })?;
         Ok(Child::joined(line))
     }
 }

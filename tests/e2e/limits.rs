@@ -179,7 +179,7 @@ fn a_command_that_forks_without_end_stops_on_its_own() {
 }
 
 /// Whether this kernel has no numbers of processes for each PID namespace.
-fn is_old() -> bool {
+pub fn is_old() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers =
         release.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 
 use crate::lab::{Lab, Need, Ran, Sandbox, signal, until};
+use crate::limits::is_old;
 
 const NONE: [&str; 0] = [];
 
@@ -54,6 +55,21 @@ fn ringfence<'s>(lab: &Lab, words: impl IntoIterator<Item = &'s &'s str>) -> Ran
     let binary = sandbox.binary().to_string_lossy().into_owned();
     let words = words.into_iter().map(|word| (*word).to_owned());
     sandbox.env("XDG_RUNTIME_DIR", lab.path("run")).run([binary].into_iter().chain(words).collect::<Vec<_>>())
+}
+
+/// A field of a process's status.
+fn of(pid: i32, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// The processes of a lab that are no part of the session itself.
+fn commands(lab: &Lab) -> Vec<i32> {
+    lab.processes()
+        .into_iter()
+        .filter(|pid| !["ringfence", "bwrap", ""].contains(&of(*pid, "Name:").as_str()))
+        .collect()
 }
 
 /// Every lab with each of its engines.
@@ -190,11 +206,12 @@ fn what_a_command_left_running_ends_with_it_and_no_other_does() {
         let session = Session::start(lab, engine, &[]);
         let other = session.exec(&[]).waiting().start(["sh", "-c", "echo ready; read x; echo done"]);
         other.wait_for("ready");
-        let before = lab.processes().len();
+        let before = commands(lab);
+        assert!(!before.is_empty(), "{engine}: the control");
         let daemon = "(setsid sh -c 'trap \"\" TERM HUP; echo $$ > pid; while :; do sleep 1; done' >/dev/null 2>&1 &) ; \
             until [ -s pid ]; do sleep 0.01; done; exit 5";
         session.exec(&[]).sh(daemon).assert_code(5);
-        until("what the command left is gone", || lab.processes().len() == before);
+        until("what the command left is gone", || commands(lab) == before);
         other.finish().assert_prints("ready\ndone");
         session.stop();
     });
@@ -204,13 +221,13 @@ fn what_a_command_left_running_ends_with_it_and_no_other_does() {
 fn a_command_ends_with_who_asked_for_it() {
     each(&[], |lab, engine| {
         let session = Session::start(lab, engine, &[]);
-        let idle = lab.processes().len();
         let script = "(setsid sleep 1000 &); trap '' TERM HUP INT; echo ready; sleep 1000";
         let running = session.exec(&[]).waiting().start(["sh", "-c", script]);
         running.wait_for("ready");
+        assert!(!commands(lab).is_empty(), "{engine}: the control");
         signal(running.pid(), Signal::KILL);
         running.finish().assert_code(137);
-        until("its command is gone, with all that it has started", || lab.processes().len() == idle);
+        until("its command is gone, with all that it has started", || commands(lab).is_empty());
         session.exec(&[]).sh("echo alive").assert_prints("alive");
         let running = session.exec(&[]).waiting().start([
             "sh",
@@ -228,28 +245,74 @@ fn a_command_ends_with_who_asked_for_it() {
 fn whatever_becomes_of_a_keeper_its_command_ends_and_the_session_goes_on() {
     each(&[], |lab, engine| {
         let session = Session::start(lab, engine, &[]);
-        let before = lab.processes();
         for how in [Signal::KILL, Signal::STOP] {
             let script = "(setsid sleep 1000 &); echo ready; sleep 1000";
             let running = session.exec(&["--timeout", "1s"]).waiting().start(["sh", "-c", script]);
             running.wait_for("ready");
             // The keeper is what the session's init has started: the parent of the shell.
-            let of = |pid: i32, field: &str| {
-                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned));
-                line.unwrap_or_default().trim().to_owned()
-            };
-            let shell = lab.processes().into_iter().find(|pid| !before.contains(pid) && of(*pid, "Name:") == "sh");
+            let shell = commands(lab).into_iter().find(|pid| of(*pid, "Name:") == "sh");
             let keeper: i32 = of(shell.unwrap(), "PPid:").parse().unwrap();
             assert_ne!(keeper, running.pid(), "the shell has a keeper");
             signal(keeper, how);
             let code = running.finish().code();
             assert_eq!(code, if how == Signal::KILL { 137 } else { 124 }, "{engine} {how:?}");
-            until("nothing of it is left", || lab.processes().len() == before.len());
+            until("nothing of it is left", || commands(lab).is_empty());
         }
         session.exec(&[]).sh("echo alive").assert_prints("alive");
         session.stop();
     });
+}
+
+#[test]
+fn whatever_becomes_of_the_keeper_that_stands_ready_the_next_command_runs() {
+    each(&[], |lab, engine| {
+        let session = Session::start(lab, engine, &[]);
+        let running = session.exec(&[]).waiting().start(["sh", "-c", "echo ready; read x; echo done"]);
+        running.wait_for("ready");
+        let shell = commands(lab).into_iter().find(|pid| of(*pid, "Name:") == "sh").unwrap();
+        let keeper = of(shell, "PPid:");
+        let init = of(keeper.parse().unwrap(), "PPid:");
+        // Not all of them have the environment of the lab.
+        let all = || {
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        };
+        let ready = || all().find(|pid: &i32| of(*pid, "PPid:") == init && pid.to_string() != keeper);
+        for how in [Signal::KILL, Signal::STOP, Signal::STOP] {
+            until("one stands ready", || ready().is_some());
+            let hit = ready().unwrap();
+            signal(hit, how);
+            session.exec(&[]).sh("echo alive").assert_prints("alive");
+            until("it is gone", || of(hit, "Name:").is_empty());
+        }
+        running.finish().assert_prints("ready\ndone");
+        session.stop();
+    });
+}
+
+#[test]
+fn a_session_without_room_says_so_and_goes_on_when_there_is_some() {
+    let fill = "import os, time\n\
+         end, full = time.monotonic() + 4, False\n\
+         while time.monotonic() < end:\n\
+         \x20 try:\n\
+         \x20   if os.fork() == 0: time.sleep(100)\n\
+         \x20 except OSError:\n\
+         \x20   if not full: print('full', flush=True)\n\
+         \x20   full = True\n";
+    // Of others, each command has a limit of its own, which the session does not.
+    let labs = Lab::as_root(&[Need::UserNamespaces, Need::Tool("python3"), Need::Tool("bash")]);
+    for lab in labs.into_iter().filter(Lab::is_native).filter(|_| !is_old()) {
+        let session = Session::start(&lab, "native", &["--pids", "400"]);
+        let running = session.exec(&[]).waiting().start(["python3", "-c", fill]);
+        running.wait_for("full");
+        for _ in 0..4 {
+            let ran = session.exec(&[]).sh("echo alive");
+            assert!(ran.code() == 125 && ran.stderr().contains("Resource temporarily unavailable"), "{ran}");
+        }
+        running.finish().assert_code(0);
+        session.exec(&[]).sh("echo alive").assert_prints("alive");
+        session.stop();
+    }
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! Who looks after one command of a session: a child of its init, with a process session, a terminal and orphans of its
 //! own. It does for the command what init does where there is only one.
+//!
+//! It is forked before there is a command, and takes the next caller itself.
 
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
 use rustix::process::{Resource, Rlimit, Signal};
 
-use super::message::{Report, report};
+use super::message::{Report, pass, report};
 use super::stdio::{self, Stream};
 use super::{Orphans, Start, children, command, enter, terminal};
 use crate::backend::StepError;
@@ -17,14 +23,26 @@ use crate::backend::session::call::{Given, hear};
 use crate::plan::Plan;
 use crate::sys;
 
-/// Never returns.
-pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, line: &OwnedFd) -> ! {
-    match receive_job(line) {
+/// How long one who has no room for another caller waits before the next look.
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits for a caller at `listener`, hands its line on to `init`, and keeps its command. Never returns.
+pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, listener: &OwnedFd, init: OwnedFd) -> ! {
+    let fit = become_fit();
+    let line = wait_for_caller(listener);
+    // What is not handed on is not kept: nobody would end it with its caller.
+    if pass(init.as_fd(), line.as_fd()).is_err() {
+        sys::process::exit_now(0);
+    }
+    drop(init);
+    sys::ignore(sys::fd::close(listener.as_raw_fd()));
+    match fit.and_then(|()| receive_job(&line)) {
         Ok(Some((told, line, aside))) => {
             // From here on the first line's number may be something else's.
             if let Err(error) = keep(plan, walls, (told, aside), &line) {
                 report(line.as_fd(), &Report::Failed(error));
             }
+            let_go_first(&line);
         }
         Ok(None) => {}
         Err(error) => report(line.as_fd(), &Report::Failed(error)),
@@ -35,13 +53,42 @@ pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, line: &OwnedFd) -> ! {
 /// What is asked for, by whom, and what came along, out of the way of all numbers that it is to get.
 type Heard = (Told, OwnedFd, Given);
 
-/// Becomes a process that can keep a command, and hears which; `None` when the caller is gone.
-fn receive_job(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
+/// The next caller that is the user; others are hung up on. `None` when there is none any more.
+///
+/// # Errors
+/// As accept(2).
+pub(super) fn accept(listener: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
+    match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+        Ok(line) => {
+            let user = rustix::process::getuid().as_raw();
+            Ok(Some(line).filter(|line| sys::net::peer_user(line.as_fd()).ok() == Some(user)))
+        }
+        Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn wait_for_caller(listener: &OwnedFd) -> OwnedFd {
+    loop {
+        match accept(listener) {
+            Ok(Some(line)) => return line,
+            Ok(None) => drop(poll(&mut [PollFd::new(listener, PollFlags::IN)], None)),
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Becomes a process that can keep a command.
+fn become_fit() -> Result<(), StepError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| StepError::new("tie a command to its session", None, error))?;
     rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(|error| StepError::new("become a subreaper", None, error))?;
+        .map_err(|error| StepError::new("become a subreaper", None, error))
+}
+
+/// Hears what to run; `None` when the caller is gone.
+fn receive_job(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
     let heard = hear(line.as_fd()).map_err(|error| StepError::new("hear what to run", None, error))?;
     let Some((job, given)) = heard else { return Ok(None) };
     let told = job.read();
@@ -54,6 +101,12 @@ fn receive_job(line: &OwnedFd) -> Result<Option<Heard>, StepError> {
     let streams = [aside(input)?, aside(output)?, aside(errors)?];
     let others = given.others.iter().map(aside).collect::<Result<_, _>>()?;
     Ok(Some((told, aside(line)?, Given { streams, others })))
+}
+
+/// The caller has been told the end: it goes on before this process takes its time to end on the same processor.
+fn let_go_first(line: &OwnedFd) {
+    let wait = Timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() };
+    sys::ignore(poll(&mut [PollFd::new(line, PollFlags::RDHUP)], Some(&wait)));
 }
 
 fn keep(plan: &mut Plan, walls: Option<Walls>, (told, given): (Told, Given), line: &OwnedFd) -> Result<(), StepError> {
