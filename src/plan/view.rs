@@ -1,10 +1,10 @@
 //! From rules and facts to the file system view: the tree of nodes and the operations around it.
 
+mod named;
 mod proc;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
@@ -73,7 +73,7 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
         proc: proc::level(policy, &enriched.entries),
         kept_in_proc: Vec::new(),
         shm: None,
-        named: named(facts),
+        named: named::anyhow(facts),
         errors: &mut told.errors,
         notes: &mut told.notes,
     };
@@ -95,19 +95,6 @@ pub(super) fn build(policy: &Policy, facts: &Facts, enriched: &Enriched, told: &
     builder.check_modify();
     let cache = if enriched.devices.is_empty() { None } else { cache::keep(&mut builder) };
     Built { cache, ..builder.finish() }
-}
-
-/// What the user has rules for.
-fn named(facts: &Facts) -> HashMap<&OsStr, Access> {
-    let mut named = HashMap::new();
-    for (rule, fact) in facts.rules.iter().filter(|(rule, _)| rule.because.is_explicit()) {
-        let (written, leads_to) = (rule.path.as_os_str(), fact.leads_to(&rule.path).as_os_str());
-        for path in iter::once(written).chain(Some(leads_to).filter(|path| *path != written)) {
-            let known = named.entry(path).or_insert(rule.access);
-            *known = rule.access.max(*known);
-        }
-    }
-    named
 }
 
 impl Builder<'_> {
@@ -332,10 +319,7 @@ impl Builder<'_> {
     }
 
     fn secrets(&mut self) {
-        let rules = self.facts.rules.iter().map(|(rule, _)| rule);
-        let named = rules.filter(|rule| rule.because.is_explicit() && rule.access >= Access::Read);
-        // Named as it is written: a link to it, which the command may have made, is another name.
-        let named: HashSet<_> = named.map(|rule| rule.path.as_os_str()).collect();
+        let named = named::as_written(self.facts);
         for (rule, present) in &self.facts.secrets {
             if !named.contains(rule.path.as_os_str()) {
                 self.present(rule, present);
