@@ -289,7 +289,12 @@ fn rules(request: &Request, mode: Mode, workspace: &Path, errors: &mut Vec<Polic
     let workdir = request.workdir.as_ref().filter(|said| said.value);
     rules.extend(workdir.map(|said| written(workspace, &said.by)));
     path_rules(request, workspace, &mut rules, &mut globs, errors);
-    if mode != Mode::FullAccess && !rules.iter().any(|rule| rule.path == Path::new("/")) {
+    let is_root = |rule: &Rule| rule.path == Path::new("/");
+    if rules.iter().any(|rule| is_root(rule) && rule.access.writes() && rule.because.is_explicit()) {
+        // On purpose: what the mode says of the machine gives way.
+        rules.retain(|rule| !is_root(rule) || rule.because.is_explicit());
+    }
+    if mode != Mode::FullAccess && !rules.iter().any(is_root) {
         let because = Origin::Baseline("no rule of the policy names it");
         rules.push(Rule { path: "/".into(), access: Access::None, because });
     }

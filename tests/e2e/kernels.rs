@@ -43,6 +43,14 @@ fn without_mount_setattr_the_same_is_made_by_mount() {
         lab.sandbox(NONE).by(&by).run(["cat", &secret]).assert_prints("42");
         let suid = "while read _ _ _ _ point options _; do case $options in *nosuid*) ;; *) echo $point;; esac; \
              done < /proc/self/mountinfo";
+        // The root that may be written on purpose can be, and nothing else changes. Of bubblewrap, nobody could trust the
+        // program then.
+        let written = "echo x > ../other/new && cat ../other/new; rm ../other/new; cat /etc/shadow || echo hidden; \
+             mkdir .git/x || echo kept";
+        let sandboxes = [lab.sandbox(["--write", "/"]), lab.sandbox(["--write", "/"]).by(&by)];
+        for sandbox in sandboxes.into_iter().filter(|_| lab.is_native()) {
+            sandbox.sh(written).assert_prints("x\nhidden\nkept");
+        }
         // A mount that another one covers cannot be reached, neither to be remounted nor to be used.
         let ran = look(suid);
         assert!(!ran.stdout().contains("/work"), "{ran}");

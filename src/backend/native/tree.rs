@@ -135,7 +135,9 @@ impl Tree {
     /// # Errors
     /// As open_tree(2): `ENOENT` when there is no such name.
     pub fn copy_entry(directory: impl AsFd, name: impl rustix::path::Arg, recursive: bool) -> Result<Self, Errno> {
-        let flags = COPY | OpenTreeFlags::AT_SYMLINK_NOFOLLOW | with_mounts_below(recursive);
+        // What would be mounted on demand is mounted on the host, and not here.
+        let as_it_is = OpenTreeFlags::AT_SYMLINK_NOFOLLOW | OpenTreeFlags::AT_NO_AUTOMOUNT;
+        let flags = COPY | as_it_is | with_mounts_below(recursive);
         let fd = open_tree(directory, name, flags)?;
         Ok(Self { fd, recursive, pending: 0 })
     }
@@ -193,12 +195,17 @@ fn magic(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Remounts every mount at and below `top`, children last. Of those at one point, the last covers the others.
+/// Remounts every mount at and below `top`, children last. Of those at one point, the last covers the others; but `/` is
+/// the first, where this process began.
 fn remount_below(top: &Path, attributes: u64) -> std::io::Result<()> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     let table = mountinfo::parse(&table);
-    let last: HashMap<_, _> = table.iter().map(|mounted| &mounted.point).zip(0_usize..).collect();
-    let seen = table.iter().enumerate().filter(|(number, mounted)| last.get(&mounted.point) == Some(number));
+    let mut reached: HashMap<&Path, usize> = HashMap::new();
+    for (number, mounted) in table.iter().enumerate() {
+        let is_root = mounted.point == Path::new("/");
+        reached.entry(&mounted.point).and_modify(|last| *last = if is_root { *last } else { number }).or_insert(number);
+    }
+    let seen = table.iter().enumerate().filter(|(number, mounted)| reached.get(&*mounted.point) == Some(number));
     for (_, mounted) in seen.filter(|(_, mounted)| mounted.point.starts_with(top)) {
         // The table knows the options; asking the file system could wait for a dead server.
         match remount(&mounted.point, attributes, &|option| mounted.has(option)) {
