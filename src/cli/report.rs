@@ -9,6 +9,7 @@ use crate::backend::StepError;
 use crate::plan::PlanError;
 use crate::policy::error::PolicyError;
 use crate::request::load::LoadError;
+use crate::request::near::nearest;
 use crate::request::openshell::{Rejected, Violation};
 use crate::request::profiles;
 use crate::request::{Request, bwrap};
@@ -39,7 +40,8 @@ impl Problem {
                 violations.into_iter().map(rejected).collect()
             }
             LoadError::NoProfile { ref name, .. } => {
-                let hint = profiles::nearest(name).map_or_else(
+                let names: Vec<_> = profiles::PROFILES.iter().map(|profile| profile.name).collect();
+                let hint = nearest(name, &names).map_or_else(
                     || "ringfence profiles lists them".to_owned(),
                     |near| format!("did you mean `{near}`? ringfence profiles lists them"),
                 );

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use super::baseline::{Baseline, Conflict, ConflictRule};
 use super::codex::CodexError;
+use super::near::with_what_was_meant;
 use super::network::{NetworkRule, PortPair, Reach};
 use super::openshell::Rejected;
 use super::profiles::Profile;
@@ -215,7 +216,7 @@ impl Text<'_> {
     }
 
     fn error(&self, span: Range<usize>, message: String) -> LoadError {
-        LoadError::Parse { path: self.path.to_owned(), line: self.line(&span), message }
+        LoadError::Parse { path: self.path.to_owned(), line: self.line(&span), message: with_what_was_meant(message) }
     }
 
     fn said<T>(&self, value: Spanned<T>) -> Said<T> {

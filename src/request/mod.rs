@@ -10,6 +10,7 @@ pub mod gpu;
 pub mod limits;
 pub mod load;
 pub mod merge;
+pub mod near;
 pub mod network;
 pub mod openshell;
 pub(crate) mod pattern;

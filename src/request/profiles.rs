@@ -63,18 +63,6 @@ pub fn find(name: &str) -> Option<&'static Profile> {
     PROFILES.iter().find(|profile| profile.name == name)
 }
 
-/// The name that was probably meant.
-#[must_use]
-pub fn nearest(name: &str) -> Option<&'static str> {
-    let distance = |profile: &Profile| (strsim::damerau_levenshtein(name, profile.name), profile.name);
-    PROFILES
-        .iter()
-        .map(distance)
-        .min()
-        .filter(|(distance, near)| *distance <= 2 && 2 * distance < near.len())
-        .map(|(_, name)| name)
-}
-
 /// Lays the profiles that a request names below it.
 ///
 /// # Errors

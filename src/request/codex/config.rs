@@ -7,8 +7,9 @@ mod profile;
 use std::path::{Path, PathBuf};
 
 use super::Surroundings;
+use crate::request::near::nearest;
 use crate::request::openshell::Rejected;
-use crate::request::openshell::reader::{Reader, Section, Spot, Word, nearest};
+use crate::request::openshell::reader::{Reader, Section, Spot, Word};
 use crate::request::settings::{place, tree};
 use crate::request::yaml::Place;
 use crate::request::{Mode, Net, Origin, Request, Said, Tmp};

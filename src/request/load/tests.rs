@@ -12,7 +12,9 @@ fn refused(text: &str) -> String {
 #[test]
 fn unknown_keys_and_values_are_refused_with_file_and_line() {
     let table = [
-        ("sandbox = \"read-only\"\nwirte = [\"/x\"]\n", "agent.toml:2: unknown field `wirte`"),
+        ("sandbox = \"read-only\"\nwirte = [\"/x\"]\n", "agent.toml:2: unknown field `wirte`: did you mean `write`?"),
+        ("nothing_like_it = 1\n", "agent.toml:1: unknown field `nothing_like_it`, expected one of"),
+        ("[paths]\n\"/a\" = \"wrte\"\n", "agent.toml:2: unknown variant `wrte`: did you mean `write`?"),
         ("\n\nsandbox = \"readonly\"\n", "agent.toml:3: unknown variant `readonly`"),
         ("net = 1\n", "agent.toml:1: "),
         ("gpu = 1.5\n", "agent.toml:1: gpu is"),

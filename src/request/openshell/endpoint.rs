@@ -1,9 +1,10 @@
 //! One endpoint of `network_policies`: its keys, and what they must not say together.
 
 use super::options::{self, Options};
-use super::reader::{Field, Reader, Section, Spot, Word, is_set, nearest, shown};
+use super::reader::{Field, Reader, Section, Spot, Word, is_set, shown};
 use super::rules::{self, Context};
 use super::{addresses, host};
+use crate::request::near::nearest;
 
 const KEYS: &[&str] = &[
     "host",

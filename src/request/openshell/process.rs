@@ -1,6 +1,7 @@
 //! `landlock` and `process`: how strict, and as whom.
 
-use super::reader::{Reader, Section, Word, is_plain_decimal, nearest, shown};
+use super::reader::{Reader, Section, Word, is_plain_decimal, shown};
+use crate::request::near::nearest;
 use crate::request::yaml::{Kind, Place, Value};
 use crate::request::{Identity, Landlock, Said};
 

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::{Rejected, Violation};
+use crate::request::near::nearest;
 use crate::request::yaml::{Entry, Kind, Node, Place, Value};
 use crate::request::{Origin, Request, Said};
 
@@ -350,41 +351,9 @@ pub(in crate::request) fn shown(text: &str) -> String {
     format!("{}…", line.get(..end).unwrap_or_default())
 }
 
-/// How many letters may be changed, added or removed in a word that was meant to be another.
-const FAR: usize = 2;
-
-/// The word that was probably meant.
-pub(in crate::request) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let word = word.to_lowercase().replace('-', "_");
-    // Long words are far from everything, and slow to measure.
-    let alike = known.iter().filter(|known| known.len().abs_diff(word.len()) <= FAR);
-    let distances = alike.map(|known| (strsim::levenshtein(&word, &known.replace('-', "_")), *known));
-    let near = distances.filter(|(distance, _)| *distance <= FAR).min().map(|(_, known)| known);
-    // `filesystem` is the name of the same thing elsewhere.
-    near.or_else(|| known.iter().find(|known| word.len() > 3 && known.starts_with(&word)).copied())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn near_words_are_found() {
-        let known = ["read_only", "read_write", "include_workdir", "filesystem_policy", "landlock"];
-        let table = [
-            ("readwrite", Some("read_write")),
-            ("read-only", Some("read_only")),
-            ("Landlok", Some("landlock")),
-            ("filesystem", Some("filesystem_policy")),
-            ("reed_onyl", None),
-            ("x", None),
-            ("", None),
-        ];
-        for (word, want) in table {
-            assert_eq!(nearest(word, &known), want, "{word}");
-        }
-        assert_eq!(nearest(&"x".repeat(100_000), &known), None);
-    }
 
     #[test]
     fn long_values_are_cut_between_characters() {
