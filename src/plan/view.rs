@@ -4,7 +4,6 @@ mod named;
 mod proc;
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
@@ -55,7 +54,7 @@ pub(super) struct Builder<'a> {
     /// What may be done with shared memory that is not private.
     shm: Option<(Access, Origin)>,
     /// What the user has rules for, by written and by canonical path, and the highest level.
-    named: HashMap<&'a OsStr, Access>,
+    named: HashMap<&'a Path, Access>,
     pub errors: &'a mut Vec<PlanError>,
     pub notes: &'a mut Vec<String>,
 }
@@ -321,7 +320,7 @@ impl Builder<'_> {
     fn secrets(&mut self) {
         let named = named::as_written(self.facts);
         for (rule, present) in &self.facts.secrets {
-            if !named.contains(rule.path.as_os_str()) {
+            if !named.contains(rule.path.as_path()) {
                 self.present(rule, present);
             }
         }
@@ -329,7 +328,7 @@ impl Builder<'_> {
 
     /// Whether the user has a rule of at least this level for exactly this path.
     pub(super) fn is_named(&self, path: &Path, access: Access) -> bool {
-        self.named.get(path.as_os_str()).is_some_and(|named| *named >= access)
+        self.named.get(path).is_some_and(|named| *named >= access)
     }
 
     fn sockets(&mut self) {

@@ -6,7 +6,6 @@
 //! that is there already (`has_locked_children` of fs/namespace.c).
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +22,7 @@ use crate::plan::mounts::{Mount, MountOp};
 pub(super) struct Inside<'a> {
     /// The paths at which something is mounted, and whether it is a directory that can be written to. What is no
     /// directory has nothing below it, and is left out.
-    mounted: HashMap<&'a OsStr, bool>,
+    mounted: HashMap<&'a Path, bool>,
 }
 
 impl<'a> Inside<'a> {
@@ -31,7 +30,7 @@ impl<'a> Inside<'a> {
         let mut mounted = HashMap::new();
         for op in ops.iter().filter(|op| !matches!(op.what, Mount::Bind { dir: false, .. })) {
             let writable = matches!(op.what, Mount::Bind { writable: true, .. });
-            mounted.entry(op.target.as_os_str()).and_modify(|all| *all &= writable).or_insert(writable);
+            mounted.entry(op.target.as_path()).and_modify(|all| *all &= writable).or_insert(writable);
         }
         Self { mounted }
     }
@@ -39,7 +38,7 @@ impl<'a> Inside<'a> {
     pub(super) fn has(&self, op: &MountOp) -> bool {
         let kind = matches!(op.what, Mount::Bind { id: Some(_), writable: false, make: false, .. });
         let mut around = op.target.ancestors().skip(1);
-        kind && around.find_map(|above| self.mounted.get(above.as_os_str())) == Some(&true)
+        kind && around.find_map(|above| self.mounted.get(above)) == Some(&true)
     }
 }
 
