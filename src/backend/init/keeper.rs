@@ -29,7 +29,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 /// Waits for a caller at `listener`, hands its line on to `init`, and keeps its command. Never returns.
 pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, listener: &OwnedFd, init: OwnedFd) -> ! {
     let fit = become_fit();
-    let line = wait_for_caller(listener);
+    let Some(line) = wait_for_caller(listener, &init) else { sys::process::exit_now(0) };
     // What is not handed on is not kept: nobody would end it with its caller.
     if pass(init.as_fd(), line.as_fd()).is_err() {
         sys::process::exit_now(0);
@@ -68,11 +68,17 @@ pub(super) fn accept(listener: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
-fn wait_for_caller(listener: &OwnedFd) -> OwnedFd {
+/// The next caller; `None` when the session has ended.
+fn wait_for_caller(listener: &OwnedFd, init: &OwnedFd) -> Option<OwnedFd> {
     loop {
+        let mut watched = [PollFd::new(listener, PollFlags::IN), PollFd::new(init, PollFlags::RDHUP)];
+        let happened = poll(&mut watched, None).is_ok();
+        if happened && !watched[1].revents().is_empty() {
+            return None;
+        }
         match accept(listener) {
-            Ok(Some(line)) => return line,
-            Ok(None) => drop(poll(&mut [PollFd::new(listener, PollFlags::IN)], None)),
+            Ok(Some(line)) => return Some(line),
+            Ok(None) => {}
             Err(_) => std::thread::sleep(PAUSE),
         }
     }

@@ -98,9 +98,8 @@ pub(super) fn serve(
             }
         }
     }
-    for keeper in &session.keepers {
-        kill(keeper.process);
-    }
+    let ready = session.ready.iter().map(|ready| ready.process);
+    ready.chain(session.keepers.iter().map(|keeper| keeper.process)).for_each(kill);
     Ok(Some(0))
 }
 
