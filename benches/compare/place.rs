@@ -58,6 +58,8 @@ impl Place {
         let (program, arguments) = argv.split_first().unwrap();
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.work()).env("XDG_RUNTIME_DIR", self.path("run"));
+        // cargo's own, where each program that is linked dynamically would look for its libraries first.
+        command.env_remove("LD_LIBRARY_PATH");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
