@@ -3,6 +3,7 @@
 //!
 //! It is forked before there is a command, and takes the next caller itself.
 
+use std::hint::black_box;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use super::{Orphans, Start, children, command, enter, terminal};
 use crate::backend::StepError;
 use crate::backend::child::{Setup, Terminal};
 use crate::backend::confine::Walls;
-use crate::backend::job::Told;
+use crate::backend::job::{Job, Told};
 use crate::backend::session::call::{Given, hear};
-use crate::plan::Plan;
-use crate::sys;
+use crate::plan::{Plan, ProcessPlan};
+use crate::sys::{self, signal::SignalSet};
 
 /// How long one who has no room for another caller waits before the next look.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
@@ -29,6 +30,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 /// Waits for a caller at `listener`, hands its line on to `init`, and keeps its command. Never returns.
 pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, listener: &OwnedFd, init: OwnedFd) -> ! {
     let fit = become_fit();
+    rehearse(&plan.process, listener);
     let Some(line) = wait_for_caller(listener, &init) else { sys::process::exit_now(0) };
     // What is not handed on is not kept: nobody would end it with its caller.
     if pass(init.as_fd(), line.as_fd()).is_err() {
@@ -66,6 +68,23 @@ pub(super) fn accept(listener: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
         Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Room for what is read of a caller, in bytes: a large environment.
+const ROOM: usize = 96 * 1024;
+
+/// Does once, while nobody waits for it, what the next caller will wait for: to a process that was just forked, each page of
+/// memory comes at its first touch.
+fn rehearse(process: &ProcessPlan, listener: &OwnedFd) {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now)) != Ok(0) {
+        return;
+    }
+    let streams = [const { Stream::Keep }; 3];
+    let setup = Setup::inside(streams, None, SignalSet::of(&[]), rustix::process::getrlimit(Resource::Nofile));
+    let job = serde_json::to_vec(&Job::new(process, &setup)).unwrap_or_default();
+    drop(black_box(serde_json::from_slice::<Job>(&job).map(Job::read)));
+    drop(black_box(vec![1_u8; ROOM]));
 }
 
 /// The next caller; `None` when the session has ended.
