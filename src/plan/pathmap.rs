@@ -98,6 +98,9 @@ mod tests {
     }
 
     proptest! {
+        // What fails is told, and not written into the repository.
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn it_is_as_a_map_by_path(paths in paths(), asked in paths()) {
             let mut map = PathMap::default();
