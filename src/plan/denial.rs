@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path};
 
 use super::baseline::Entry;
-use super::seen::{Act, Seen};
+use super::seen::{Act, OF_EACH_PROCESS, Seen};
 use super::syscalls::Lift;
 use super::why::{self, Answer};
 use super::{Confinement, Plan};
@@ -119,9 +119,6 @@ pub fn denials(plan: &Plan, seen: &[Seen]) -> Vec<Denial> {
     }
     found.into_values().collect()
 }
-
-/// What is another for each process, and its own.
-const OF_EACH_PROCESS: [&str; 5] = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
 
 fn judge(plan: &Plan, confinement: &Confinement, seen: &Seen) -> Option<Denial> {
     let path = Path::new(&seen.what);

@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 
+/// Names that mean another file for each process, and its own.
+pub const OF_EACH_PROCESS: [&str; 5] = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
+
 /// What a call does with what it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Act {

@@ -150,7 +150,7 @@ fn turn_away(listener: &OwnedFd, why: Option<StepError>) {
 impl Session {
     /// Has a keeper ready for the next caller. `own` are the descriptors that are no keeper's business.
     fn hire(&mut self, plan: &mut Plan, listener: &OwnedFd, own: &[&OwnedFd]) -> Result<(), StepError> {
-        if self.over || self.ready.is_some() {
+        if self.over {
             return Ok(());
         }
         let (ours, theirs) = pair()?;

@@ -7,6 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use crate::plan::seen::OF_EACH_PROCESS;
+
 /// A path, and whether something is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -17,12 +19,10 @@ pub(super) struct Place {
 /// So many names at the end of a path may be missing.
 const MOST_MISSING: usize = 12;
 
-/// Names that mean another file for each process: they would lead init to its own.
-const OF_EACH_PROCESS: [&str; 5] = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
-
 /// Follows an absolute path in this process's view, which is the command's, as far as there is something; what is left of it
 /// is added as it is said.
 pub(super) fn place(proc: &OwnedFd, named: &Path, follows: bool) -> Place {
+    // They would lead init to its own.
     if OF_EACH_PROCESS.iter().any(|top| named.starts_with(top)) {
         return Place { path: normal(named), there: true };
     }
