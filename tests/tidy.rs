@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "request::Net",
             "request::Origin",
             "request::Said",
+            "policy::paths",
             "policy::tables",
             "host::paths",
             "host::placeholder",

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::plan::seen::OF_EACH_PROCESS;
+use crate::policy::paths::normal;
 
 /// A path, and whether something is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,18 +60,6 @@ fn found(proc: &OwnedFd, path: &Path, follows: bool) -> Option<PathBuf> {
 
 /// What the kernel adds to the name of a file that has none.
 const DELETED: &[u8] = b" (deleted)";
-
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(normal.pop()),
-            Component::CurDir => {}
-            Component::RootDir | Component::Prefix(_) | Component::Normal(_) => normal.push(part),
-        }
-    }
-    normal
-}
 
 #[cfg(test)]
 mod tests {
