@@ -361,4 +361,44 @@ mod tests {
         assert!(matches!(look("/circle"), PathFact::Dangling { .. }));
         assert!(matches!(look("/"), PathFact::Present(found) if found.path == Path::new("/")));
     }
+
+    #[test]
+    fn looking_at_all_finds_what_looking_at_each_does() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let real = dir.path().canonicalize().expect("its path");
+        std::fs::create_dir_all(real.join("a/b")).expect("mkdir");
+        for name in ["a/one", "a/two", "a/b/three"] {
+            std::fs::write(real.join(name), "").expect("a file");
+        }
+        symlink("a", real.join("link")).expect("link");
+        symlink("two", real.join("a/three")).expect("link");
+        symlink("nowhere", real.join("a/lost")).expect("link");
+        let root = Root::open(&real).expect("root");
+        let paths = [
+            "/a/one",
+            "/a/two",
+            "/a/two/",
+            "/a/three",
+            "/a/lost",
+            "/a/none",
+            "/a/b",
+            "/a/b/three",
+            "/a/b/../one",
+            "/link/one",
+            "/link/two",
+            "/link/b",
+            "/a/one/x",
+            "/a/one/y",
+            "/a/one",
+            "/a//two",
+            "/a/./two",
+            "/a/b/",
+            "/",
+            "/a",
+            "/link",
+        ];
+        let paths = paths.map(Path::new);
+        let each: Vec<_> = paths.iter().map(|path| root.look(path)).collect();
+        assert_eq!(root.look_at_all(paths.into_iter()), each);
+    }
 }

@@ -51,6 +51,12 @@ fn without_mount_setattr_the_same_is_made_by_mount() {
         for sandbox in sandboxes.into_iter().filter(|_| lab.is_native()) {
             sandbox.sh(written).assert_prints("x\nhidden\nkept");
         }
+        let kept = lab.file("work/kept", "kept");
+        let sandbox = || lab.sandbox(["--write", "/", "--read", &kept]);
+        for sandbox in [sandbox(), sandbox().by(&by)].into_iter().filter(|_| lab.is_native()) {
+            sandbox.sh("echo x > beside && cat beside; echo x > kept || echo refused").assert_prints("x\nrefused");
+        }
+        assert_eq!(lab.content("work/kept"), "kept");
         // A mount that another one covers cannot be reached, neither to be remounted nor to be used.
         let ran = look(suid);
         assert!(!ran.stdout().contains("/work"), "{ran}");
