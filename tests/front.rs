@@ -9,6 +9,9 @@ mod tools;
 /// Plays a terminal of 33 rows and 77 columns.
 const TERMINAL: &str = include_str!("e2e/terminal_driver.py");
 
+/// What whoever runs the tests may have said of colour; in CI there is colour even where `TERM=dumb`.
+const SAID_OF_COLOUR: [&str; 4] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"];
+
 fn ringfence(words: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_ringfence")).args(words).current_dir("/var/tmp").output();
     output.unwrap()
@@ -22,7 +25,10 @@ fn text(bytes: &[u8]) -> String {
 fn at_terminal(script: &str, env: &[(&str, &str)]) -> String {
     let mut python = Command::new("python3");
     python.args(["-c", TERMINAL, "--", "bash", "-c", script]).current_dir("/var/tmp");
-    python.env_remove("NO_COLOR").env("TERM", "xterm").env("R", env!("CARGO_BIN_EXE_ringfence"));
+    for name in SAID_OF_COLOUR {
+        python.env_remove(name);
+    }
+    python.env("TERM", "xterm").env("R", env!("CARGO_BIN_EXE_ringfence"));
     let output = python.envs(env.iter().copied()).output().unwrap();
     text(&output.stdout)
 }
