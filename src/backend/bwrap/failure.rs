@@ -14,6 +14,8 @@ const KNOWN: &[(&str, &str, i32)] = &[
     ("Can't create file at", STALE, 0),
     ("Can't find source path", STALE, 0),
     ("with correct flags: No such file or directory", STALE, 0),
+    // A mount goes with the file that it lies on.
+    ("with correct flags: Invalid argument", STALE, 0),
     ("Unable to mount source on destination: No such file or directory", STALE, 0),
     ("No permissions to create", CREATE_NAMESPACES, libc::EPERM),
     ("Creating new namespace failed: Operation not permitted", CREATE_NAMESPACES, libc::EPERM),
@@ -57,6 +59,12 @@ mod tests {
             (
                 "bwrap: Can't bind mount /bindfileE on /newroot/s: Unable to remount destination \"/newroot/s\" with \
                  correct flags: No such file or directory",
+                STALE,
+                true,
+            ),
+            (
+                "bwrap: Can't bind mount /bindfileE on /newroot/s: Unable to remount destination \"/newroot/s\" with \
+                 correct flags: Invalid argument",
                 STALE,
                 true,
             ),
