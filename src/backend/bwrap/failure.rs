@@ -16,6 +16,7 @@ const KNOWN: &[(&str, &str, i32)] = &[
     ("with correct flags: No such file or directory", STALE, 0),
     // A mount goes with the file that it lies on.
     ("with correct flags: Invalid argument", STALE, 0),
+    ("in mount table", STALE, 0),
     ("Unable to mount source on destination: No such file or directory", STALE, 0),
     ("No permissions to create", CREATE_NAMESPACES, libc::EPERM),
     ("Creating new namespace failed: Operation not permitted", CREATE_NAMESPACES, libc::EPERM),
@@ -65,6 +66,11 @@ mod tests {
             (
                 "bwrap: Can't bind mount /bindfileE on /newroot/s: Unable to remount destination \"/newroot/s\" with \
                  correct flags: Invalid argument",
+                STALE,
+                true,
+            ),
+            (
+                "bwrap: Can't bind mount /bindfileE on /newroot/s: Unable to find \"/newroot/s\" in mount table",
                 STALE,
                 true,
             ),
