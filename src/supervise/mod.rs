@@ -417,6 +417,9 @@ impl<'a> Running<'a> {
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Outcome, StepError> {
+        // While somebody has the mount namespace, each placeholder that the janitor removes is a mount less in it, and the
+        // kernel waits for all processors each time; with init it goes as a whole.
+        (self.namespace, self.unwatched, self.watch) = (None, None, None);
         let Finished { failure, refused, hits } = self.child.finish(plan);
         let network = self.bridge.take().and_then(Bridge::finish);
         self.terminal.drain();
