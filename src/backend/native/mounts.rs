@@ -271,11 +271,11 @@ impl Applier {
                 self.put(&self.read_only(&location, path, false)?, path, Point::Planned(Some(*id)))
             }
             // What is not there, or not any more, needs no protection.
-            (Mount::ReadOnly | Mount::Mask { id: None, .. }, _) if self.is_missing(path) => Ok(()),
-            (Mount::Mask { id, dir }, _) => {
-                let mask = self.mask(*dir)?;
-                self.put(&mask, path, Point::Planned(*id))
-            }
+            (Mount::Mask { id: None, dir }, _) => match self.found(path)? {
+                Some(target) => self.mask(*dir)?.attach(&target, path),
+                None => Ok(()),
+            },
+            (Mount::Mask { id, dir }, _) => self.put(&self.mask(*dir)?, path, Point::Planned(*id)),
             (Mount::Plug { id }, _) => self.put(&self.mask(false)?, path, Point::Planned(Some(*id))),
             (Mount::Veil { id }, _) => self.put(&tmpfs(0o111, path)?, path, Point::Planned(*id)),
             (Mount::Block { .. }, _) => self.block(path),
@@ -295,7 +295,7 @@ impl Applier {
             }
             (Mount::Proc, _) => self.put(&filesystem("proc", &[], path)?, path, Point::Made(Shape::Dir)),
             (Mount::ReadOnly, _) => {
-                let target = self.target(path)?;
+                let Some(target) = self.found(path)? else { return Ok(()) };
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 self.calls.copy(&target, path, true, attributes)?.attach(&target, path)
             }
@@ -333,16 +333,19 @@ impl Applier {
         }
     }
 
-    fn is_missing(&self, path: &Path) -> bool {
-        let found = rustix::fs::statat(&self.root, relative(path), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-        found.err() == Some(Errno::NOENT)
-    }
-
-    pub(super) fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
+    /// What is at a path of the view now, to mount something on.
+    fn found(&self, path: &Path) -> Result<Option<OwnedFd>, StepError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(&self.root, relative(path), flags, Mode::empty(), resolve)
-            .map_err(|error| StepError::new("open as mount point", Some(path), error))
+        match rustix::fs::openat2(&self.root, relative(path), flags, Mode::empty(), resolve) {
+            Err(Errno::NOENT) => Ok(None),
+            other => other.map(Some).map_err(|error| StepError::new("open as mount point", Some(path), error)),
+        }
+    }
+
+    /// What was at a path when the plan was made.
+    pub(super) fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
+        self.found(path)?.ok_or_else(|| StepError::changed("mount on", path))
     }
 
     /// Makes a mount point, and the directories above it, in a tmpfs of ours.
