@@ -43,7 +43,7 @@ mod heading {
 }
 
 /// The options that `run`, `plan` and `why` share.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = MORE, after_long_help = "")]
 pub struct Flags {
     /// Start from what a well-known tool needs: ringfence profiles lists them.
@@ -198,6 +198,11 @@ pub fn read(
 }
 
 impl Flags {
+    /// Of a command line without options.
+    pub fn of_command(command: &[OsString]) -> Self {
+        Self { command: command.to_vec(), ..Self::default() }
+    }
+
     /// The question of `ringfence why`: `PATH` asks about reading, `--write PATH` without another path about writing.
     /// More than one path is no question.
     pub fn take_question(&mut self) -> Option<(PathBuf, bool)> {

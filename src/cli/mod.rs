@@ -20,6 +20,8 @@ mod report;
 mod run;
 mod session;
 
+use std::ffi::OsString;
+
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Run a command that is not trusted: the machine read-only, the workspace
@@ -114,8 +116,11 @@ struct ExecAlone {
 }
 
 fn command() -> Command {
-    let mut arguments = std::env::args_os().skip(1).peekable();
-    match arguments.peek().and_then(|word| word.to_str()) {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(command) = without_options(&arguments) {
+        return command;
+    }
+    match arguments.first().and_then(|word| word.to_str()) {
         Some("run") => Command::Run(RunAlone::parse_from(arguments).flags),
         Some("exec") => Command::Exec(ExecAlone::parse_from(arguments).args),
         _ => match Cli::from_arg_matches(&command_line().get_matches()) {
@@ -123,6 +128,21 @@ fn command() -> Command {
             Ok(Cli { verbose, .. }) => std::process::exit(help::version(verbose)),
             Err(error) => error.exit(),
         },
+    }
+}
+
+/// `run -- CMD` and `exec NAME -- CMD`: where there is no option, none need be known, and half of the time until the
+/// machine is looked at is saved.
+fn without_options(arguments: &[OsString]) -> Option<Command> {
+    match arguments {
+        [run, dashes, command @ ..] if run == "run" && dashes == "--" && !command.is_empty() => {
+            Some(Command::Run(flags::Flags::of_command(command)))
+        }
+        [exec, name, dashes, command @ ..] if exec == "exec" && dashes == "--" && !command.is_empty() => {
+            let name = name.to_str().filter(|name| !name.starts_with('-'))?;
+            Some(Command::Exec(session::ExecArgs::of_command(name, command)))
+        }
+        _ => None,
     }
 }
 
@@ -175,6 +195,34 @@ fn dispatch(command: Command) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_options_it_is_what_clap_makes_of_it() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for line in
+            ["run -- true", "run -- a -b -- c", "run -- -x", "run -- --", "exec work -- true", "exec w -- -- --cd"]
+        {
+            let (fast, slow) = (
+                without_options(&words(line)),
+                match words(line) {
+                    words if words[0] == "run" => Command::Run(RunAlone::parse_from(words).flags),
+                    words => Command::Exec(ExecAlone::parse_from(words).args),
+                },
+            );
+            assert_eq!(format!("{:?}", fast.expect(line)), format!("{slow:?}"));
+        }
+        for line in [
+            "run --",
+            "run true",
+            "run --gpu -- off",
+            "exec work --",
+            "exec --quiet -- true",
+            "exec w x -- y",
+            "plan -- a",
+        ] {
+            assert!(without_options(&words(line)).is_none(), "{line}");
+        }
+    }
 
     #[test]
     fn a_command_alone_is_the_one_among_the_others() {

@@ -63,7 +63,7 @@ struct StartArgs {
 }
 
 /// Options of `exec`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ExecArgs {
     /// The session.
     name: String,
@@ -84,6 +84,13 @@ pub struct ExecArgs {
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+impl ExecArgs {
+    /// Of a command line without options.
+    pub fn of_command(name: &str, command: &[OsString]) -> Self {
+        Self { name: name.to_owned(), command: command.to_vec(), ..Self::default() }
+    }
 }
 
 /// The result is the exit code.

@@ -16,7 +16,7 @@ const WHICH: &[&str] = &["auto", "off", "all", "visible"];
 const CLASSES: &[&str] = &["compute", "utility", "graphics", "video", "display", "rdma", "gds", "profiling", "debug"];
 
 /// Which GPUs, and what for.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct GpuFlags {
     /// Which GPUs: auto (those that work), off, all, visible, or a list: 0,2.
     ///

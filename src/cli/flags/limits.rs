@@ -10,7 +10,7 @@ use crate::request::limits::{Count, Cpus, Limits, Size};
 use crate::request::load::{absolute, duration};
 
 /// The options about limits.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct LimitFlags {
     /// Let all processes together have so much memory (512M, 2G).
     ///

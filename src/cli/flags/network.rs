@@ -7,7 +7,7 @@ use crate::request::network::{PortPair, Reach};
 use crate::request::{Net, Origin, Said};
 
 /// The options about the network.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct NetworkFlags {
     /// Which network.
     ///

@@ -12,7 +12,7 @@ use crate::cli::report::Problem;
 use crate::request::{Origin, Said, Watch};
 
 /// The options about what is told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct OutputFlags {
     /// Tell at the end all that was refused, by which rule, and what would allow it.
     ///
@@ -31,7 +31,7 @@ pub struct OutputFlags {
 }
 
 /// What is told at the end of any command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct EndFlags {
     /// Say nothing about what was refused, or which limit was hit.
     #[arg(long, short, help_heading = heading::OUTPUT)]
