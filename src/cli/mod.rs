@@ -117,9 +117,10 @@ struct ExecAlone {
 
 fn command() -> Command {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if let Some(command) = without_options(&arguments) {
-        return command;
-    }
+    without_options(&arguments).unwrap_or_else(|| with_options(arguments))
+}
+
+fn with_options(arguments: Vec<OsString>) -> Command {
     match arguments.first().and_then(|word| word.to_str()) {
         Some("run") => Command::Run(RunAlone::parse_from(arguments).flags),
         Some("exec") => Command::Exec(ExecAlone::parse_from(arguments).args),
@@ -131,8 +132,8 @@ fn command() -> Command {
     }
 }
 
-/// `run -- CMD` and `exec NAME -- CMD`: where there is no option, none need be known, and half of the time until the
-/// machine is looked at is saved.
+/// `run -- CMD` and `exec NAME -- CMD`: where there is no option, clap need not be told of any, which takes a tenth of a
+/// millisecond.
 fn without_options(arguments: &[OsString]) -> Option<Command> {
     match arguments {
         [run, dashes, command @ ..] if run == "run" && dashes == "--" && !command.is_empty() => {
@@ -202,14 +203,8 @@ mod tests {
         for line in
             ["run -- true", "run -- a -b -- c", "run -- -x", "run -- --", "exec work -- true", "exec w -- -- --cd"]
         {
-            let (fast, slow) = (
-                without_options(&words(line)),
-                match words(line) {
-                    words if words[0] == "run" => Command::Run(RunAlone::parse_from(words).flags),
-                    words => Command::Exec(ExecAlone::parse_from(words).args),
-                },
-            );
-            assert_eq!(format!("{:?}", fast.expect(line)), format!("{slow:?}"));
+            let read = without_options(&words(line)).expect(line);
+            assert_eq!(format!("{read:?}"), format!("{:?}", with_options(words(line))));
         }
         for line in [
             "run --",

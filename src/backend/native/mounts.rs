@@ -270,7 +270,6 @@ impl Applier {
             (Mount::Pin { id }, Source::Location(location)) => {
                 self.put(&self.read_only(&location, path, false)?, path, Point::Planned(Some(*id)))
             }
-            // What is not there, or not any more, needs no protection.
             (Mount::Mask { id: None, dir }, _) => match self.found(path)? {
                 Some(target) => self.mask(*dir)?.attach(&target, path),
                 None => Ok(()),
@@ -333,7 +332,7 @@ impl Applier {
         }
     }
 
-    /// What is at a path of the view now, to mount something on.
+    /// What is at a path of the view, to mount something on. What is not there, or not any more, needs no protection.
     fn found(&self, path: &Path) -> Result<Option<OwnedFd>, StepError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -343,7 +342,7 @@ impl Applier {
         }
     }
 
-    /// What was at a path when the plan was made.
+    /// As [`Applier::found`], where the plan has seen something.
     pub(super) fn target(&self, path: &Path) -> Result<OwnedFd, StepError> {
         self.found(path)?.ok_or_else(|| StepError::changed("mount on", path))
     }
