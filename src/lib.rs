@@ -39,4 +39,4 @@ pub use cli::command_line;
 pub use cli::main as run_main;
 pub use request::{Backend, Git, Landlock, Net, Tmp};
 pub use sandbox::outcome::Outcome;
-pub use sandbox::{Command, Gpu, Sandbox, Session, dispatch, outcome};
+pub use sandbox::{Command, Exec, Gpu, Sandbox, Session, dispatch, outcome};

@@ -5,6 +5,7 @@
 //! calling program do no harm; a process with threads cannot make namespaces safely on its own.
 
 mod command;
+mod exec;
 mod helper;
 mod limits;
 mod network;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::request::{Backend, Git, Landlock, Mode, Net, Tmp};
 
 pub use command::Command;
+pub use exec::Exec;
 pub use helper::dispatch;
 pub use session::Session;
 
@@ -105,6 +107,11 @@ impl Sandbox {
         let sandbox =
             Self { flags: Vec::new(), variables: Vec::new(), writable: Vec::new(), helper: None, mistake: None };
         sandbox.flag("--sandbox", mode.name()).flag("--cd", dir)
+    }
+
+    /// Where its commands start.
+    fn directory(&self) -> Option<&OsStr> {
+        self.flags.iter().find_map(|flag| flag.as_bytes().strip_prefix(b"--cd=")).map(OsStr::from_bytes)
     }
 
     /// One word, `--name=value`: a value that starts with a dash stays a value.
@@ -331,7 +338,8 @@ fn word(value: impl clap::ValueEnum) -> String {
 /// say something about it, not about the command.
 fn steers_the_helper(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    let whole: [&[u8]; 6] = [b"HOME", b"XDG_CACHE_HOME", b"XDG_CONFIG_HOME", b"PATH", b"TMPDIR", b"GLIBC_TUNABLES"];
+    let whole: [&[u8]; 7] =
+        [b"HOME", b"XDG_CACHE_HOME", b"XDG_CONFIG_HOME", b"XDG_RUNTIME_DIR", b"PATH", b"TMPDIR", b"GLIBC_TUNABLES"];
     let start: [&[u8]; 4] = [b"LD_", b"RUST_", b"MALLOC_", b"RINGFENCE_"];
     whole.contains(&name) || start.iter().any(|start| name.starts_with(start))
 }

@@ -306,25 +306,29 @@ fn a_name_that_no_variable_can_have_is_an_error() {
     }
 }
 
+/// A directory with a workspace in it, and a sandbox whose helper keeps sessions there; no other test of this program looks.
+fn with_sessions() -> (tempfile::TempDir, Sandbox) {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let (runtime, work, helper) = (dir.path().join("run"), dir.path().join("work"), dir.path().join("helper"));
+    std::fs::create_dir(&runtime).unwrap();
+    mode(&runtime, 0o700);
+    let program = env!("CARGO_BIN_EXE_ringfence");
+    let script = format!("#!/bin/sh\nexport XDG_RUNTIME_DIR={}\nexec {program} \"$@\"\n", runtime.display());
+    std::fs::write(&helper, script).unwrap();
+    mode(&helper, 0o755);
+    std::fs::create_dir(&work).unwrap();
+    let sandbox = Sandbox::workspace_write(&work).helper(&helper).env("SET_TOKEN", "value");
+    (dir, sandbox)
+}
+
 #[test]
 fn a_session_runs_many_commands_with_one_policy_and_ends_with_its_value() {
     need_sandboxes!();
-    let dir = tempfile::tempdir().unwrap();
-    let runtime = dir.path().join("run");
-    std::fs::create_dir(&runtime).unwrap();
-    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    // The helper looks for it; no other test of this program does.
-    let helper = dir.path().join("helper");
-    let script = format!(
-        "#!/bin/sh\nexport XDG_RUNTIME_DIR={}\nexec {} \"$@\"\n",
-        runtime.display(),
-        env!("CARGO_BIN_EXE_ringfence")
-    );
-    std::fs::write(&helper, script).unwrap();
-    std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let work = dir.path().join("work");
-    std::fs::create_dir(&work).unwrap();
-    let sandbox = Sandbox::workspace_write(&work).helper(&helper).env("SET_TOKEN", "value");
+    let (dir, sandbox) = with_sessions();
+    let (runtime, work) = (dir.path().join("run"), dir.path().join("work"));
     let session = sandbox.start().unwrap();
     let run = |script: &str| text(&sh(&mut session.command("sh"), script).output().unwrap());
     assert_eq!(run("echo kept > /tmp/file; pwd; echo $SET_TOKEN"), format!("{}\nvalue\n", work.display()));
@@ -339,4 +343,108 @@ fn a_session_runs_many_commands_with_one_policy_and_ends_with_its_value() {
     assert!(std::fs::read_dir(runtime.join("ringfence")).unwrap().next().is_none(), "nothing of it is left");
     let error = sandbox.write("/no/such/place").start().unwrap_err().to_string();
     assert!(error.contains("/no/such/place"), "{error}");
+}
+
+#[test]
+fn a_session_is_asked_without_a_process_in_between() {
+    use std::os::unix::process::ExitStatusExt;
+    need_sandboxes!();
+    let (dir, sandbox) = with_sessions();
+    let work = dir.path().join("work");
+    let session = sandbox.start().unwrap();
+    let run = |script: &str| session.exec("sh").args(["-c", script]).output().unwrap();
+
+    let output = run("pwd; echo $SET_TOKEN; cat; readlink /proc/self/fd/0 >&2; exit 3");
+    let written = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(written, format!("{}\nvalue\n", work.display()));
+    assert_eq!((output.stderr.as_slice(), output.status.code()), (&b"/dev/null\n"[..], Some(3)));
+    assert_eq!(run("kill -USR1 $$").status.signal(), Some(10));
+
+    let mut counted = session.exec("sh");
+    counted
+        .args(["-c", "wc -c; pwd; echo $A_KEY"])
+        .input(vec![7; 200_000])
+        .current_dir("/usr")
+        .env("A_KEY", "of this one");
+    assert_eq!(text(&counted.output().unwrap()), "200000\n/usr\nof this one\n");
+    let much = run("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2");
+    assert_eq!((much.stdout.len(), much.stderr.len()), (1_000_000, 1_000_000));
+
+    // It ends with the command, whatever that has left, and nothing of it stays.
+    let before = std::time::Instant::now();
+    assert_eq!(text(&run("sleep 1000 & sleep 0.1; echo done")), "done\n");
+    assert!(before.elapsed() < std::time::Duration::from_secs(100));
+    assert_eq!(text(&run("pgrep -x sleep | wc -l")), "0\n");
+
+    let outside = dir.path().join("outside");
+    session.exec("touch").arg(&outside).output().unwrap();
+    assert!(!outside.exists());
+    assert!(std::process::Command::new("touch").arg(&outside).status().unwrap().success() && outside.exists());
+    assert_eq!(text(&run("test -w /proc/self/fd/1 && echo pipe")), "pipe\n");
+
+    let missing = session.exec("no-such-program").output().unwrap_err();
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+    assert!(missing.to_string().contains("no-such-program"), "{missing}");
+    let refused = session.exec("true").current_dir("/no/such/place").output().unwrap_err().to_string();
+    assert!(refused.contains("/no/such/place"), "{refused}");
+    session.stop().unwrap();
+}
+
+#[test]
+fn a_command_of_a_session_ends_with_its_time_and_with_the_session() {
+    use std::os::unix::process::ExitStatusExt;
+    need_sandboxes!();
+    let (dir, sandbox) = with_sessions();
+    let session = sandbox.start().unwrap();
+    let time = std::time::Duration::from_millis(200);
+    let output = session.exec("sh").args(["-c", "echo first; sleep 1000"]).timeout(time).output().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.status.code()), (&b"first\n"[..], Some(124)));
+    // Who does not end by TERM ends by KILL.
+    let mut stubborn = session.exec("sh");
+    stubborn.args(["-c", "trap '' TERM; while :; do sleep 1; done"]).timeout(time);
+    assert_eq!(stubborn.output().unwrap().status.code(), Some(124));
+    // Many at once, from threads of this program.
+    std::thread::scope(|scope| {
+        let started: Vec<_> = (0..16)
+            .map(|number| {
+                let session = &session;
+                scope.spawn(move || text(&session.exec("echo").arg(number.to_string()).output().unwrap()))
+            })
+            .collect();
+        for (number, started) in started.into_iter().enumerate() {
+            assert_eq!(started.join().unwrap(), format!("{number}\n"));
+        }
+    });
+    // Somebody else in the session who holds the pipe keeps nobody waiting.
+    std::thread::scope(|scope| {
+        let socket = "import os, socket, time\ns = socket.socket(socket.AF_UNIX)\nat = '/tmp/socket'\n";
+        let takes = format!(
+            "{socket}s.bind(at); s.listen(); c = s.accept()[0]; f = socket.recv_fds(c, 1, 1); time.sleep(1000)"
+        );
+        let gives = format!(
+            "{socket}while s.connect_ex(at): time.sleep(0.01)\nos.write(1, b'given'); socket.send_fds(s, [b'x'], [1])"
+        );
+        let session = &session;
+        let time = std::time::Duration::from_secs(5);
+        let taker = scope.spawn(move || session.exec("python3").args(["-c", &takes]).timeout(time).output().unwrap());
+        let giver = session.exec("python3").args(["-c", &gives]).output().unwrap();
+        assert_eq!(text(&giver), "given");
+        assert!(!taker.is_finished(), "it still holds what it was given");
+        assert_eq!(taker.join().unwrap().status.code(), Some(124));
+    });
+    std::thread::scope(|scope| {
+        let flag = dir.path().join("work/runs");
+        let script = format!("touch {}; sleep 1000", flag.display());
+        let session = &session;
+        let command = scope.spawn(move || session.exec("sh").args(["-c", &script]).output().unwrap());
+        while !flag.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let mut stop = std::process::Command::new(dir.path().join("helper"));
+        assert!(stop.args(["session", "stop", session.name()]).status().unwrap().success());
+        let ended = command.join().unwrap().status;
+        assert!(ended.signal().is_some(), "{ended}");
+    });
+    let gone = session.exec("true").output().unwrap_err().to_string();
+    assert!(gone.contains("there is no session") && gone.contains(session.name()), "{gone}");
 }

@@ -28,7 +28,19 @@ const EDGES: &[(&str, &[&str])] = &[
     ("supervise", &["plan", "backend", "policy::net", "sys"]),
     ("probe", &["sys", "host::gpu::loader"]),
     ("cli", &["request", "policy", "host", "plan", "backend", "supervise", "probe", "sandbox::outcome", "sys"]),
-    ("sandbox", &["request", "cli::main", "cli::is_called", "sys"]),
+    (
+        "sandbox",
+        &[
+            "request",
+            "plan::ProcessPlan",
+            "backend::session",
+            "supervise::collect",
+            "supervise::outcome",
+            "cli::main",
+            "cli::is_called",
+            "sys",
+        ],
+    ),
     ("sys", &[]),
 ];
 

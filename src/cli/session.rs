@@ -55,7 +55,8 @@ enum What {
 struct StartArgs {
     /// What it is called: letters, digits, dashes, underscores and dots
     name: String,
-    /// Stay here, print a line once commands can be run, and end with standard input, a pipe: for programs.
+    /// Stay here, print a line with its directory once commands can be run, and end with standard input, a pipe: for
+    /// programs.
     #[arg(long)]
     tied: bool,
     #[command(flatten)]

@@ -1,13 +1,18 @@
 //! A sandbox that stands: one command after another runs in it, each at the cost of little more than a process.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::command::{self, Command};
-use super::{Sandbox, helper};
+use super::{Exec, Sandbox, helper};
+use crate::backend::session::place::{SessionError, line_to, terms_of};
+use crate::backend::session::terms::Terms;
 
 /// A [`Sandbox`] that was [started](Sandbox::start). It ends with this, and with the calling program.
 ///
@@ -16,7 +21,10 @@ use super::{Sandbox, helper};
 #[derive(Debug)]
 pub struct Session {
     name: String,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
+    /// Where it is asked for commands, and under which terms, once somebody has.
+    place: PathBuf,
+    terms: OnceLock<Terms>,
     helper: PathBuf,
     keeper: Child,
     /// Hanging up ends it.
@@ -53,20 +61,43 @@ impl Sandbox {
         let started = start.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut keeper = started.map_err(|error| command::explained(error, &helper))?;
         let tie = keeper.stdin.take();
-        let mut ready = [0];
-        let stood = keeper.stdout.take().map(|mut line| line.read(&mut ready));
-        if !matches!(stood, Some(Ok(1))) {
+        let mut place = Vec::new();
+        let stood = keeper.stdout.take().map(|line| BufReader::new(line).read_until(b'\n', &mut place));
+        if !matches!(stood, Some(Ok(1..))) || place.pop() != Some(b'\n') {
             drop(tie);
             return Err(command::told(&keeper.wait_with_output()?));
         }
-        Ok(Session { name, sandbox: self.clone(), helper, keeper, tie })
+        let place = OsString::from_vec(place).into();
+        Ok(Session { name, sandbox: self.clone(), place, terms: OnceLock::new(), helper, keeper, tie })
     }
 }
 
 impl Session {
-    /// A command in it, which starts in the directory that the sandbox was made for.
+    /// A command in it, which starts in the directory that the sandbox was made for. The helper is started for it, so it is
+    /// a process of its own with streams of its own.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         Command::in_session(&self.sandbox, &self.helper, &self.name, program.as_ref())
+    }
+
+    /// A command in it whose output is collected, without a process in between: the session is asked for it by this program.
+    /// That takes half the time of [`Session::command`]'s [`output`](Command::output).
+    ///
+    /// Signals that the terminal sends to this program do not reach the command: it ends by itself, by its time-out, with
+    /// the session, or with this program.
+    pub fn exec(&self, program: impl AsRef<OsStr>) -> Exec<'_> {
+        Exec::new(self, program.as_ref())
+    }
+
+    pub(super) fn line(&self) -> io::Result<OwnedFd> {
+        line_to(&self.place).map_err(told)
+    }
+
+    pub(super) fn terms(&self) -> io::Result<&Terms> {
+        if let Some(terms) = self.terms.get() {
+            return Ok(terms);
+        }
+        let terms = terms_of(&self.place).map_err(told)?;
+        Ok(self.terms.get_or_init(|| terms))
     }
 
     /// Its name, as `ringfence session list` shows it.
@@ -87,6 +118,11 @@ impl Session {
         drop(self.tie.take());
         self.keeper.wait().map(drop)
     }
+}
+
+fn told(error: SessionError) -> io::Error {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    io::Error::other(format!("{error}{hint}"))
 }
 
 impl Drop for Session {

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "the room is private to the crate, and lib.rs says so once")]
 
 mod bridge;
+pub mod collect;
 mod idle;
 pub mod outcome;
 pub mod proxy;
@@ -119,6 +120,12 @@ fn supervise(
     let deadline = deadline(plan);
     let run = Running { bridge, deadline, idle, hosting, ..Running::new(child, signals, terminal) };
     run.until_the_end(plan)
+}
+
+/// How long to wait at most.
+fn left_until(at: Instant) -> Timespec {
+    let left = at.saturating_duration_since(Instant::now());
+    Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
 }
 
 fn deadline(plan: &Plan) -> Option<Instant> {
@@ -272,11 +279,7 @@ impl<'a> Running<'a> {
         let watch_at = self.unwatched.as_ref().map(|(at, _)| *at);
         let idle_at = self.idle.as_ref().map(Idle::next);
         let next = [self.deadline, self.kill_at, watch_at, idle_at].into_iter().flatten().min()?;
-        let left = next.saturating_duration_since(Instant::now());
-        Some(Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        })
+        Some(left_until(next))
     }
 
     fn clock(&mut self, plan: &Plan) {

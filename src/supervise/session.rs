@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::backend::StepError;
@@ -13,7 +14,7 @@ use crate::plan::Plan;
 #[derive(Debug)]
 pub struct Hosting {
     claim: Claim,
-    /// Who waits for it to stand gets a byte; who waits for nothing any more, the end.
+    /// Who waits for it to stand gets a line with its directory; who waits for nothing any more, the end.
     ready: RefCell<Option<OwnedFd>>,
     /// What ends it by hanging up.
     tie: Option<OwnedFd>,
@@ -49,7 +50,8 @@ impl Hosting {
         self.claim.stands(&terms).map_err(|error| StepError::new("write down the session", None, error))?;
         if let Some(ready) = self.ready.take() {
             // Who does not wait any more has its own reasons.
-            crate::sys::ignore(rustix::io::write(&ready, b"\n"));
+            let line = [self.claim.directory.as_os_str().as_bytes(), b"\n"].concat();
+            crate::sys::ignore(rustix::io::write(&ready, &line));
         }
         // The caller's terminal and pipes are not held by what outlives it.
         let released = crate::sys::fd::replace_by_null(2);

@@ -105,7 +105,8 @@ pub struct Place {
 /// A session that this process keeps. It is gone with this.
 #[derive(Debug)]
 pub struct Claim {
-    directory: PathBuf,
+    /// What callers know it by.
+    pub directory: PathBuf,
     keeper: Pid,
     _lock: File,
     /// Where commands are asked for.
@@ -195,13 +196,7 @@ impl Place {
     /// When there is none of this name, or it does not stand yet.
     pub fn connect(&self, name: &str) -> Result<(OwnedFd, Terms), SessionError> {
         let directory = self.of(name)?;
-        let path = directory.join(SOCKET);
-        let line = match dial(&path) {
-            Err(Errno::NOENT | Errno::CONNREFUSED) => return Err(SessionError::Missing(name.to_owned())),
-            line => line.map_err(|error| SessionError::step("connect to", &path)(error.into()))?,
-        };
-        let terms = terms(&directory)?.ok_or_else(|| SessionError::Starting(name.to_owned()))?;
-        Ok((line, terms))
+        Ok((line_to(&directory)?, terms_of(&directory)?))
     }
 
     /// The sessions that run, by name.
@@ -272,6 +267,30 @@ impl Drop for Claim {
         }
         crate::sys::ignore(fs::remove_dir(&self.directory));
     }
+}
+
+/// A line to the init of the session that has this directory.
+///
+/// # Errors
+/// When it does not run.
+pub fn line_to(directory: &Path) -> Result<OwnedFd, SessionError> {
+    let path = directory.join(SOCKET);
+    match dial(&path) {
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Err(SessionError::Missing(name_of(directory))),
+        line => line.map_err(|error| SessionError::step("connect to", &path)(error.into())),
+    }
+}
+
+/// The terms of the session that has this directory.
+///
+/// # Errors
+/// When it does not stand yet, or another version of this program keeps it.
+pub fn terms_of(directory: &Path) -> Result<Terms, SessionError> {
+    terms(directory)?.ok_or_else(|| SessionError::Starting(name_of(directory)))
+}
+
+fn name_of(directory: &Path) -> String {
+    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Whether nobody else gets into a directory.
