@@ -47,10 +47,16 @@ const EXEC: &str = "Run a command in a session, a sandbox that stands";
 enum Command {
     #[command(about = RUN)]
     Run(flags::Flags),
-    /// Keep a sandbox that stands for many commands.
-    Session(session::SessionArgs),
     #[command(about = EXEC)]
     Exec(session::ExecArgs),
+    #[command(flatten)]
+    Other(Other),
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Keep a sandbox that stands for many commands.
+    Session(session::SessionArgs),
     /// Print what would be applied, each line with its reason.
     Plan(inspect::PlanArgs),
     /// Tell whether a path may be used, and by which rule.
@@ -176,20 +182,28 @@ fn called_as(name: &str) -> bool {
 fn dispatch(command: Command) -> i32 {
     match command {
         Command::Run(flags) => run::run(flags),
-        Command::Session(args) => session::session(args),
         Command::Exec(args) => session::exec(args),
-        Command::Plan(args) => inspect::plan(args),
-        Command::Why(args) => inspect::why(args),
-        Command::Learn(args) => learn::learn(*args),
-        Command::Oci(args) => oci::oci(*args),
-        Command::Convert(args) => convert::convert(args),
-        Command::Init(args) => init::init(&args),
-        Command::Profiles(args) => profiles::profiles(args),
-        Command::Mcp(args) => mcp::mcp(args),
-        Command::Gpus(args) => gpus::gpus(*args),
-        Command::Doctor(args) => doctor::doctor(&args),
-        Command::Completions(args) => completions::completions(&args),
-        Command::Codex(args) => codex::run(args),
+        Command::Other(other) => dispatch_other(other),
+    }
+}
+
+/// Apart: a start would touch the stack that all of them need together.
+#[cold]
+fn dispatch_other(command: Other) -> i32 {
+    match command {
+        Other::Session(args) => session::session(args),
+        Other::Plan(args) => inspect::plan(args),
+        Other::Why(args) => inspect::why(args),
+        Other::Learn(args) => learn::learn(*args),
+        Other::Oci(args) => oci::oci(*args),
+        Other::Convert(args) => convert::convert(args),
+        Other::Init(args) => init::init(&args),
+        Other::Profiles(args) => profiles::profiles(args),
+        Other::Mcp(args) => mcp::mcp(args),
+        Other::Gpus(args) => gpus::gpus(*args),
+        Other::Doctor(args) => doctor::doctor(&args),
+        Other::Completions(args) => completions::completions(&args),
+        Other::Codex(args) => codex::run(args),
     }
 }
 
