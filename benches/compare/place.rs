@@ -64,6 +64,16 @@ impl Place {
         command
     }
 
+    /// A session of a program that uses the library.
+    pub fn library_session(&self) -> ringfence::Session {
+        let helper = self.path("bin/helper");
+        let (run, ringfence) = (self.path("run"), &self.ringfence);
+        let script = format!("#!/bin/sh\nXDG_RUNTIME_DIR={} exec {} \"$@\"\n", run.display(), ringfence.display());
+        std::fs::write(&helper, script).unwrap();
+        std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        ringfence::Sandbox::workspace_write(self.work()).helper(helper).start().unwrap()
+    }
+
     fn session(&self, what: &str) {
         let status = Command::new(&self.ringfence)
             .args(["session", what, SESSION])

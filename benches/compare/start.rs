@@ -10,28 +10,68 @@ use crate::report::{Report, median, percentile};
 
 const WARM_UP: usize = 20;
 
-pub fn measure(place: &Place, peers: &[Peer], rounds: Rounds, report: &mut Report) {
-    let mut times = vec![Vec::new(); peers.len()];
+/// What a program with the library does, which starts no other.
+const LIBRARY: &str = "session.exec(…)";
+
+/// In which order they take their turns: another one each time. Some leave the kernel work to do after they have ended, which
+/// would always meet the same successor.
+struct Order {
+    turns: Vec<usize>,
+    state: u64,
+}
+
+impl Order {
+    fn new(count: usize) -> Self {
+        Self { turns: (0..count).collect(), state: 1 }
+    }
+
+    fn next(&mut self) -> Vec<usize> {
+        for last in (1..self.turns.len()).rev() {
+            // Knuth's generator of MMIX; its upper bits are the random ones.
+            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.turns.swap(last, (self.state >> 33) as usize % (last + 1));
+        }
+        self.turns.clone()
+    }
+}
+
+/// Microseconds of each run: of the peers in their order, then of the library.
+fn race(place: &Place, peers: &[Peer], rounds: Rounds) -> Vec<Vec<f64>> {
+    let session = place.library_session();
+    let mut times = vec![Vec::new(); peers.len() + 1];
+    let mut order = Order::new(times.len());
     for round in 0..WARM_UP.min(rounds.starts) + rounds.starts {
-        for (peer, times) in peers.iter().zip(&mut times) {
-            let mut command = place.command(&peer.line(&["true"]));
+        for at in order.next() {
+            let mut command = peers.get(at).map(|peer| place.command(&peer.line(&["true"])));
             let begun = Instant::now();
-            assert!(command.status().unwrap().success(), "{}", peer.name);
+            let ended = match &mut command {
+                Some(command) => command.status(),
+                None => session.exec("true").env("LD_LIBRARY_PATH", "").output().map(|output| output.status),
+            };
+            let took = begun.elapsed().as_secs_f64() * 1e6;
+            assert!(ended.unwrap().success(), "{at}");
             if round >= WARM_UP.min(rounds.starts) {
-                times.push(begun.elapsed().as_secs_f64() * 1e6);
+                times[at].push(took);
             }
         }
     }
+    session.stop().unwrap();
+    times
+}
+
+pub fn measure(place: &Place, peers: &[Peer], rounds: Rounds, report: &mut Report) {
+    let mut times = race(place, peers, rounds);
+    let library = times.pop().unwrap();
     report.heading("Start");
     report.line(&format!(
-        "`true`, {} runs each, interleaved. *best bwrap* is the faster one of those here. Processor time and memory \
+        "`true`, {} runs each, in turn, each round in another order. *best bwrap* is the faster one of those here. Processor time and memory \
          are those of all processes that were waited for, of one run; calls and execs as `strace -f` counts them.\n",
         rounds.starts
     ));
     let of = |name: &str| peers.iter().position(|peer| peer.name == name).map(|at| median(&times[at]));
     let best = ["bwrap", "bwrap of Codex"].into_iter().filter_map(of).min_by(f64::total_cmp);
     let ratio = |value: f64, other: Option<f64>| other.map_or("-".into(), |other| format!("{:.2}", value / other));
-    let rows: Vec<_> = peers
+    let mut rows: Vec<_> = peers
         .iter()
         .zip(&times)
         .map(|(peer, times)| {
@@ -53,11 +93,30 @@ pub fn measure(place: &Place, peers: &[Peer], rounds: Rounds, report: &mut Repor
             ]
         })
         .collect();
+    let (middle, none) = (median(&library), || "-".to_owned());
+    rows.push(vec![
+        LIBRARY.to_owned(),
+        format!("{middle:.0}"),
+        format!("{:.0}", percentile(&library, 99)),
+        ratio(middle, best),
+        ratio(middle, of("unshare -Urpfn --mount-proc")),
+        ratio(middle, of("codex sandbox")),
+        none(),
+        none(),
+        none(),
+        none(),
+    ]);
+    report.bars.push((LIBRARY.to_owned(), middle));
     let head =
         ["", "median µs", "p99 µs", "/ best bwrap", "/ unshare", "/ codex", "CPU ms", "peak MiB", "calls", "execs"];
     report.table(&head, &rows);
     if let (Some(warm), Some(plain)) = (of(WARM), of(PLAIN)) {
-        report.line(&format!("\nA command in a session takes {:.0} µs more than one without a sandbox.", warm - plain));
+        report.line(&format!(
+            "\nA command in a session takes {:.0} µs more than one without a sandbox; one that a program asks for by the \
+             library, {:.0} µs more.",
+            warm - plain,
+            middle - plain
+        ));
     }
     report.line(&format!("The supervisor of a command that sleeps has had {} in memory at most.", peak(place)));
 }
