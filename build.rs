@@ -1,6 +1,10 @@
 //! Builds the driver loader of `loader/`, which `src/host/gpu/loader.rs` carries inside. It must be linked dynamically
-//! and `ringfence` must not, so it is no target of this package, whose targets all get the same flags.
+//! and `ringfence` must not, so it is no target of this package, whose targets all get the same flags. And tells the linker
+//! how a release is laid out.
 #![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
+
+#[path = "link/layout.rs"]
+mod layout;
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +21,7 @@ fn main() {
     {
         println!("cargo::rustc-env=RINGFENCE_COMMIT={commit}");
     }
-    if let Err(why) = build() {
+    if let Err(why) = build().and_then(|()| layout::lay_out()) {
         for line in why.lines() {
             println!("cargo::error={line}");
         }
@@ -56,7 +60,9 @@ fn build() -> Result<(), String> {
             "-C",
             "panic=abort",
             "-C",
-            "opt-level=s",
+            "opt-level=z",
+            "-C",
+            "lto=fat",
             "-C",
             "strip=symbols",
         ]);

@@ -70,6 +70,12 @@ sbom:
 reproduce:
     tests/reproduce
 
+# What a start executes, for the linker: link/start.order. Takes some minutes.
+order:
+    cargo build --release --config 'profile.release.strip="none"' --target-dir target/order/1
+    cargo rustc --release --bin ringfence --target-dir target/order/2 -- -C strip=none
+    link/order target/order/*/*-linux-*/release/ringfence
+
 # Accept what snapshot tests print now. Read the diff: it is the review.
 bless:
     UPDATE_EXPECT=1 cargo test
