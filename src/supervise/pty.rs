@@ -126,7 +126,7 @@ impl Terminal {
 
     fn take_input(&mut self) {
         let Some(input) = self.input else { return };
-        let mut buffer = [0_u8; CHUNK];
+        let mut buffer = chunk();
         match rustix::io::read(input, &mut buffer) {
             Ok(0) | Err(_) => self.input = None,
             Ok(length) => {
@@ -152,7 +152,7 @@ impl Terminal {
     /// Shows one chunk; false when the private terminal is closed.
     fn show_output(&mut self) -> bool {
         let (Some(output), Some(master)) = (self.output, &self.master) else { return false };
-        let mut buffer = [0_u8; CHUNK];
+        let mut buffer = chunk();
         match rustix::io::read(master, &mut buffer) {
             Ok(0) | Err(rustix::io::Errno::IO) => false,
             Ok(length) => {
@@ -165,8 +165,8 @@ impl Terminal {
 
     /// Shows what is left after the end.
     pub fn drain(&mut self) {
-        let mut buffer = [0_u8; CHUNK];
         while let (Some(output), Some(master)) = (self.output, &self.master) {
+            let mut buffer = chunk();
             match rustix::io::read(master, &mut buffer) {
                 Ok(length) if length > 0 => {
                     write_all(output, buffer.get(..length).unwrap_or_default());
@@ -175,6 +175,11 @@ impl Terminal {
             }
         }
     }
+}
+
+/// Not on the stack, whose pages would be touched where there is no terminal too.
+fn chunk() -> Vec<u8> {
+    vec![0; CHUNK]
 }
 
 fn is_foreground(terminal: BorrowedFd<'_>) -> bool {
