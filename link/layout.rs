@@ -1,5 +1,5 @@
 //! How a release is linked: by `sections.ld` and `start.order`, without what is there to unwind, with relocations packed and
-//! functions that came out the same kept once. That makes a fifth of its size, half of its memory and a tenth of its start.
+//! functions that came out the same kept once. That saves an eighth of its size, half of its memory and a tenth of its start.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

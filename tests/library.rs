@@ -385,6 +385,10 @@ fn a_session_is_asked_without_a_process_in_between() {
     let missing = session.exec("no-such-program").output().unwrap_err();
     assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
     assert!(missing.to_string().contains("no-such-program"), "{missing}");
+    for name in ["", "A=B"] {
+        let bad = session.exec("true").env(name, "x").output().unwrap_err();
+        assert_eq!(bad.kind(), std::io::ErrorKind::InvalidInput, "{name:?}");
+    }
     let refused = session.exec("true").current_dir("/no/such/place").output().unwrap_err().to_string();
     assert!(refused.contains("/no/such/place"), "{refused}");
     session.stop().unwrap();

@@ -101,6 +101,10 @@ impl<'a> Exec<'a> {
     /// What the session is told of it.
     fn process(&self) -> io::Result<ProcessPlan> {
         let sandbox = &self.session.sandbox;
+        if let Some((name, _)) = self.variables.iter().find(|(name, _)| !sandbox.is_good_name(name)) {
+            let text = format!("`{}` cannot be the name of a variable", name.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let mut caller: Vec<_> = std::env::vars_os().collect();
         caller.retain(|(name, _)| !sandbox.variables.iter().any(|(set, _)| set == name));
         caller.extend(sandbox.variables.iter().cloned());

@@ -80,7 +80,7 @@ impl Session {
     }
 
     /// A command in it whose output is collected, without a process in between: the session is asked for it by this program.
-    /// That takes half the time of [`Session::command`]'s [`output`](Command::output).
+    /// That takes less time than [`Session::command`]'s [`output`](Command::output).
     ///
     /// Signals that the terminal sends to this program do not reach the command: it ends by itself, by its time-out, with
     /// the session, or with this program.

@@ -30,7 +30,8 @@ pub struct Collected {
     pub written: [Vec<u8>; 2],
 }
 
-/// Runs a command at the other end of a line to a session, to its end. It reads `input`, or nothing; after `timeout` it gets TERM, and KILL two seconds later.
+/// Runs a command at the other end of a line to a session, to its end. It reads `input`, or nothing; after `timeout` it gets
+/// TERM, and KILL two seconds later.
 ///
 /// # Errors
 /// When there could be no command: a step of its start failed, or its program cannot be executed.
