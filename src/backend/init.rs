@@ -57,7 +57,7 @@ pub fn settle(
             .map_err(|error| StepError::new("become a subreaper", None, error))?;
     }
     let terminal = terminal(plan, setup, control.as_fd())?;
-    let start = Start { streams, terminal, walls: Walls::planned(plan)?, early, passed_on: &[] };
+    let start = Start { streams, terminal, walls: Walls::planned(plan)?, filtered: false, early, passed_on: &[] };
     if confined {
         show_view(plan, control.as_fd());
     }
@@ -90,6 +90,8 @@ struct Start<'a> {
     terminal: Option<OwnedFd>,
     /// What it is put behind; nothing in full-access.
     walls: Option<Walls>,
+    /// Whether this process has loaded its filter already.
+    filtered: bool,
     /// Signals for it that came before it.
     early: &'a [i32],
     /// Signals to this process that are for it.
@@ -117,9 +119,10 @@ fn command(
     let signals = SignalSet::of(&[&[libc::SIGCHLD], start.passed_on].concat()).descriptor();
     let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
     let (mut broker, line) = Broker::planned(plan)?.unzip();
-    let Some(command) = fork_command()? else {
-        drop(broker);
-        command::main(plan, setup, start, &Lines { control, broker: line })
+    let command = {
+        let lines = Lines { control, broker: line.as_ref() };
+        let child = || command::main(plan, setup, &start, &lines);
+        if is_left_alone(plan) { start_sharing(&child) } else { fork_command(&child) }?
     };
     let early = start.early;
     drop((line, start));
@@ -228,12 +231,26 @@ fn open_terminal(setup: &Setup, control: BorrowedFd<'_>) -> Result<OwnedFd, Step
     Ok(slave)
 }
 
-/// Forks the command: `None` in the child.
-fn fork_command() -> Result<Option<i32>, StepError> {
-    match sys::process::fork_into(0).map_err(|error| StepError::new("fork the command", None, error))? {
-        Forked::Child => Ok(None),
-        Forked::Parent(pid, _) => Ok(Some(pid.as_raw_nonzero().get())),
+/// Whether nobody needs the process that starts a command before there is one: it answers no filter, and whoever wants the
+/// command to end has the PID namespace ended.
+fn is_left_alone(plan: &Plan) -> bool {
+    plan.has_pid_namespace() && !Broker::is_planned(plan)
+}
+
+const FORK: &str = "fork the command";
+
+/// Forks the command, for which this process has something to do before it is one.
+fn fork_command(child: &dyn Fn() -> i32) -> Result<i32, StepError> {
+    match sys::process::fork_into(0).map_err(|error| StepError::new(FORK, None, error))? {
+        Forked::Child => sys::process::exit_now(child()),
+        Forked::Parent(pid, _) => Ok(pid.as_raw_nonzero().get()),
     }
+}
+
+/// Starts the command without a copy of this process's memory, and waits until it is one.
+fn start_sharing(child: &dyn Fn() -> i32) -> Result<i32, StepError> {
+    let pid = sys::sharing::start(child).map_err(|error| StepError::new(FORK, None, error))?;
+    Ok(pid.as_raw_nonzero().get())
 }
 
 /// Init holds no stream of the caller: a pipe must close when the command closes it.

@@ -253,6 +253,7 @@ fn whatever_becomes_of_a_keeper_its_command_ends_and_the_session_goes_on() {
             let shell = commands(lab).into_iter().find(|pid| of(*pid, "Name:") == "sh");
             let keeper: i32 = of(shell.unwrap(), "PPid:").parse().unwrap();
             assert_ne!(keeper, running.pid(), "the shell has a keeper");
+            assert_eq!(of(keeper, "Seccomp:") == "2", engine != "landlock", "{engine}: it is behind the filter too");
             signal(keeper, how);
             let code = running.finish().code();
             assert_eq!(code, if how == Signal::KILL { 137 } else { 124 }, "{engine} {how:?}");

@@ -32,12 +32,17 @@ impl Walls {
     }
 
     /// Puts the calling thread behind the Landlock wall; `no_new_privs` must be set. `readable` are open files that no path
-    /// leads to and that may be opened again for reading, as `/dev/stdin` is. What comes back is to be loaded last.
+    /// leads to and that may be opened again for reading, as `/dev/stdin` is.
     ///
     /// # Errors
     /// A rule that the kernel does not take: nothing is enforced by halves.
-    pub fn stand_behind(self, readable: &[BorrowedFd<'_>]) -> Result<seccomp::Program, StepError> {
-        self.landlock.restrict(readable)?;
-        Ok(self.filter)
+    pub fn stand_behind(&self, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
+        self.landlock.restrict(readable)
+    }
+
+    /// The filter, which is to be loaded last.
+    #[must_use]
+    pub fn filter(&self) -> &seccomp::Program {
+        &self.filter
     }
 }

@@ -43,15 +43,23 @@ enum Line {
 }
 
 impl<'a> Broker<'a> {
+    /// Whether a plan needs one.
+    #[must_use]
+    pub fn is_planned(plan: &Plan) -> bool {
+        Self::calls(plan).is_some()
+    }
+
+    fn calls(plan: &Plan) -> Option<&SyscallPlan> {
+        let calls = plan.confinement.as_ref().map(|confinement| &confinement.syscalls);
+        calls.filter(|calls| calls.modes.names_threads || calls.modes.watch.is_some())
+    }
+
     /// For a plan that needs one; with it, the line on which the command's process passes the listener.
     ///
     /// # Errors
     /// As socketpair(2).
     pub fn planned(plan: &'a Plan) -> Result<Option<(Self, OwnedFd)>, StepError> {
-        let calls = plan.confinement.as_ref().map(|confinement| &confinement.syscalls);
-        let Some(calls) = calls.filter(|calls| calls.modes.names_threads || calls.modes.watch.is_some()) else {
-            return Ok(None);
-        };
+        let Some(calls) = Self::calls(plan) else { return Ok(None) };
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|error| StepError::new("make a socket pair", None, error))?;

@@ -3,6 +3,7 @@
 //!
 //! It is forked before there is a command, and takes the next caller itself.
 
+use std::fs::File;
 use std::hint::black_box;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -13,9 +14,10 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::process::{Resource, Rlimit, Signal};
 
+use super::command::{load_filter, set_no_new_privs};
 use super::message::{Report, pass, report};
 use super::stdio::{self, Stream};
-use super::{Orphans, Start, children, command, enter, terminal};
+use super::{Orphans, Start, children, command, enter, is_left_alone, terminal};
 use crate::backend::StepError;
 use crate::backend::child::{Setup, Terminal};
 use crate::backend::confine::Walls;
@@ -29,7 +31,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits for a caller at `listener`, hands its line on to `init`, and keeps its command. Never returns.
 pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, listener: &OwnedFd, init: OwnedFd) -> ! {
-    let fit = become_fit();
+    let fit = become_fit(plan, walls.as_ref());
+    let children = children();
     rehearse(&plan.process, listener);
     let Some(line) = wait_for_caller(listener, &init) else { sys::process::exit_now(0) };
     // What is not handed on is not kept: nobody would end it with its caller.
@@ -38,18 +41,27 @@ pub(super) fn main(plan: &mut Plan, walls: Option<Walls>, listener: &OwnedFd, in
     }
     drop(init);
     sys::ignore(sys::fd::close(listener.as_raw_fd()));
-    match fit.and_then(|()| receive_job(&line)) {
-        Ok(Some((told, line, aside))) => {
+    match fit.and_then(|filtered| Ok((Made { walls, filtered, children }, receive_job(&line)?))) {
+        Ok((made, Some((told, line, aside)))) => {
             // From here on the first line's number may be something else's.
-            if let Err(error) = keep(plan, walls, (told, aside), &line) {
+            if let Err(error) = keep(plan, made, (told, aside), &line) {
                 report(line.as_fd(), &Report::Failed(error));
             }
             let_go_first(&line);
         }
-        Ok(None) => {}
+        Ok((_, None)) => {}
         Err(error) => report(line.as_fd(), &Report::Failed(error)),
     }
     sys::process::exit_now(0)
+}
+
+/// What stands ready for the command.
+struct Made {
+    walls: Option<Walls>,
+    /// Whether this process has loaded the filter, so that the command need not.
+    filtered: bool,
+    /// The list of this process's children.
+    children: Option<File>,
 }
 
 /// What is asked for, by whom, and what came along, out of the way of all numbers that it is to get.
@@ -103,13 +115,17 @@ fn wait_for_caller(listener: &OwnedFd, init: &OwnedFd) -> Option<OwnedFd> {
     }
 }
 
-/// Becomes a process that can keep a command.
-fn become_fit() -> Result<(), StepError> {
+/// Becomes a process that can keep a command; tells whether it has loaded the command's filter, which takes longer than all
+/// else. It makes no call that this refuses, where the sandbox has namespaces of its own.
+fn become_fit(plan: &Plan, walls: Option<&Walls>) -> Result<bool, StepError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| StepError::new("tie a command to its session", None, error))?;
     rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .map_err(|error| StepError::new("become a subreaper", None, error))
+        .map_err(|error| StepError::new("become a subreaper", None, error))?;
+    let Some(walls) = walls.filter(|_| is_left_alone(plan)) else { return Ok(false) };
+    set_no_new_privs()?;
+    load_filter(walls, None).map(|()| true)
 }
 
 /// Hears what to run; `None` when the caller is gone.
@@ -134,11 +150,13 @@ fn let_go_first(line: &OwnedFd) {
     sys::ignore(poll(&mut [PollFd::new(line, PollFlags::RDHUP)], Some(&wait)));
 }
 
-fn keep(plan: &mut Plan, walls: Option<Walls>, (told, given): (Told, Given), line: &OwnedFd) -> Result<(), StepError> {
+fn keep(plan: &mut Plan, made: Made, (told, given): (Told, Given), line: &OwnedFd) -> Result<(), StepError> {
     let Told { process, streams, signals, open_files } = told;
-    // Those that stand ready are for no file of one command's, and their descriptor may have a number that is asked for.
+    let Made { walls, filtered, children: list } = made;
+    // What stands ready is for no file of one command's, and its descriptors may have numbers that are asked for.
     let is_file = |stream: &Stream| matches!(stream, Stream::ReadOnly { .. } | Stream::Anchored);
     let walls = walls.filter(|_| process.pass_fd.is_empty() && !streams.iter().any(is_file));
+    let list = list.filter(|_| process.pass_fd.is_empty());
     place(given, &process.pass_fd)?;
     plan.process = process;
     enter(&plan.process.cwd)?;
@@ -148,11 +166,12 @@ fn keep(plan: &mut Plan, walls: Option<Walls>, (told, given): (Told, Given), lin
         streams: Some(stdio::open_in_place(&own.streams)?),
         terminal: terminal(plan, &own, line.as_fd())?,
         walls: walls.map_or_else(|| Walls::planned(plan), |walls| Ok(Some(walls)))?,
+        filtered,
         early: &[],
         passed_on: &[libc::SIGTERM],
     };
     // Without a list of them, they end with the session.
-    let orphans = children().map_or(Orphans::Nobodys, |list| Orphans::Own(Some(list)));
+    let orphans = list.or_else(children).map_or(Orphans::Nobodys, |list| Orphans::Own(Some(list)));
     if let Some(status) = command(plan, &own, line, start, orphans)? {
         report(line.as_fd(), &Report::Ended(status));
     }
