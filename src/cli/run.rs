@@ -8,6 +8,7 @@ pub mod progress;
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub fn prepare_policy(policy: Policy) -> Result<(Policy, Plan), Vec<Problem>> {
     progress::at("looking at this machine");
     let facts = host::probe(Path::new("/"), &policy, environment)
         .map_err(|error| vec![Problem::new(format!("look at this machine: {error}"), None)])?;
+    // To take thousands of rules apart takes milliseconds, and the end of the process none.
+    let facts = ManuallyDrop::new(facts);
     progress::at("planning");
     let plan =
         plan::build(&policy, &facts).map_err(|errors| errors.into_iter().map(Problem::from).collect::<Vec<_>>())?;
@@ -84,6 +87,7 @@ pub fn started(
 ) -> Result<i32, Vec<Problem>> {
     progress::begin();
     let (policy, plan) = prepare(flags)?;
+    let policy = ManuallyDrop::new(policy);
     let log = ready(&policy, &plan, output)?;
     let hosting = host(&plan)?;
     progress::clear();
@@ -126,6 +130,7 @@ const ATTEMPTS: u32 = 5;
 /// Where there could be no sandbox.
 pub fn command(policy: &Policy, plan: Plan, telling: &Telling<'_>) -> Result<i32, Vec<Problem>> {
     let (outcome, plan) = outcome(policy, plan, telling)?;
+    let plan = ManuallyDrop::new(plan);
     tell(&outcome, &plan, telling.output);
     Ok(outcome.code())
 }

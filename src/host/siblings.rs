@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 use super::Facts;
 use super::paths::{FileId, PathFact, Root};
 use super::repo::{each_entry, open_directory};
-use crate::policy::paths::Access;
+use crate::policy::paths::{Access, lies_in};
 
 /// With more entries than this a directory is not taken apart: each is a rule, and a look before it.
 pub const MOST: usize = 4096;
@@ -74,7 +74,7 @@ fn list(root: &Root, directory: &Path) -> Listing {
 }
 /// Paths that may be to have less than what is around them.
 pub(super) fn restricted(facts: &Facts) -> impl Iterator<Item = &Path> {
-    let special = |path: &&Path| path.starts_with("/proc") || path.starts_with("/dev");
+    let special = |path: &&Path| lies_in(path, Path::new("/proc")) || lies_in(path, Path::new("/dev"));
     let secrets = facts.secrets.iter().map(|(_, present)| present);
     let globbed = facts.globbed.iter().map(|found| &found.present);
     let aliases = facts.aliases.iter().map(|(_, present)| present);

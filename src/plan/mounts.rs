@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::pathmap::PathMap;
 use crate::host::paths::{FileId, Kind};
-use crate::policy::paths::Access;
+use crate::policy::paths::{Access, lies_in};
 use crate::policy::tables::Shape;
 use crate::request::{Origin, Said};
 
@@ -300,7 +300,7 @@ impl Tree {
         let mut stack: Vec<(&Path, Ground)> = Vec::new();
         let mut ops = Vec::new();
         for (path, node) in self.iter() {
-            while stack.last().is_some_and(|(above, _)| !path.starts_with(above)) {
+            while stack.last().is_some_and(|(above, _)| !lies_in(path, above)) {
                 stack.pop();
             }
             let around = stack.last().map_or(Ground::Hidden, |(_, ground)| *ground);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::host::Facts;
 use crate::host::paths::{Kind, PathFact, Present};
 use crate::policy::Policy;
-use crate::policy::paths::{Access, Rule};
+use crate::policy::paths::{Access, Rule, lies_in};
 use crate::policy::tables::{self, Shape};
 use crate::request::{Dialect, Mode, Origin, Tmp};
 
@@ -158,10 +158,10 @@ impl Builder<'_> {
             return self.present(&Rule { access: Access::Read, ..rule.clone() }, present);
         }
         let path = present.path.clone();
-        if path.starts_with("/dev") {
+        if lies_in(&path, Path::new("/dev")) {
             return self.rule_in_dev(rule, present);
         }
-        if path.starts_with("/proc") {
+        if lies_in(&path, Path::new("/proc")) {
             return self.rule_in_proc(rule, present);
         }
         match present.kind {
@@ -175,8 +175,8 @@ impl Builder<'_> {
 
     fn rule(&mut self, rule: &Rule, fact: &PathFact) {
         if let (PathFact::Present(present), PathFact::Present(workspace)) = (fact, &self.facts.workspace) {
-            let inside = rule.path.starts_with(&workspace.path) || rule.path.starts_with(&self.policy.workspace);
-            let leaves = inside && !present.path.starts_with(&workspace.path);
+            let inside = || lies_in(&rule.path, &workspace.path) || lies_in(&rule.path, &self.policy.workspace);
+            let leaves = !lies_in(&present.path, &workspace.path) && inside();
             if leaves && rule.access >= Access::Read && self.policy.mode == Mode::WorkspaceWrite {
                 let (path, target, by) = (rule.path.clone(), present.path.clone(), rule.because.clone());
                 self.errors.push(PlanError::LeadsOut { path, target, by });
@@ -445,9 +445,9 @@ impl Builder<'_> {
         if self.tree.root() == RootView::Empty {
             ops.extend(super::links::of_narrow_root(self.facts, &self.tree));
         }
-        let in_proc = |op: &MountOp| op.target.starts_with("/proc");
+        let in_proc = |op: &MountOp| lies_in(&op.target, Path::new("/proc"));
         let mut dev = self.tree.operations_in_new(Path::new("/dev"));
-        let rest = self.tree.operations().into_iter().filter(|op| !op.target.starts_with("/dev"));
+        let rest = self.tree.operations().into_iter().filter(|op| !lies_in(&op.target, Path::new("/dev")));
         let (mut proc, rest): (Vec<_>, Vec<_>) = rest.partition(in_proc);
         proc.splice(0..0, self.kept_in_proc);
         let seen = self.shown.into_iter().filter(|op| special::shows(&self.tree, &op.target));
