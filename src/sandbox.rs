@@ -111,7 +111,12 @@ impl Sandbox {
 
     /// Where its commands start.
     fn directory(&self) -> Option<&OsStr> {
-        self.flags.iter().find_map(|flag| flag.as_bytes().strip_prefix(b"--cd=")).map(OsStr::from_bytes)
+        let (_, value) = self.flag_of_directory()?.as_bytes().split_at_checked(b"--cd=".len())?;
+        Some(OsStr::from_bytes(value))
+    }
+
+    fn flag_of_directory(&self) -> Option<&OsString> {
+        self.flags.iter().find(|flag| flag.as_bytes().starts_with(b"--cd="))
     }
 
     /// One word, `--name=value`: a value that starts with a dash stays a value.

@@ -409,6 +409,8 @@ fn is_asked_without_a_process(engine: Backend) {
         let bad = session.exec("true").env(name, "x").output().unwrap_err();
         assert_eq!(bad.kind(), std::io::ErrorKind::InvalidInput, "{name:?}");
     }
+    let bad = session.exec("echo").arg("zero\0").output().unwrap_err();
+    assert_eq!(bad.kind(), std::io::ErrorKind::InvalidInput);
     let refused = session.exec("true").current_dir("/no/such/place").output().unwrap_err().to_string();
     assert!(refused.contains("/no/such/place"), "{refused}");
     session.stop().unwrap();

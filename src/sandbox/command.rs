@@ -61,9 +61,12 @@ impl Command {
 
     /// In a session, where the flags of its sandbox hold already.
     pub(super) fn in_session(sandbox: &Sandbox, helper: &Path, session: &str, program: &OsStr) -> Self {
-        let directory = sandbox.flags.iter().find(|flag| flag.as_encoded_bytes().starts_with(b"--cd=")).cloned();
-        let words: Vec<OsString> =
-            directory.into_iter().chain([session.into(), "--".into(), program.to_owned()]).collect();
+        let words: Vec<OsString> = sandbox
+            .flag_of_directory()
+            .cloned()
+            .into_iter()
+            .chain([session.into(), "--".into(), program.to_owned()])
+            .collect();
         let run = start(helper, "exec", &words, &sandbox.variables);
         Self { run: Ok(run), helper: helper.to_owned(), ..Self::new(sandbox, program) }
     }

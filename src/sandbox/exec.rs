@@ -105,6 +105,11 @@ impl<'a> Exec<'a> {
             let text = format!("`{}` cannot be the name of a variable", name.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+        let values = self.variables.iter().map(|(_, value)| value);
+        if let Some(word) = self.command.iter().chain(values).find(|word| word.as_encoded_bytes().contains(&0)) {
+            let text = format!("{word:?} cannot be passed on: it has a zero byte");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let mut caller: Vec<_> = std::env::vars_os().collect();
         caller.retain(|(name, _)| !sandbox.variables.iter().any(|(set, _)| set == name));
         caller.extend(sandbox.variables.iter().cloned());
