@@ -119,10 +119,9 @@ fn command(
     let signals = SignalSet::of(&[&[libc::SIGCHLD], start.passed_on].concat()).descriptor();
     let signals = signals.map_err(|error| StepError::new("watch children", None, error))?;
     let (mut broker, line) = Broker::planned(plan)?.unzip();
-    let command = {
-        let lines = Lines { control, broker: line.as_ref() };
-        let child = || command::main(plan, setup, &start, &lines);
-        if is_left_alone(plan) { start_sharing(&child) } else { fork_command(&child) }?
+    let Some(command) = fork_command()? else {
+        drop(broker);
+        command::main(plan, setup, start, &Lines { control, broker: line })
     };
     let early = start.early;
     drop((line, start));
@@ -231,26 +230,12 @@ fn open_terminal(setup: &Setup, control: BorrowedFd<'_>) -> Result<OwnedFd, Step
     Ok(slave)
 }
 
-/// Whether nobody needs the process that starts a command before there is one: it answers no filter, and whoever wants the
-/// command to end has the PID namespace ended.
-fn is_left_alone(plan: &Plan) -> bool {
-    plan.has_pid_namespace() && !Broker::is_planned(plan)
-}
-
-const FORK: &str = "fork the command";
-
-/// Forks the command, for which this process has something to do before it is one.
-fn fork_command(child: &dyn Fn() -> i32) -> Result<i32, StepError> {
-    match sys::process::fork_into(0).map_err(|error| StepError::new(FORK, None, error))? {
-        Forked::Child => sys::process::exit_now(child()),
-        Forked::Parent(pid, _) => Ok(pid.as_raw_nonzero().get()),
+/// Forks the command: `None` in the child.
+fn fork_command() -> Result<Option<i32>, StepError> {
+    match sys::process::fork_into(0).map_err(|error| StepError::new("fork the command", None, error))? {
+        Forked::Child => Ok(None),
+        Forked::Parent(pid, _) => Ok(Some(pid.as_raw_nonzero().get())),
     }
-}
-
-/// Starts the command without a copy of this process's memory, and waits until it is one.
-fn start_sharing(child: &dyn Fn() -> i32) -> Result<i32, StepError> {
-    let pid = sys::sharing::start(child).map_err(|error| StepError::new(FORK, None, error))?;
-    Ok(pid.as_raw_nonzero().get())
 }
 
 /// Init holds no stream of the caller: a pipe must close when the command closes it.

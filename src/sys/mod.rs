@@ -10,7 +10,6 @@ pub mod net;
 pub mod process;
 pub mod program;
 pub mod seccomp;
-pub mod sharing;
 pub mod signal;
 
 /// Takes note of a result that changes nothing whatever it is; the comment at the call says why.

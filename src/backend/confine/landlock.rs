@@ -60,15 +60,12 @@ impl Wall {
     /// Puts the calling thread behind it; see [`super::Walls::stand_behind`].
     ///
     /// # Errors
-    /// As landlock_restrict_self(2), or dup(2).
-    pub fn restrict(&self, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-        let Some(Built { ruleset, abi: version }) = &self.0 else { return Ok(()) };
-        let copied = ruleset.try_clone();
-        let mut ruleset =
-            copied.map_err(|error| StepError::new("copy the landlock ruleset's descriptor", None, error))?;
+    /// As landlock_restrict_self(2).
+    pub fn restrict(self, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
+        let Some(Built { mut ruleset, abi: version }) = self.0 else { return Ok(()) };
         for fd in readable {
             let dir = rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
-            ruleset = ruleset.add_rule(PathBeneath::new(fd, rights(Beneath::Read, *version, dir))).map_err(fail)?;
+            ruleset = ruleset.add_rule(PathBeneath::new(fd, rights(Beneath::Read, version, dir))).map_err(fail)?;
         }
         ruleset.restrict_self().map(drop).map_err(fail)
     }

@@ -31,18 +31,19 @@ impl Walls {
         Ok(Some(Self { landlock: landlock::Wall::build(&confinement.landlock)?, filter }))
     }
 
-    /// Puts the calling thread behind the Landlock wall; `no_new_privs` must be set. `readable` are open files that no path
-    /// leads to and that may be opened again for reading, as `/dev/stdin` is.
-    ///
-    /// # Errors
-    /// A rule that the kernel does not take: nothing is enforced by halves.
-    pub fn stand_behind(&self, readable: &[BorrowedFd<'_>]) -> Result<(), StepError> {
-        self.landlock.restrict(readable)
-    }
-
-    /// The filter, which is to be loaded last.
+    /// The filter, for who is to load it before there is a command.
     #[must_use]
     pub fn filter(&self) -> &seccomp::Program {
         &self.filter
+    }
+
+    /// Puts the calling thread behind the Landlock wall; `no_new_privs` must be set. `readable` are open files that no path
+    /// leads to and that may be opened again for reading, as `/dev/stdin` is. What comes back is to be loaded last.
+    ///
+    /// # Errors
+    /// A rule that the kernel does not take: nothing is enforced by halves.
+    pub fn stand_behind(self, readable: &[BorrowedFd<'_>]) -> Result<seccomp::Program, StepError> {
+        self.landlock.restrict(readable)?;
+        Ok(self.filter)
     }
 }

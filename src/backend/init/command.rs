@@ -13,8 +13,7 @@ use super::message::{Report, pass, report};
 use super::stdio::Stream;
 use super::{Start, Streams};
 use crate::backend::child::Setup;
-use crate::backend::confine::Walls;
-use crate::backend::{LIMIT_FILES, LOAD_FILTER, StepError};
+use crate::backend::{LIMIT_FILES, LOAD_FILTER, StepError, confine};
 use crate::plan::Plan;
 use crate::plan::limits::{Resource as Limited, ResourceLimit};
 use crate::sys::{self, signal::SignalSet};
@@ -25,12 +24,11 @@ pub struct Lines<'a> {
     /// The supervisor.
     pub control: &'a OwnedFd,
     /// Init, who takes the listener of a filter that asks it.
-    pub broker: Option<&'a OwnedFd>,
+    pub broker: Option<OwnedFd>,
 }
 
-/// Becomes the command, or tells why not and gives the exit code. Its memory may be init's, who goes on with what it leaves
-/// of it.
-pub(super) fn main(plan: &Plan, setup: &Setup, start: &Start<'_>, lines: &Lines<'_>) -> i32 {
+/// Becomes the command. Never returns.
+pub(super) fn main(plan: &Plan, setup: &Setup, start: Start<'_>, lines: &Lines<'_>) -> ! {
     let Lines { control, broker: _ } = lines;
     let result = prepare(plan, setup, start, lines).and_then(|()| execute(plan));
     let (told, code) = match result {
@@ -41,7 +39,7 @@ pub(super) fn main(plan: &Plan, setup: &Setup, start: &Start<'_>, lines: &Lines<
         }
     };
     report(control.as_fd(), &told);
-    code
+    sys::process::exit_now(code)
 }
 
 enum Failure {
@@ -49,7 +47,7 @@ enum Failure {
     Execute(StepError),
 }
 
-fn prepare(plan: &Plan, setup: &Setup, start: &Start<'_>, lines: &Lines<'_>) -> Result<(), Failure> {
+fn prepare(plan: &Plan, setup: &Setup, start: Start<'_>, lines: &Lines<'_>) -> Result<(), Failure> {
     let Start { streams, terminal, walls, filtered, early: _, passed_on: _ } = start;
     let terminal = terminal.as_ref();
     let step = |name: &'static str| move |error: rustix::io::Errno| Failure::Step(StepError::new(name, None, error));
@@ -61,39 +59,30 @@ fn prepare(plan: &Plan, setup: &Setup, start: &Start<'_>, lines: &Lines<'_>) -> 
             .map_err(step("become the terminal's foreground group"))?;
     }
     connect_streams(setup, streams.as_ref(), terminal).map_err(Failure::Step)?;
-    if let Some(walls) = walls {
-        set_no_new_privs().map_err(Failure::Step)?;
-        // Before the caller's limits: it takes a descriptor more.
-        walls.stand_behind(&readable(setup, streams.as_ref())).map_err(Failure::Step)?;
-    }
     // Core dumps would write memory, secrets included, where the kernel's core_pattern says. To a program that the
     // kernel pipes them to, 0 is no limit, and 1 means none (core(5), fs/coredump.c).
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(1), maximum: Some(1) })
         .map_err(step("switch core dumps off"))?;
     rustix::process::setrlimit(Resource::Nofile, setup.open_files).map_err(step("restore the file limit"))?;
     limit(&plan.limits.each).map_err(Failure::Step)?;
-    if walls.is_some() {
+    if let Some(walls) = walls {
+        set_no_new_privs().map_err(Failure::Step)?;
+        let program = walls.stand_behind(&readable(setup, streams.as_ref())).map_err(Failure::Step)?;
         for fd in &plan.process.pass_fd {
             sys::fd::keep_across_exec(*fd).map_err(|error| {
                 Failure::Step(StepError::new("pass on", Some(Path::new(&format!("descriptor {fd}"))), error))
             })?;
         }
-    }
-    restore_signals(&setup.signals);
-    if let Some(walls) = walls.as_ref().filter(|_| !filtered) {
-        load_filter(walls, lines.broker).map_err(Failure::Step)?;
+        restore_signals(&setup.signals);
+        if !filtered {
+            load_filter(&program, lines.broker.as_ref()).map_err(Failure::Step)?;
+        }
+    } else {
+        restore_signals(&setup.signals);
     }
     // Only the lines are left above the streams, and they close on exec.
     debug_assert!(lines.control.as_raw_fd() > 2, "streams are connected");
     Ok(())
-}
-
-/// Without it, an ordinary user could load no filter.
-///
-/// # Errors
-/// As prctl(2).
-pub(super) fn set_no_new_privs() -> Result<(), StepError> {
-    rustix::thread::set_no_new_privs(true).map_err(|error| StepError::new("set no_new_privs", None, error))
 }
 
 /// The files that were opened anew so that they can only be read.
@@ -127,12 +116,19 @@ fn limit(limits: &[ResourceLimit]) -> Result<(), StepError> {
     Ok(())
 }
 
+/// Without it, an ordinary user could load no filter.
+///
+/// # Errors
+/// As prctl(2).
+pub(super) fn set_no_new_privs() -> Result<(), StepError> {
+    rustix::thread::set_no_new_privs(true).map_err(|error| StepError::new("set no_new_privs", None, error))
+}
+
 /// From here on this process may not make a call that init is asked about before init has the listener.
 ///
 /// # Errors
 /// As seccomp(2).
-pub(super) fn load_filter(walls: &Walls, broker: Option<&OwnedFd>) -> Result<(), StepError> {
-    let program = walls.filter();
+pub(super) fn load_filter(program: &confine::seccomp::Program, broker: Option<&OwnedFd>) -> Result<(), StepError> {
     let fail = |error: io::Error| StepError::new(LOAD_FILTER, None, error);
     let Some(broker) = broker else { return sys::seccomp::load_filter(program.instructions()).map_err(fail) };
     // It closes on exec: the command must not answer its own calls.

@@ -14,10 +14,11 @@ use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::process::{Resource, Rlimit, Signal};
 
+use super::broker::Broker;
 use super::command::{load_filter, set_no_new_privs};
 use super::message::{Report, pass, report};
 use super::stdio::{self, Stream};
-use super::{Orphans, Start, children, command, enter, is_left_alone, terminal};
+use super::{Orphans, Start, children, command, enter, terminal};
 use crate::backend::StepError;
 use crate::backend::child::{Setup, Terminal};
 use crate::backend::confine::Walls;
@@ -123,9 +124,9 @@ fn become_fit(plan: &Plan, walls: Option<&Walls>) -> Result<bool, StepError> {
     rustix::process::setsid().map_err(|error| StepError::new("start a session", None, error))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| StepError::new("become a subreaper", None, error))?;
-    let Some(walls) = walls.filter(|_| is_left_alone(plan)) else { return Ok(false) };
+    let Some(walls) = walls.filter(|_| plan.has_pid_namespace() && !Broker::is_planned(plan)) else { return Ok(false) };
     set_no_new_privs()?;
-    load_filter(walls, None).map(|()| true)
+    load_filter(walls.filter(), None).map(|()| true)
 }
 
 /// Hears what to run; `None` when the caller is gone.
