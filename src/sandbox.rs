@@ -111,8 +111,7 @@ impl Sandbox {
 
     /// Where its commands start.
     fn directory(&self) -> Option<&OsStr> {
-        let (_, value) = self.flag_of_directory()?.as_bytes().split_at_checked(b"--cd=".len())?;
-        Some(OsStr::from_bytes(value))
+        self.flag_of_directory()?.as_bytes().strip_prefix(b"--cd=").map(OsStr::from_bytes)
     }
 
     fn flag_of_directory(&self) -> Option<&OsString> {
