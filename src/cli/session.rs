@@ -18,6 +18,7 @@ use crate::backend::session::Standing;
 use crate::backend::session::place::{Place, SessionError};
 use crate::plan::limits::LimitPlan;
 use crate::plan::{Plan, ProcessPlan};
+use crate::policy::error::PolicyError;
 use crate::request::load::{absolute, duration, variable};
 use crate::request::{Origin, Said};
 use crate::supervise;
@@ -253,6 +254,10 @@ fn asked(args: ExecArgs, rule: &crate::plan::env::EnvRule) -> Result<Plan, Vec<P
     let mut rule = rule.clone();
     for word in said {
         match variable(word) {
+            (name, _) if name.is_empty() => {
+                let by = Origin::Flag("--env");
+                return Err(vec![PolicyError::EnvName { name: String::new(), by }.into()]);
+            }
             (name, Some(value)) => drop(rule.set.insert(name, value)),
             (name, None) => {
                 rule.drop.retain(|dropped| *dropped != name);

@@ -189,6 +189,7 @@ fn variables_are_the_caller_s_without_secrets_and_tmp_lives_as_long_as_the_sessi
         let display = |options: &[&str]| session.exec(options).env("DISPLAY", ":7").sh("echo ${DISPLAY-none}");
         display(&[]).assert_prints("none");
         display(&["--env", "DISPLAY"]).assert_prints(":7");
+        session.exec(&["--env", "=x"]).run(["true"]).assert_code(125).assert_says("is not a variable name");
         let ran = session.exec(&[]).env("GH_TOKEN", "secret").sh("false GH_TOKEN || exec false GH_TOKEN");
         ran.assert_says("--env GH_TOKEN lets it through");
         session.exec(&[]).sh("echo kept > ${TMPDIR:-/tmp}/file").assert_works();
