@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ringfence
-from conftest import processes_with
+from conftest import eventually, processes_with
 
 
 def test_run_async(workspace: Path) -> None:
@@ -46,10 +47,8 @@ def test_cancelling_ends_the_command(workspace: Path) -> None:
             await task
 
     asyncio.run(cancelled())
-    deadline = time.monotonic() + 5
-    while processes_with("sleep 65.25") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes_with("sleep 65.25") == []
+    assert eventually(lambda: processes_with("sleep 65.25") == [])
+    assert eventually(lambda: os.listdir(workspace) == [])
 
 
 def test_create_subprocess_exec(workspace: Path) -> None:

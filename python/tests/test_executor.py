@@ -174,6 +174,9 @@ def test_shutdown(workspace: Path) -> None:
     assert [future.cancelled() for future in others].count(True) >= 2
     with pytest.raises(RuntimeError):
         executor.submit(calls.add, 1)
+    # This one waits for the worker that the other leaves to itself: then nothing is left of its sandbox.
+    executor.shutdown()
+    assert os.listdir(workspace) == []
 
 
 def test_without_cloudpickle(workspace: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ringfence
-from conftest import processes_with
+from conftest import eventually, processes_with
 
 
 def test_the_workspace_is_writable_and_nothing_else(workspace: Path, place: Path) -> None:
@@ -173,10 +173,8 @@ def test_popen_kill_ends_all(workspace: Path) -> None:
     process.stdout.close()
     with pytest.raises(ringfence.SandboxError, match="SIGKILL"):
         process.check_sandbox()
-    deadline = time.monotonic() + 5
-    while processes_with("62.25") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes_with("62.25") == []
+    assert eventually(lambda: processes_with("62.25") == [])
+    assert eventually(lambda: os.listdir(workspace) == [])
 
 
 def test_popen_timeout_needs_no_waiter(workspace: Path) -> None:

@@ -86,6 +86,7 @@ class SandboxExecutor(Executor):
         self._limit = max_result_bytes
         self._idle: list[_Worker] = []
         self._lock = threading.Lock()
+        self._finishing = threading.Lock()
         self._threads = ThreadPoolExecutor(max_workers or os.cpu_count() or 1, "ringfence")
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -134,11 +135,13 @@ class SandboxExecutor(Executor):
             threading.Thread(target=self._finish, name="ringfence-shutdown", daemon=True).start()
 
     def _finish(self) -> None:
-        self._threads.shutdown(wait=True)
-        with self._lock:
-            workers, self._idle = self._idle, []
-        for worker in workers:
-            worker.close()
+        # Whoever waits does so for another one that finishes, too.
+        with self._finishing:
+            self._threads.shutdown(wait=True)
+            with self._lock:
+                workers, self._idle = self._idle, []
+            for worker in workers:
+                worker.close()
 
 
 def _initialize(initializer: Callable[..., object], initargs: tuple[Any, ...]) -> None:
