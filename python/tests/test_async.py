@@ -41,7 +41,7 @@ def test_cancelling_ends_the_command(workspace: Path) -> None:
         deadline = time.monotonic() + 10
         while len(processes_with("sleep 65.25")) < 2 and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
-        assert processes_with("sleep 65.25")
+        assert processes_with("sleep 65.25") and os.listdir(workspace), "the control: placeholders stand there"
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

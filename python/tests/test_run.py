@@ -167,7 +167,7 @@ def test_popen_passes_signals_on(workspace: Path) -> None:
 def test_popen_kill_ends_all(workspace: Path) -> None:
     process = ringfence.Popen("sleep 62.25 & echo ready; sleep 62.25", shell=True, stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-    assert processes_with("62.25")
+    assert processes_with("62.25") and os.listdir(workspace), "the control: placeholders stand there"
     process.kill()
     assert process.wait(10) == -signal.SIGKILL and process.outcome is None
     process.stdout.close()
