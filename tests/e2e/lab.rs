@@ -230,8 +230,9 @@ impl Drop for Lab {
         for pid in &left {
             signal(*pid, rustix::process::Signal::KILL);
         }
-        found::remove(&self.dir);
+        let removed = found::remove(&self.dir) || panicking;
         assert!(ended, "{}: processes {left:?} outlived their test", self.user);
+        assert!(removed, "{}: {} cannot be removed", self.user, self.dir.display());
     }
 }
 

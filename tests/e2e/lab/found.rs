@@ -73,8 +73,9 @@ pub fn listing(dir: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-/// Removes a lab, never through a mount, and the labs' common directory with the last of them.
-pub fn remove(dir: &Path) {
+/// Removes a lab, never through a mount, and the labs' common directory with the last of them. Whether nothing is left of it.
+#[must_use]
+pub fn remove(dir: &Path) -> bool {
     let points = mounts();
     let below =
         points.lines().filter_map(|line| line.split(' ').nth(4)).filter(|path| Path::new(path).starts_with(dir));
@@ -82,8 +83,10 @@ pub fn remove(dir: &Path) {
         drop(std::process::Command::new("umount").arg(point).status());
     }
     if mounts().lines().any(|line| line.split(' ').nth(4).is_some_and(|path| Path::new(path).starts_with(dir))) {
-        return;
+        return false;
     }
-    drop(fs::remove_dir_all(dir));
+    // std stops at a directory that its owner may not read, as one in a bundle is; rm(1) does not.
+    let removed = std::process::Command::new("rm").args(["-rf", "--one-file-system"]).arg(dir).status();
     drop(dir.parent().map(fs::remove_dir));
+    removed.is_ok_and(|status| status.success())
 }
